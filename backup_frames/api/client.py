@@ -1,0 +1,338 @@
+"""One page: a `BackupQuery` goes out, a checked `Page` comes back, or one of this package's errors.
+
+In: settings (endpoint, credentials, limits) and, for tests, a transport and a clock. Out: pages.
+Here foreign errors are translated, once: httpx's exceptions and HTTP statuses become this package's
+errors, with every secret scrubbed. Redirects are never followed: httpx would carry ``X-Auth-Token``
+to the new host. What is tried again how often is the gate's to say; beyond that,
+
+- a token that is refused (401) is renewed once and the request sent again, while all other threads
+  wait; a static token, an access key or a refused login ends the run at once;
+- an answer that is too large is asked again with a quarter of the limit, down to one row.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from ..errors import (
+    AuthError,
+    BackupFramesError,
+    FetchError,
+    PageError,
+    RejectedError,
+    SchemaError,
+    UnavailableError,
+)
+from .answers import Page, read_failure, read_page
+from .auth import Authenticator
+from .clock import Clock, SystemClock
+from .gate import Gate
+from .query import BackupQuery
+from .scrub import Scrubber
+from .transport import DeadlineTransport
+
+MAX_BODY_BYTES: Final = 64 * 2**20
+"""Decoded size of one answer at most; beyond it a smaller limit is asked."""
+
+MAX_ERROR_BYTES: Final = 2**20
+"""Of a failure's body so much is read at most."""
+
+_LOG = logging.getLogger("backup_frames.api")
+
+T = TypeVar("T")
+
+
+class PageTooLargeError(PageError):
+    """The answer is larger than `MAX_BODY_BYTES`; fewer rows must be asked."""
+
+    is_retryable = False
+
+
+class BackupClient:
+    """Asks the service one page at a time; safe to share between threads.
+
+    Args:
+        endpoint: such as ``https://gaussdb-nosql.eu-west-101.myhuaweicloud.eu``.
+        authenticator: proves who asks; or a function that makes one from this client's sender.
+        transport: what carries requests; None for real connections.
+        clock: time and waiting; None for the machine's.
+        gate: rate, pauses and retry budget; None for a fresh one without own rate limit.
+        timeout_s: seconds one request may take in all, retries not counted.
+        max_connections: connections kept open at most.
+
+    Cost: one request per page when all is well; retries within the gate's budget.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        authenticator: Authenticator | Callable[[BackupClient], Authenticator],
+        *,
+        transport: httpx.BaseTransport | None = None,
+        clock: Clock | None = None,
+        gate: Gate | None = None,
+        timeout_s: float = 60.0,
+        max_connections: int = 8,
+    ) -> None:
+        self.endpoint = endpoint
+        self.clock = clock or SystemClock()
+        self.gate = gate or Gate(self.clock)
+        self._timeout_s = timeout_s
+        self._http = httpx.Client(
+            transport=transport or DeadlineTransport(endpoint, max_connections=max_connections),
+            timeout=timeout_s,
+            headers={"Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
+        )
+        self._auth_lock = threading.RLock()
+        self._generation = 0
+        self._refused: BackupFramesError | None = None
+        self._authenticator = authenticator(self) if callable(authenticator) else authenticator
+        self.last_headers: Mapping[str, str] = {}  # of the newest page: quotas
+        self._scrubber = Scrubber(lambda: self._authenticator.secrets)
+
+    def fetch_page(self, query: BackupQuery) -> Page:
+        """Ask for one page.
+
+        Args:
+            query: what to ask. If the answer is too large, a smaller limit is asked instead.
+
+        Returns:
+            The page, checked against the contract; ``page.query`` has the limit really used.
+
+        Raises:
+            AuthError: credentials refused, after at most one renewal.
+            RejectedError: any other 4xx, or a redirect.
+            ThrottledError: 429 until the retry budget was spent.
+            UnavailableError: 5xx, timeouts, broken connections until the budget was spent.
+            PageError: answers that are no JSON until the budget was spent.
+            SchemaError: JSON outside the contract, three times in a row.
+        """
+        while True:
+            try:
+                return self._fetch(query)
+            except PageTooLargeError:
+                if query.limit == 1:
+                    raise
+                query = replace(query, limit=query.limit // 4 or 1)
+
+    def _fetch(self, query: BackupQuery) -> Page:
+        def read(response: httpx.Response, body: bytes) -> Page:
+            page = read_page(query, body)
+            self.last_headers = response.headers
+            return page
+
+        return self._send(lambda: self._request("GET", query.path, query.params()), read)
+
+    def fetch_json(
+        self,
+        path: str,
+        params: tuple[tuple[str, str], ...] = (),
+        *,
+        origin: str | None = None,
+    ) -> bytes:
+        """Ask for another resource, such as instances; the body as bytes.
+
+        Args:
+            path: below the endpoint.
+            params: query parameters.
+            origin: another endpoint, such as IAM's; None for the service's.
+
+        Raises:
+            FetchError: as `fetch_page` does.
+        """
+        return self._send(lambda: self._request("GET", path, params, origin), lambda _, body: body)
+
+    def send_plain(self, request: httpx.Request) -> tuple[httpx.Headers, bytes]:
+        """Send a request without credentials, such as a login, with retries; headers and body.
+
+        Raises:
+            FetchError: as `fetch_page` does.
+        """
+        return self._send(
+            lambda: request, lambda response, body: (response.headers, body), is_signed=False
+        )
+
+    def close(self) -> None:
+        """Stop waiting requests and close every connection."""
+        self.gate.close()
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: tuple[tuple[str, str], ...],
+        origin: str | None = None,
+    ) -> httpx.Request:
+        # quoted here, so that "+" travels as %2B and the signature sees the very same text
+        query = "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in params)
+        url = f"{origin or self.endpoint}{path}?{query}".rstrip("?")
+        return self._http.build_request(method, url)
+
+    def _send(
+        self,
+        make: Callable[[], httpx.Request],
+        read: Callable[[httpx.Response, bytes], T],
+        *,
+        is_signed: bool = True,
+    ) -> T:
+        """Send until it works, the error is final, or the gate says stop."""
+        attempt = 1
+        while True:
+            try:
+                return self._send_signed(make, read) if is_signed else self._attempt(make(), read)
+            except (FetchError, SchemaError) as error:
+                self.gate.failed(error, attempt)
+                attempt += 1
+
+    def _send_signed(
+        self, make: Callable[[], httpx.Request], read: Callable[[httpx.Response, bytes], T]
+    ) -> T:
+        while True:
+            generation = self._generation
+            request = self._signed(make())
+            try:
+                return self._attempt(request, read)
+            except AuthError as error:
+                if not error.is_token_refused:
+                    raise
+                with self._auth_lock:
+                    if self._generation == generation:
+                        return self._renew(error, make, read)
+            # another thread has renewed meanwhile: this request failed with the old credentials
+
+    def _renew(
+        self,
+        error: AuthError,
+        make: Callable[[], httpx.Request],
+        read: Callable[[httpx.Response, bytes], T],
+    ) -> T:
+        """Renew once and try, with all other threads waiting: none hammers with a dead token."""
+        if self._refused is not None:
+            raise self._refused
+        if not self._authenticator.is_renewable:
+            self._refused = error
+            raise error
+        self._authenticator.renew()
+        self._generation += 1
+        try:
+            return self._attempt(self._signed(make()), read)
+        except AuthError as second:
+            self._refused = second
+            raise
+
+    def _signed(self, request: httpx.Request) -> httpx.Request:
+        with self._auth_lock:
+            if self._refused is not None:
+                raise self._refused
+            try:
+                self._authenticator.sign(request)
+            except (AuthError, RejectedError, SchemaError) as error:
+                self._refused = error  # a refused login is not tried again: accounts get locked
+                raise
+        return request
+
+    def _attempt(self, request: httpx.Request, read: Callable[[httpx.Response, bytes], T]) -> T:
+        entered_at = self.gate.enter()
+        is_success = False
+        try:
+            response, body = self._exchange(request)
+            if not response.is_success:
+                url = str(request.url.copy_with(query=None))
+                clean = self._scrubber.data(body[:MAX_ERROR_BYTES])
+                raise read_failure(response.status_code, response.headers, clean, url)
+            result = self._read(read, response, body)
+            is_success = True
+        except BackupFramesError as error:
+            raise self._scrubber.error(error) from None
+        finally:
+            self.gate.leave(entered_at, is_success=is_success)
+        return result
+
+    def _read(
+        self, read: Callable[[httpx.Response, bytes], T], response: httpx.Response, body: bytes
+    ) -> T:
+        """Read a body; if it is refused, again without secrets, since errors quote it."""
+        try:
+            return read(response, body)
+        except BackupFramesError:
+            clean = self._scrubber.data(body)
+        return read(response, clean)
+
+    def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        """One round trip; httpx's exceptions become ours here."""
+        url = str(request.url.copy_with(query=None))
+        request.extensions["deadline_s"] = self._timeout_s
+        started = self.clock.monotonic()
+        try:
+            response = self._http.send(request, stream=True, follow_redirects=False)
+            try:
+                body = _read_body(response, url)
+            finally:
+                response.close()
+        except httpx.TimeoutException as exc:
+            raise UnavailableError(
+                f"{url} did not answer within {self._timeout_s:g} s. Check the network, or raise "
+                "timeout_s.",
+                url=url,
+            ) from exc
+        except httpx.DecodingError as exc:
+            raise PageError(f"{url} sent a body that does not unpack ({exc}).", url=url) from exc
+        except httpx.TransportError as exc:
+            raise _unreachable(url, exc) from exc
+        _LOG.debug(
+            "%s %s -> %s, %d bytes, %.3f s",
+            request.method,
+            request.url.path,
+            response.status_code,
+            len(body),
+            self.clock.monotonic() - started,
+        )
+        return response, body
+
+
+def _read_body(response: httpx.Response, url: str) -> bytes:
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "deflate"):
+        # others can blow up a million times in one step, and were not asked for
+        raise PageError(f"{url} sent Content-Encoding {encoding!r}, which was not asked.", url=url)
+    chunks: list[bytes] = []
+    size = 0
+    for chunk in response.iter_bytes():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise PageTooLargeError(
+                f"{url} sent more than {MAX_BODY_BYTES} bytes for one page. "
+                "Ask for fewer rows by a filter.",
+                url=url,
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _unreachable(url: str, exc: httpx.TransportError) -> UnavailableError:
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    advice = "Check endpoint, region, proxy and network."
+    if cause is not None:
+        advice = "Check the endpoint; if a proxy opens TLS, set SSL_CERT_FILE to its certificate."
+    error = UnavailableError(
+        f"{url} could not be reached ({type(exc).__name__}: {exc}). {advice}", url=url
+    )
+    error.is_retryable = cause is None  # a wrong certificate stays wrong
+    return error

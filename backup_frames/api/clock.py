@@ -1,0 +1,40 @@
+"""Time as a part that is handed in: what it is now, how long it took, and waiting.
+
+In: nothing. Out: a `Clock` for the client, the scan and the lake. Production uses `SystemClock`;
+the simulation in the tests uses a virtual one, so that hours of throttling pass in microseconds.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """The three things this package asks of time."""
+
+    def now(self) -> datetime:
+        """The wall clock, as an aware datetime in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards, from an arbitrary start."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait that many seconds."""
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> datetime:
+        """The machine's wall clock in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """The machine's monotonic clock, in seconds."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Block this thread for that many seconds."""
+        time.sleep(seconds)

@@ -1,0 +1,185 @@
+"""The question: which backups, at which level, from when to when, which page of them.
+
+In: what a person writes (strings, dates, datetimes). Out: a validated, frozen `BackupQuery` and the
+exact path and parameters it has on the wire. No I/O happens here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final, Literal, get_args
+
+from ..errors import QueryError
+
+Level = Literal["Instance", "DatabaseTable"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+
+MAX_LIMIT: Final = 100
+"""Rows the service hands out per request at most (reference page, ``limit``)."""
+
+_PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Filters travel as query parameters; ids and types of the service are short printable ASCII.
+_FILTER = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class BackupQuery:
+    """One request to "Querying Backups (Recommended)", validated when it is made.
+
+    Attributes:
+        project_id: project of the tenant in one region; ``[A-Za-z0-9_-]{1,64}``.
+        level: ``Instance`` or ``DatabaseTable``: the API's ``type``. One request sees one level.
+        instance_id: only backups of this instance; None for all.
+        datastore_type: only backups of this engine, such as ``cassandra``; None for all.
+        backup_id: only this backup; None for all.
+        backup_type: ``Auto`` or ``Manual``, case-sensitive; None for both.
+        begin: aware datetime, sent as the API's ``begin_time`` in whole seconds (rounded down).
+        end: aware datetime, sent as ``end_time`` (rounded up); the API wants both times or none.
+        limit: rows wanted, 1 to 100.
+        offset: rows to skip, counted from the newest; 0 or more.
+
+    Raises:
+        QueryError: a value makes no sense; nothing has been sent.
+
+    Examples:
+        >>> BackupQuery("0a1b", level="Instance", limit=2).params()
+        (('type', 'Instance'), ('limit', '2'), ('offset', '0'))
+    """
+
+    project_id: str
+    level: Level = "Instance"
+    instance_id: str | None = None
+    datastore_type: str | None = None
+    backup_id: str | None = None
+    backup_type: str | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+    limit: int = MAX_LIMIT
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        check_project_id(self.project_id)
+        if self.level not in LEVELS:
+            raise QueryError(f"level is {self.level!r}; use 'Instance' or 'DatabaseTable'.")
+        if self.backup_type not in (None, "Auto", "Manual"):
+            raise QueryError(
+                f"backup_type is {self.backup_type!r}; use 'Auto' or 'Manual' (case-sensitive)."
+            )
+        for name, value in self.filters().items():
+            if not isinstance(value, str) or not _FILTER.fullmatch(value):
+                raise QueryError(
+                    f"{name} is {value!r}; give an id or type as the service shows it."
+                )
+        _check_number("limit", self.limit, 1, MAX_LIMIT)
+        _check_number("offset", self.offset, 0, None)
+        self._check_times()
+
+    def _check_times(self) -> None:
+        for name, value in (("begin", self.begin), ("end", self.end)):
+            if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
+                raise QueryError(f"{name} is {value!r}; give an aware datetime, such as in UTC.")
+        if (self.begin is None) != (self.end is None):
+            missing = "begin" if self.begin is None else "end"
+            raise QueryError(f"{missing} is missing; one request takes both begin and end or none.")
+        if self.begin is not None and self.end is not None and self.begin > self.end:
+            raise QueryError(f"begin {self.begin} is after end {self.end}; swap them.")
+        try:
+            self.params()
+        except OverflowError as exc:
+            raise QueryError(
+                f"begin {self.begin} or end {self.end} leaves the calendar; give nearer times."
+            ) from exc
+
+    def filters(self) -> dict[str, str]:
+        """The filters that are set, by name, without level, times and paging."""
+        names = ("instance_id", "datastore_type", "backup_id", "backup_type")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @property
+    def path(self) -> str:
+        """The path of the URL, below the endpoint."""
+        return f"/v3.1/{self.project_id}/backups"
+
+    def params(self) -> tuple[tuple[str, str], ...]:
+        """The query parameters in a fixed order, times with a numeric zone (``+0000``)."""
+        pairs = [("type", self.level), *self.filters().items()]
+        if self.begin is not None and self.end is not None:
+            pairs.append(("begin_time", _wire_time(self.begin)))
+            is_whole = self.end.microsecond == 0
+            pairs.append(("end_time", _wire_time(self.end + timedelta(seconds=not is_whole))))
+        pairs += [("limit", str(self.limit)), ("offset", str(self.offset))]
+        return tuple(pairs)
+
+
+def check_project_id(project_id: object) -> str:
+    """Give the project id back if it is safe in a path and a URL.
+
+    Raises:
+        QueryError: it is not 1 to 64 of ``A-Z a-z 0-9 _ -``.
+    """
+    if not isinstance(project_id, str) or not _PROJECT_ID.fullmatch(project_id):
+        raise QueryError(
+            f"project_id is {str(project_id)[:80]!r}; it must be 1 to 64 letters, digits, "
+            "'_' or '-' as the console shows under My Credentials."
+        )
+    return project_id
+
+
+def parse_moment(value: str | date | datetime, name: str) -> datetime:
+    """Read a point in time as users write it.
+
+    Args:
+        value: aware datetime, date (its midnight in UTC) or ISO 8601 text (UTC if it names no zone).
+        name: what the value is, for the message.
+
+    Returns:
+        An aware datetime in UTC.
+
+    Raises:
+        QueryError: naive datetime object, or text that is no date or time.
+
+    Examples:
+        >>> parse_moment("2026-01-31", "begin").isoformat()
+        '2026-01-31T00:00:00+00:00'
+    """
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip())
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError) as exc:
+            raise QueryError(
+                f"{name} is {value!r}; write a date or time such as 2026-01-31 or "
+                "2026-01-31T06:00:00+00:00."
+            ) from exc
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise QueryError(
+                f"{name} is the naive datetime {value}; give it a zone, "
+                "such as value.replace(tzinfo=timezone.utc)."
+            )
+        try:
+            return value.astimezone(UTC)
+        except OverflowError as exc:
+            raise QueryError(
+                f"{name} is {value}, beyond the calendar; give a nearer time."
+            ) from exc
+    if isinstance(value, date):
+        return datetime.combine(value, time(), UTC)
+    raise QueryError(f"{name} is {value!r}; give an aware datetime, a date or ISO text.")
+
+
+def _wire_time(moment: datetime) -> str:
+    utc = moment.astimezone(UTC)
+    # isoformat, because strftime writes years before 1000 without leading zeros
+    return utc.replace(microsecond=0, tzinfo=None).isoformat() + "+0000"
+
+
+def _check_number(name: str, value: object, low: int, high: int | None) -> None:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < low or (high is not None and value > high):  # type: ignore[operator]  # is_whole says it is an int
+        span = f"from {low} to {high}" if high is not None else f"of {low} or more"
+        raise QueryError(f"{name} is {value!r}; give a whole number {span}.")

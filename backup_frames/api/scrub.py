@@ -1,0 +1,102 @@
+"""Keeping credentials out of everything that is shown: error texts, answers' bodies, log lines.
+
+In: the secrets of a client, and texts that may hold them, because a server echoed them. Out: the same
+texts with ``***`` instead. Log lines of httpx and httpcore pass here as well: at DEBUG they quote
+status lines and headers of answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import weakref
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Final, TypeVar
+
+from ..errors import BackupFramesError
+
+_ISSUED: Final = "x-subject-token"  # the header of IAM's answer that holds a token not known yet
+_MIN_LENGTH: Final = 4  # a shorter one is no secret, and blotting it out would spoil every text
+_MASK: Final = "***"
+_ENTITIES: Final = {"&": "|amp", "<": "|lt", ">": "|gt", '"': "|quot", "'": "|apos"}
+
+E = TypeVar("E", bound=BackupFramesError)
+
+
+class Scrubber:
+    """Takes secrets out of texts, however a server may have escaped them.
+
+    Args:
+        secrets: tells the secrets as of now (a login adds its token).
+    """
+
+    def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:
+        self._secrets = secrets
+        _SCRUBBERS.add(self)
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        for secret in sorted(set(self._secrets()), key=len, reverse=True):
+            if len(secret) >= _MIN_LENGTH:
+                text = _pattern(secret).sub(_MASK, text)
+        return text
+
+    def data(self, data: bytes) -> bytes:
+        """The bytes, UTF-8 as far as they are text, without secrets."""
+        return self.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+    def error(self, error: E) -> E:
+        """The error, its texts without secrets.
+
+        It forgets what caused it, too: httpx's exceptions hold the request with its headers.
+        """
+        error.args = tuple(self.text(arg) if isinstance(arg, str) else arg for arg in error.args)
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, self.text(value))
+        error.__cause__ = error.__context__ = None
+        return error
+
+
+@lru_cache(maxsize=64)
+def _pattern(secret: str) -> re.Pattern[str]:
+    """Finds a secret as it is, in JSON, Python or HTML escapes, in a URL, or nested in several."""
+    # no backslashes before the first: a text of nothing else would be searched from each of them
+    return re.compile(r"\\*".join(map(_spellings, secret)), re.IGNORECASE)
+
+
+def _spellings(char: str) -> str:
+    if char.isascii() and char.isalnum():
+        return char
+    code, parts = ord(char), char.encode("utf-8", "surrogatepass")
+    units = char.encode("utf-16-be", "surrogatepass")
+    ways = [
+        re.escape(char),
+        r"\\*".join(f"%(?:25)*{part:02x}" for part in parts),
+        r"\\*".join(f"x{part:02x}" for part in parts),
+        r"\\*".join(f"u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2)),
+        f"&(?:amp;)*(?:#0*{code}|#x0*{code:x}{_ENTITIES.get(char, '')});",
+    ]
+    return f"(?:{'|'.join(ways)})"
+
+
+_SCRUBBERS: weakref.WeakSet[Scrubber] = weakref.WeakSet()
+
+
+class _LogFilter(logging.Filter):
+    """Drops lines that quote a token just issued, and scrubs the rest."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = clean = record.getMessage()
+        if _ISSUED in text.lower():
+            return False
+        for scrubber in list(_SCRUBBERS):
+            clean = scrubber.text(clean)
+        if clean != text:
+            record.msg, record.args = clean, ()
+        return True
+
+
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+    logging.getLogger(_name).addFilter(_LogFilter())

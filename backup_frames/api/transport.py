@@ -1,0 +1,187 @@
+"""The wire: httpx's interface over httpcore's pool, with one total deadline per request.
+
+In: an `httpx.Request` whose extension ``deadline_s`` says how many seconds it may take in all.
+Out: an `httpx.Response` as httpx's own transport gives it, or one of httpx's exceptions.
+
+Why not `httpx.HTTPTransport`: its read timeout starts again with every byte, so a server that drips
+one byte a minute holds a thread for ever, and it takes no network backend. httpcore does: each
+connect, write and read below is given what is left of the request's deadline (only the look-up of
+a host name takes the system's own time). Proxies of the environment (``HTTPS_PROXY``,
+``NO_PROXY``) and ``SSL_CERT_FILE`` are honoured as httpx does; ``http://`` is for this machine
+only and goes past proxies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import httpcore
+import httpx
+
+from ..errors import ConfigError
+
+_MIN_TIMEOUT_S: Final = 0.001
+
+
+class _Deadline(threading.local):
+    """When this thread's request must be over; each worker thread has one request at a time."""
+
+    at: float = float("inf")
+
+    def left(self, timeout_s: float | None, over: type[Exception]) -> float:
+        left_s = self.at - time.monotonic()
+        if left_s <= 0:
+            raise over("the request's total deadline has passed")
+        return max(min(left_s, timeout_s or left_s), _MIN_TIMEOUT_S)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        left_s = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left_s), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, deadline: _Deadline) -> None:
+        self._backend = httpcore.SyncBackend()
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        left_s = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        try:
+            stream = self._backend.connect_tcp(host, port, left_s, local_address, socket_options)
+        except UnicodeError as exc:  # a host name that cannot be one, such as a..b
+            raise httpcore.ConnectError(str(exc)) from exc
+        return _Stream(stream, self._deadline)
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _translated():
+            yield from self._response.iter_stream()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class DeadlineTransport(httpx.BaseTransport):
+    """Keep-alive connections to one service; every request has a total deadline.
+
+    Args:
+        endpoint: the URL whose proxy the environment may name.
+        max_connections: connections kept open at most.
+    """
+
+    def __init__(self, endpoint: str, *, max_connections: int) -> None:
+        self._deadline = _Deadline()
+        options: dict[str, Any] = {
+            "ssl_context": httpx.create_ssl_context(),
+            "max_connections": max_connections,
+            "max_keepalive_connections": max_connections,
+            "keepalive_expiry": 30.0,
+            "network_backend": _Backend(self._deadline),
+        }
+        proxy = _environment_proxy(httpx.URL(endpoint))
+        self._pool: httpcore.ConnectionPool = (
+            httpcore.ConnectionPool(**options)
+            if proxy is None
+            else httpcore.HTTPProxy(str(proxy.url), proxy_auth=proxy.raw_auth, **options)
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request and hand out the answer with its body still on the wire.
+
+        Raises:
+            httpx.TransportError: as httpx's own transport does.
+        """
+        self._deadline.at = time.monotonic() + request.extensions["deadline_s"]
+        with _translated():
+            answer = self._pool.handle_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=httpcore.URL(
+                        scheme=request.url.raw_scheme,
+                        host=request.url.raw_host,
+                        port=request.url.port,
+                        target=request.url.raw_path,
+                    ),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(answer),
+            extensions=answer.extensions,
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+
+def _environment_proxy(endpoint: httpx.URL) -> httpx.Proxy | None:
+    if endpoint.scheme != "https" or urllib.request.proxy_bypass(endpoint.host):
+        return None
+    proxies = urllib.request.getproxies()
+    text = proxies.get("https") or proxies.get("all")
+    if not text:
+        return None
+    url = httpx.URL(text if "://" in text else f"http://{text}")
+    if url.scheme not in ("http", "https"):
+        raise ConfigError(f"A {url.scheme} proxy is not supported; set HTTPS_PROXY to an HTTP one.")
+    return httpx.Proxy(url)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Raise httpx's exception for httpcore's: both libraries name them alike."""
+    try:
+        yield
+    except (
+        httpcore.TimeoutException,
+        httpcore.NetworkError,
+        httpcore.ProtocolError,
+        httpcore.ProxyError,
+        httpcore.UnsupportedProtocol,
+    ) as exc:
+        raise getattr(httpx, type(exc).__name__, httpx.TransportError)(str(exc)) from exc

@@ -1,0 +1,87 @@
+"""The TOML file of settings, parsed and checked key by key.
+
+In: a path, or what BACKUP_FRAMES_CONFIG names. Out: the keys for all, the ``[[project]]``
+tables, and each table as values that know where they came from.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .errors import ConfigError
+
+CONFIG_VARIABLE = "BACKUP_FRAMES_CONFIG"
+SECRETS = ("token", "password", "access_key", "secret_key", "security_token")
+
+
+class Given(NamedTuple):
+    """A value that somebody gave, and where."""
+
+    value: Any
+    source: str
+
+
+Layer = dict[str, Given]
+
+
+class ConfigFile(NamedTuple):
+    """A parsed file: keys that hold for all projects, and one table per project."""
+
+    path: Path | None
+    shared: Mapping[str, Any]
+    projects: Sequence[Mapping[str, Any]]
+
+
+def read_config_file(config: str | Path | None) -> ConfigFile:
+    """Parse the TOML file and check that it holds known keys; ``[lake]`` becomes two of them."""
+    place = config or os.environ.get(CONFIG_VARIABLE)
+    if not place:
+        return ConfigFile(None, {}, [])
+    path = Path(place).expanduser()
+    try:
+        top = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot read the config file {path}: {error.strerror}. Check --config."
+        ) from error
+    except ValueError as error:  # bad UTF-8 or bad TOML, which says line and column
+        raise ConfigError(f"{path} is not TOML: {error}. Correct it.") from error
+    projects = top.pop("project", [])
+    if not isinstance(projects, list) or not all(isinstance(table, dict) for table in projects):
+        raise ConfigError(f"{path}: project is not a list of tables. Write [[project]].")
+    lake = top.get("lake")
+    if isinstance(lake, dict):
+        if unknown := sorted(lake.keys() - {"url", "partition_by"}):
+            raise ConfigError(
+                f"{path}: unknown key {unknown[0]!r} in [lake]. Use url, partition_by."
+            )
+        del top["lake"]
+        top |= {("lake" if name == "url" else name): value for name, value in lake.items()}
+    return ConfigFile(path, top, projects)
+
+
+def read_table(
+    table: Mapping[str, Any], source: str, fields: Collection[str]
+) -> tuple[Layer, tuple[str, ...]]:
+    """Values of one TOML table; ``<secret>_env`` names the variable that holds the secret."""
+    layer: Layer = {}
+    unset = []
+    known = [*fields, *(f"{name}_env" for name in SECRETS)]
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{source}: unknown key {key!r}. Known are {', '.join(known)}.")
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ConfigError(f"{source}: {key} is {type(value).__name__}. Write text or a number.")
+        name = key.removesuffix("_env")
+        if name == key:
+            layer[name] = Given(value, source)
+        elif secret := os.environ.get(str(value)):
+            layer[name] = Given(secret, f"environment {value} (named in {source})")
+        else:
+            layer[name] = Given(None, source)
+            unset.append(str(value))
+    return layer, tuple(unset)

@@ -1,0 +1,392 @@
+"""How to reach the service and the lake: one frozen `Settings`, checked before any I/O.
+
+In: arguments, environment variables, a TOML file. Out: `Settings`, the list of them for many
+projects, and rows that tell where each value came from.
+
+Precedence: argument > environment > file > default. Two rules keep layers from mixing badly:
+
+- Credentials go together. The highest layer that holds a secret decides the method; a token or key
+  pair of another method further down is ignored, and so is a session token of other keys.
+- In a file of many projects, what a ``[[project]]`` table says beats the environment: one exported
+  project id or token must not stand in for all of them.
+
+Nothing is read at import; every call of `load_settings` looks anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasGenerator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .config_file import (
+    CONFIG_VARIABLE,
+    SECRETS,
+    ConfigFile,
+    Given,
+    Layer,
+    read_config_file,
+    read_table,
+)
+from .errors import ConfigError
+
+PREFIX = "BACKUP_FRAMES_"
+EUROPEAN_REGION = "eu-west-101"  # a cloud of its own, under .eu
+HUAWEI_NAMES = {
+    "access_key": "HUAWEICLOUD_SDK_AK",
+    "secret_key": "HUAWEICLOUD_SDK_SK",
+    "security_token": "HUAWEICLOUD_SDK_SECURITY_TOKEN",
+    "project_id": "HUAWEICLOUD_SDK_PROJECT_ID",
+}
+METHODS: dict[str, tuple[str, ...]] = {  # the first field of each decides that it is used
+    "token": ("token",),
+    "keys": ("access_key", "secret_key", "security_token"),
+    "password": ("password", "username", "domain"),
+}
+
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?/?",
+    re.IGNORECASE,
+)
+_LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
+_SERVICE_HOST = re.compile(
+    r"https://gaussdb-nosql\.(?P<region>[a-z0-9-]+)\.myhuaweicloud\.(com|eu)"
+)
+
+
+def environment_names(field: str) -> tuple[str, ...]:
+    """Environment variables of a field: ours first, which wins; keys have Huawei's name only."""
+    if field in METHODS["keys"]:
+        return (HUAWEI_NAMES[field],)
+    return (PREFIX + field.upper(), *filter(None, [HUAWEI_NAMES.get(field)]))
+
+
+def _check_origin(text: str) -> str:
+    """Return ``scheme://host[:port]``; credentials travel there, so nothing else may hide in it."""
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        raise ValueError("must be https://host or https://host:port, without path, query or user")
+    if match["port"] is not None and not 0 < int(match["port"]) < 65536:
+        raise ValueError(f"names port {match['port']}; use one between 1 and 65535")
+    if match["scheme"].lower() == "http" and not _LOOPBACK.fullmatch(match["host"]):
+        raise ValueError(
+            "would send credentials unencrypted; use https:// (http:// is for 127.0.0.1)"
+        )
+    return text.rstrip("/").lower()
+
+
+def _check_header(secret: SecretStr) -> SecretStr:
+    """Refuse what cannot stand in an HTTP header, or would end it and start another."""
+    if not re.fullmatch(r"[\x21-\x7e]+", secret.get_secret_value()):
+        raise ValueError(
+            "is empty or holds a space, a line break or a non-ASCII character; copy it again"
+        )
+    return secret
+
+
+def _check_region(text: str) -> str:
+    if not re.fullmatch(r"[a-z]{2}-[a-z0-9-]{1,60}", text):
+        raise ValueError("is no region; write it like cn-north-4 or eu-west-101")
+    return text
+
+
+def _check_project_id(text: str) -> str:
+    """Keep the alphabet closed: it becomes a path on disk and part of a URL."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError("is no project id; it has 1 to 64 letters, digits, - or _")
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_check_origin)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(_check_header)]
+Region = Annotated[str, AfterValidator(_check_region)]
+ProjectId = Annotated[str, AfterValidator(_check_project_id)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Settings(BaseSettings):
+    """Where the service and the lake are, and how hard to pull.
+
+    Built by `load_settings`, which explains a bad value as a `ConfigError`. Built directly,
+    ``Settings(...)`` reads arguments and the environment only. Frozen; secrets print as ``***``.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        case_sensitive=True,
+        env_ignore_empty=True,
+        validate_by_name=True,
+        alias_generator=AliasGenerator(
+            validation_alias=lambda field: AliasChoices(*environment_names(field))
+        ),
+        hide_input_in_errors=True,
+    )
+
+    endpoint: Origin | None = None  # default: the region's
+    region: Region | None = None
+    project_id: ProjectId | None = None  # default: the region's own, looked up
+    token: HeaderSecret | None = None
+    username: Text | None = None
+    password: SecretStr | None = None
+    domain: Text | None = None  # name of the account that the user belongs to
+    iam_endpoint: Origin | None = None  # default: the region's
+    access_key: HeaderSecret | None = None
+    secret_key: HeaderSecret | None = None
+    security_token: HeaderSecret | None = None  # comes with temporary keys
+    lake: Text | None = None
+    partition_by: Literal["day", "month"] = "day"  # of a new lake
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60  # per request, all in all
+    max_connections: Annotated[int, Field(ge=1, le=64)] = 8
+    max_requests_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    overlap_s: Annotated[int, Field(ge=0, le=31 * 86_400)] = 3600  # a sync reads so far back again
+    reread_requests: Annotated[int, Field(ge=0, le=100_000)] = 10  # a sync spends on old days
+
+    # Names of unset environment variables that the file points to; asked for when needed.
+    _unset: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def service_url(self) -> str | None:
+        """The endpoint given, else the region's; None if neither is known."""
+        if self.endpoint or not self.region:
+            return self.endpoint
+        top = "eu" if self.region == EUROPEAN_REGION else "com"
+        return f"https://gaussdb-nosql.{self.region}.myhuaweicloud.{top}"
+
+    @property
+    def iam_url(self) -> str | None:
+        """The identity service: as given, else beside a sandbox, else the region's; or None."""
+        if self.iam_endpoint:
+            return self.iam_endpoint
+        if self.endpoint and self.endpoint.startswith("http://"):
+            return self.endpoint  # loopback only: a sandbox serves both
+        region = self.known_region
+        if region is None:
+            return None
+        if region == EUROPEAN_REGION:
+            return "https://iam.myhuaweicloud.eu"
+        return f"https://iam.{region}.myhuaweicloud.com"
+
+    @property
+    def known_region(self) -> str | None:
+        """The region given, else the one that the endpoint's host names, else None."""
+        match = _SERVICE_HOST.fullmatch(self.endpoint or "")
+        return self.region or (match["region"] if match else None)
+
+    @property
+    def credentials(self) -> Literal["token", "keys", "password"] | None:
+        """The method in use: token before AK/SK before user and password; None if incomplete."""
+        if self.token:
+            return "token"
+        if self.access_key and self.secret_key:
+            return "keys"
+        if self.username and self.password:
+            return "password"
+        return None
+
+    def require_connection(self) -> None:
+        """Check that the service can be asked at all; no I/O.
+
+        Raises:
+            ConfigError: endpoint, credentials or project id are missing; says how to give them.
+        """
+        if self.service_url is None:
+            raise ConfigError(
+                "No endpoint is set. Give --endpoint or --region, or export BACKUP_FRAMES_ENDPOINT "
+                "or BACKUP_FRAMES_REGION (to try without an account: backup-frames demo)."
+            )
+        if self.credentials is None:
+            raise ConfigError(self._what_credentials_lack())
+        if self.credentials == "password" and self.iam_url is None:
+            raise ConfigError(
+                "The identity service for user and password is unknown. "
+                "Export BACKUP_FRAMES_IAM_ENDPOINT or BACKUP_FRAMES_REGION."
+            )
+        can_look_up = self.credentials != "token" and self.known_region and self.iam_url
+        if self.project_id is None and not can_look_up:
+            raise ConfigError(
+                "No project id is set, and it can be looked up only by region with AK/SK or user "
+                "and password. Give --project-id or export BACKUP_FRAMES_PROJECT_ID."
+            )
+
+    def _what_credentials_lack(self) -> str:
+        if self._unset:
+            return (
+                f"No credentials: the config file points to {' and '.join(self._unset)}, "
+                "which the environment does not hold. Export it."
+            )
+        for fields in (METHODS["keys"][:2], METHODS["password"][:2]):
+            missing = [name for name in fields if getattr(self, name) is None]
+            if 0 < len(missing) < len(fields):
+                names = " and ".join(environment_names(name)[0] for name in missing)
+                return (
+                    f"Credentials are incomplete: {' and '.join(missing)} missing. Export {names}."
+                )
+        return (
+            "No credentials are set. Export BACKUP_FRAMES_TOKEN, or HUAWEICLOUD_SDK_AK and "
+            "HUAWEICLOUD_SDK_SK, or BACKUP_FRAMES_USERNAME and BACKUP_FRAMES_PASSWORD (with "
+            "BACKUP_FRAMES_DOMAIN, unless the account bears the user's name)."
+        )
+
+
+class SettingRow(NamedTuple):
+    """One line of ``backup-frames config``: a setting, its value as text, where it came from."""
+
+    name: str
+    value: str
+    source: str
+
+
+def load_settings(config: str | Path | None = None, **arguments: Any) -> Settings:
+    """Put settings together: argument > environment > TOML file > default. Reads no network.
+
+    Args:
+        config: the TOML file; default: the one BACKUP_FRAMES_CONFIG names, if it is set. If it has
+            ``[[project]]`` tables, the only one counts, or the one with the project id asked for.
+        **arguments: fields of `Settings` by name; None means not given.
+
+    Returns:
+        Checked settings. Endpoint and credentials may be missing: a lake can be used without, and
+        `Settings.require_connection` asks for them when the service is needed.
+
+    Raises:
+        ConfigError: unknown key, bad value, missing or unreadable file; names where it stands.
+
+    Examples:
+        >>> load_settings(region="eu-west-101").service_url
+        'https://gaussdb-nosql.eu-west-101.myhuaweicloud.eu'
+    """
+    file = read_config_file(config)
+    return _build(*_merge(file, _fitting_project(file, arguments), arguments))
+
+
+def load_projects(config: str | Path | None = None, **arguments: Any) -> list[Settings]:
+    """Settings of every ``[[project]]`` of a TOML file, in its order; without any, of the file.
+
+    Args:
+        config: the TOML file; default: the one BACKUP_FRAMES_CONFIG names.
+        **arguments: fields of `Settings` that hold for all; ``project_id`` picks one project.
+
+    Returns:
+        One `Settings` per project, at least one. A table's keys beat the environment. A credential
+        whose variable is unset shows only when that project connects: the others still run.
+
+    Raises:
+        ConfigError: as `load_settings`; or two tables name one project, or none names that asked.
+    """
+    file = read_config_file(config)
+    if not file.projects:
+        return [load_settings(config, **arguments)]
+    wanted = arguments.get("project_id")
+    chosen = [table for table in file.projects if wanted in (None, table.get("project_id"))]
+    if not chosen:
+        raise ConfigError(
+            f"{file.path} has no [[project]] for {wanted!r}. Add one, or drop the id."
+        )
+    loaded = [_build(*_merge(file, table, arguments)) for table in chosen]
+    ids = [settings.project_id for settings in loaded if settings.project_id is not None]
+    for twice in {project_id for project_id in ids if ids.count(project_id) > 1}:
+        raise ConfigError(f"{file.path} has two [[project]] tables for {twice!r}. Remove one.")
+    return loaded
+
+
+def describe_settings(config: str | Path | None = None, **arguments: Any) -> list[SettingRow]:
+    """Every setting with its value (secrets as ``***``) and its source, for people.
+
+    Takes what `load_settings` takes and raises what it raises. An unset value is "". Endpoints that
+    follow from the region are shown with that as their source.
+    """
+    file = read_config_file(config)
+    given, unset = _merge(file, _fitting_project(file, arguments), arguments)
+    settings = _build(given, unset)
+    derived = {"endpoint": settings.service_url, "iam_endpoint": settings.iam_url}
+    source = "argument" if config else f"environment {CONFIG_VARIABLE}" if file.path else "default"
+    rows = [SettingRow("config", str(file.path or ""), source)]
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        source = given[name].source if value is not None and name in given else "default"
+        if value is None and derived.get(name):
+            value, source = derived[name], "follows from region or endpoint"
+        shown = "***" if isinstance(value, SecretStr) else "" if value is None else str(value)
+        rows.append(SettingRow(name, shown, source))
+    return rows
+
+
+def _fitting_project(file: ConfigFile, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The one ``[[project]]`` table that a single-project call means; empty if none is clear."""
+    if len(file.projects) == 1:
+        return file.projects[0]
+    in_environment = _environment().get("project_id")
+    wanted = arguments.get("project_id") or (in_environment and in_environment.value)
+    for table in file.projects:
+        if wanted == table.get("project_id"):
+            return table
+    return {}
+
+
+def _merge(
+    file: ConfigFile, project: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> tuple[Layer, tuple[str, ...]]:
+    """One layer from all, and the unset environment variables that the file points to."""
+    own, own_unset = read_table(project, f"{file.path} [[project]]", Settings.model_fields)
+    if "region" in own:  # stands for its endpoints too: not those exported for another region
+        for name in ("endpoint", "iam_endpoint"):
+            own.setdefault(name, Given(None, own["region"].source))
+    shared, shared_unset = read_table(file.shared, str(file.path), Settings.model_fields)
+    argued = {name: Given(v, "argument") for name, v in arguments.items() if v is not None}
+    merged: Layer = {}
+    barred: set[str] = set()
+    for layer in (argued, own, _environment(), shared):
+        merged = {name: v for name, v in layer.items() if name not in barred} | merged
+        used = [fields for fields in METHODS.values() if fields[0] in layer]
+        if used:
+            barred.update(
+                name for fields in METHODS.values() if fields not in used for name in fields
+            )
+        if "access_key" in layer:
+            barred.add("security_token")
+    return merged, own_unset or shared_unset
+
+
+def _environment() -> Layer:
+    return {
+        field: Given(os.environ[name], f"environment {name}")
+        for field in Settings.model_fields
+        for name in reversed(environment_names(field))  # the last one set stays
+        if os.environ.get(name)
+    }
+
+
+def _build(given: Layer, unset: tuple[str, ...]) -> Settings:
+    # None for what no layer gave, lest pydantic look into the environment for a barred field. The
+    # rest stays out, so that `model_fields_set` tells a chosen partition_by from the default.
+    values = {name: None for name, field in Settings.model_fields.items() if field.default is None}
+    try:
+        settings = Settings(**values | {name: value for name, (value, _) in given.items()})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0])
+        if name not in Settings.model_fields:
+            raise ConfigError(f"There is no setting {name!r}. See backup-frames config.") from None
+        value, source = given[name]
+        text = first["msg"].removeprefix("Value error, ")
+        # A user part in an address may be a password, whatever field it landed in.
+        is_secret = name in SECRETS or "@" in str(value)
+        shown = "" if is_secret else f" = {str(value)[:100]!r}"
+        message = f"{name}{shown} ({source}): {text[0].lower()}{text[1:]}."
+        raise ConfigError(message) from None  # the cause would carry the value
+    settings._unset = unset
+    return settings

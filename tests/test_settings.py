@@ -1,0 +1,420 @@
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backup_frames.errors import ConfigError
+from backup_frames.settings import Settings, describe_settings, load_projects, load_settings
+
+LOOPBACK = "http://127.0.0.1:8080"
+CANARY = "canary-6f1d"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("BACKUP_FRAMES_", "HUAWEICLOUD_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def write_config(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "config.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_an_argument_beats_the_environment_which_beats_the_file(monkeypatch, write_config):
+    """Precedence is argument, environment, file, default."""
+    path = write_config('region = "cn-north-1"\nmax_connections = 2\ntimeout_s = 3')
+    monkeypatch.setenv("BACKUP_FRAMES_REGION", "cn-north-2")
+    monkeypatch.setenv("BACKUP_FRAMES_MAX_CONNECTIONS", "4")
+    settings = load_settings(path, region="cn-north-4")
+    assert (settings.region, settings.max_connections, settings.timeout_s) == ("cn-north-4", 4, 3.0)
+    assert settings.overlap_s == 3600
+
+
+def test_none_is_not_given(monkeypatch):
+    """An argument of None leaves the environment's value."""
+    monkeypatch.setenv("BACKUP_FRAMES_REGION", "cn-north-2")
+    assert load_settings(region=None).region == "cn-north-2"
+
+
+def test_an_empty_variable_is_not_given(monkeypatch):
+    """An empty environment variable counts as unset."""
+    monkeypatch.setenv("BACKUP_FRAMES_ENDPOINT", "")
+    assert load_settings().endpoint is None
+
+
+def test_our_project_id_beats_huaweis(monkeypatch):
+    """Of both project ids in the environment ours wins; Huawei's alone is understood."""
+    monkeypatch.setenv("HUAWEICLOUD_SDK_PROJECT_ID", "theirs")
+    assert load_settings().project_id == "theirs"
+    monkeypatch.setenv("BACKUP_FRAMES_PROJECT_ID", "ours")
+    assert load_settings().project_id == "ours"
+
+
+def test_huaweis_keys_are_understood(monkeypatch):
+    """AK, SK and security token come from Huawei's own variables."""
+    for name in ("AK", "SK", "SECURITY_TOKEN"):
+        monkeypatch.setenv(f"HUAWEICLOUD_SDK_{name}", name)
+    settings = load_settings()
+    assert settings.credentials == "keys"
+    assert [
+        secret.get_secret_value()
+        for secret in (settings.access_key, settings.secret_key, settings.security_token)
+        if secret
+    ] == ["AK", "SK", "SECURITY_TOKEN"]
+
+
+def test_the_environment_is_read_at_the_call(monkeypatch):
+    """A variable set after import counts; one removed no longer does."""
+    monkeypatch.setenv("BACKUP_FRAMES_LAKE", "one")
+    assert load_settings().lake == "one"
+    monkeypatch.delenv("BACKUP_FRAMES_LAKE")
+    assert load_settings().lake is None
+
+
+def test_a_chosen_grain_can_be_told_from_the_default(monkeypatch):
+    """`model_fields_set` names partition_by only if somebody gave it."""
+    assert "partition_by" not in load_settings().model_fields_set
+    monkeypatch.setenv("BACKUP_FRAMES_PARTITION_BY", "day")
+    assert "partition_by" in load_settings().model_fields_set
+
+
+def test_settings_survive_pickling_and_are_frozen():
+    """Settings travel to other processes and cannot be changed."""
+    settings = load_settings(token="t", endpoint=LOOPBACK)
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    with pytest.raises(ValueError, match="frozen"):
+        settings.region = "cn-north-4"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("region", "service", "iam"),
+    [
+        (
+            "cn-north-4",
+            "https://gaussdb-nosql.cn-north-4.myhuaweicloud.com",
+            "https://iam.cn-north-4.myhuaweicloud.com",
+        ),
+        (
+            "eu-west-101",
+            "https://gaussdb-nosql.eu-west-101.myhuaweicloud.eu",
+            "https://iam.myhuaweicloud.eu",
+        ),
+    ],
+)
+def test_a_region_gives_both_endpoints(region, service, iam):
+    """The region decides the addresses, and the service's address tells the region."""
+    assert load_settings(region=region).service_url == service
+    assert load_settings(region=region).iam_url == iam
+    assert load_settings(endpoint=service).iam_url == iam
+    assert load_settings(endpoint=service).known_region == region
+
+
+def test_an_explicit_endpoint_beats_the_region():
+    """The endpoint given is used as given, without its trailing slash."""
+    settings = load_settings(endpoint="https://proxy.example.com:8443/", region="cn-north-4")
+    assert settings.service_url == "https://proxy.example.com:8443"
+    assert settings.iam_url == "https://iam.cn-north-4.myhuaweicloud.com"
+
+
+def test_a_sandbox_serves_iam_too():
+    """Beside a loopback endpoint no password is sent to the real identity service."""
+    assert load_settings(endpoint=LOOPBACK, region="cn-north-4").iam_url == LOOPBACK
+
+
+@pytest.mark.parametrize("endpoint", [LOOPBACK, "http://localhost", "http://[::1]:9", "https://h"])
+def test_a_good_endpoint_is_taken(endpoint):
+    """https anywhere and http on this machine are fine."""
+    assert load_settings(endpoint=endpoint + "/").endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "ftp://example.com",
+        "example.com",
+        "https://example.com/v3.1",
+        "https://example.com?x=1",
+        "https://example.com#x",
+        "https://example.com\n",
+        "https://exam ple.com",
+        "https://example.com:0",
+        "https://example.com:99999",
+        "https://",
+        "",
+    ],
+)
+def test_a_bad_endpoint_is_refused(endpoint):
+    """What would leak the token or is no origin is refused; the message shows it."""
+    with pytest.raises(ConfigError, match="endpoint"):
+        load_settings(endpoint=endpoint)
+
+
+def test_a_password_in_an_endpoint_is_not_shown():
+    """User information in an address is refused without repeating it."""
+    with pytest.raises(ConfigError) as caught:
+        load_settings(endpoint=f"https://user:{CANARY}@example.com")
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["token", "access_key", "secret_key", "security_token"])
+@pytest.mark.parametrize("bad", ["\n", "\r\nX-Evil: 1", " ", "é", "\0"])
+def test_a_secret_that_breaks_a_header_is_refused_unseen(field, bad):
+    """The message names the field, neither it nor its cause shows the value."""
+    with pytest.raises(ConfigError, match=field) as caught:
+        load_settings(**{field: CANARY + bad})
+    assert CANARY not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@given(st.text(min_size=1))
+def test_only_the_closed_alphabet_is_a_project_id(text):
+    """A project id is taken if and only if it is 1 to 64 of A-Z a-z 0-9 _ -."""
+    is_good = len(text) <= 64 and all(c.isascii() and (c.isalnum() or c in "_-") for c in text)
+    if is_good:
+        assert load_settings(project_id=text).project_id == text
+    else:
+        with pytest.raises(ConfigError, match="project_id"):
+            load_settings(project_id=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("region", "CN-NORTH-4"),
+        ("region", "cn-north-4.evil.com/"),
+        ("region", "cn-north-4\n"),
+        ("partition_by", "year"),
+        ("timeout_s", "soon"),
+        ("timeout_s", 0),
+        ("max_connections", 0),
+        ("max_connections", "many"),
+        ("max_requests_per_second", float("nan")),
+        ("overlap_s", -1),
+        ("nonsense", 1),
+    ],
+)
+def test_a_bad_value_is_a_config_error(name, value):
+    """Every bad value is refused, by name."""
+    with pytest.raises(ConfigError, match=name):
+        load_settings(**{name: value})
+
+
+def test_secrets_do_not_show():
+    """Neither repr, str nor the described settings show a secret."""
+    secrets = ("token", "password", "access_key", "secret_key", "security_token")
+    given_secrets = {name: f"{CANARY}-{name}" for name in secrets}
+    settings = load_settings(**given_secrets)
+    rows = describe_settings(**given_secrets)
+    assert CANARY not in repr(settings) + str(settings) + str(rows)
+    assert {row.value for row in rows if row.name in secrets} == {"***"}
+
+
+def test_sources_are_named(monkeypatch, write_config):
+    """The table says of each value where it came from."""
+    path = write_config('lake = "here"\ntoken_env = "MY_TOKEN"')
+    monkeypatch.setenv("MY_TOKEN", "x")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_PROJECT_ID", "p")
+    rows = {row.name: row for row in describe_settings(path, region="cn-north-4")}
+    assert rows["region"].source == "argument"
+    assert rows["project_id"].source == "environment HUAWEICLOUD_SDK_PROJECT_ID"
+    assert rows["lake"].source == str(path)
+    assert rows["token"].source == f"environment MY_TOKEN (named in {path})"
+    assert rows["overlap_s"].source == "default"
+    assert rows["endpoint"].value == "https://gaussdb-nosql.cn-north-4.myhuaweicloud.com"
+    assert "region" in rows["endpoint"].source
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tokn = 'x'", "tokn"),
+        ("[lake]\nurll = 'x'", "urll"),
+        ("[[project]]\nidd = 'x'", "idd"),
+        ("max_connections = true", "max_connections"),
+        ("region = ['cn-north-4']", "region"),
+        ("project = 1", "project"),
+        ("region = ", "TOML"),
+        ("timeout_s = 'x'", "timeout_s"),
+    ],
+)
+def test_a_bad_file_is_a_config_error(write_config, text, message):
+    """Unknown keys, bad types and bad TOML are refused; the message names file and key."""
+    path = write_config(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_settings(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_a_config_error(monkeypatch, tmp_path):
+    """A file that is not there is refused, also when the environment names it."""
+    monkeypatch.setenv("BACKUP_FRAMES_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(ConfigError, match=r"none\.toml"):
+        load_settings()
+
+
+def test_a_lake_table_gives_address_and_grain(write_config):
+    """[lake] url and partition_by are the settings lake and partition_by."""
+    path = write_config('[lake]\nurl = "s3://b/p"\npartition_by = "month"')
+    settings = load_settings(path)
+    assert (settings.lake, settings.partition_by) == ("s3://b/p", "month")
+
+
+MANY = """
+username = "reader"
+[lake]
+url = "s3://b/p"
+[[project]]
+project_id = "a"
+endpoint = "https://a.example.com"
+token_env = "TOKEN_A"
+[[project]]
+project_id = "b"
+region = "eu-west-101"
+access_key_env = "AK_B"
+secret_key_env = "SK_B"
+[[project]]
+project_id = "c"
+"""
+
+
+def test_a_projects_table_beats_the_environment(monkeypatch, write_config):
+    """What a [[project]] says of itself holds; what it leaves out comes from the environment."""
+    for name, value in {
+        "TOKEN_A": "token-a",
+        "AK_B": "ak",
+        "SK_B": "sk",
+        "BACKUP_FRAMES_PROJECT_ID": "z",
+        "BACKUP_FRAMES_ENDPOINT": "https://z.example.com",
+        "BACKUP_FRAMES_TOKEN": "token-z",
+    }.items():
+        monkeypatch.setenv(name, value)
+    a, b, c = load_projects(write_config(MANY))
+    assert [s.project_id for s in (a, b, c)] == ["a", "b", "c"]
+    assert [s.lake for s in (a, b, c)] == ["s3://b/p"] * 3
+    assert a.service_url == "https://a.example.com"
+    assert a.token is not None
+    assert a.token.get_secret_value() == "token-a"
+    assert b.service_url == "https://gaussdb-nosql.eu-west-101.myhuaweicloud.eu"
+    assert (b.credentials, b.token) == ("keys", None)
+    assert c.service_url == "https://z.example.com"
+    assert c.token is not None
+    assert c.token.get_secret_value() == "token-z"
+
+
+def test_a_projects_unset_variable_stops_only_that_project(monkeypatch, write_config):
+    """The project says what to export; it does not borrow another's token."""
+    monkeypatch.setenv("BACKUP_FRAMES_TOKEN", "token-z")
+    a, _, c = load_projects(write_config(MANY), endpoint=LOOPBACK)
+    with pytest.raises(ConfigError, match="TOKEN_A"):
+        a.require_connection()
+    c.require_connection()
+
+
+def test_one_project_of_many_can_be_picked(write_config):
+    """A project id picks its table, for a sync of many and for a single call alike."""
+    path = write_config(MANY)
+    assert [s.project_id for s in load_projects(path, project_id="b")] == ["b"]
+    assert load_settings(path, project_id="b").region == "eu-west-101"
+    assert load_settings(path).project_id is None
+    with pytest.raises(ConfigError, match="nobody"):
+        load_projects(path, project_id="nobody")
+
+
+def test_two_tables_for_one_project_are_refused(write_config):
+    """A project that stands twice in the file would be synced twice."""
+    with pytest.raises(ConfigError, match="two"):
+        load_projects(write_config('[[project]]\nproject_id="a"\n[[project]]\nproject_id="a"'))
+
+
+def test_a_file_without_projects_is_one_project(write_config):
+    """Top-level keys alone make one project."""
+    path = write_config('project_id = "a"\n[lake]\nurl = "x"')
+    assert [(s.project_id, s.lake) for s in load_projects(path)] == [("a", "x")]
+
+
+def test_credentials_of_a_higher_layer_replace_the_lower_method(monkeypatch, write_config):
+    """AK and SK of the environment are used, not the token of the file; user names may mix."""
+    path = write_config('token = "t"\nusername = "u"\ndomain = "d"\nsecurity_token = "old"')
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", "ak")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", "sk")
+    settings = load_settings(path)
+    assert (settings.credentials, settings.token, settings.security_token) == ("keys", None, None)
+    monkeypatch.delenv("HUAWEICLOUD_SDK_AK")
+    monkeypatch.delenv("HUAWEICLOUD_SDK_SK")
+    monkeypatch.setenv("BACKUP_FRAMES_PASSWORD", "p")
+    assert load_settings(path).credentials == "password"
+
+
+KEYS = {"access_key": "ak", "secret_key": "sk"}
+LOGIN = {"username": "u", "password": "p", "domain": "d"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ({}, "BACKUP_FRAMES_ENDPOINT"),
+        ({"endpoint": LOOPBACK}, "BACKUP_FRAMES_TOKEN"),
+        ({"endpoint": LOOPBACK, "access_key": "ak"}, "HUAWEICLOUD_SDK_SK"),
+        ({"endpoint": LOOPBACK, "username": "u"}, "BACKUP_FRAMES_PASSWORD"),
+        ({"endpoint": LOOPBACK, "token": "t"}, "BACKUP_FRAMES_PROJECT_ID"),
+        ({"endpoint": "https://h", **KEYS}, "BACKUP_FRAMES_PROJECT_ID"),
+        ({"endpoint": "https://h", "project_id": "p", **LOGIN}, "BACKUP_FRAMES_IAM_ENDPOINT"),
+    ],
+)
+def test_what_a_connection_lacks_is_named(arguments, missing):
+    """The message names the variable to export."""
+    with pytest.raises(ConfigError, match=missing):
+        load_settings(**arguments).require_connection()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"endpoint": LOOPBACK, "token": "t", "project_id": "p"},
+        {"endpoint": LOOPBACK, "project_id": "p", **LOGIN},
+        {"region": "cn-north-4", **KEYS},
+        {"region": "cn-north-4", **LOGIN},
+    ],
+)
+def test_enough_for_a_connection_is_enough(arguments):
+    """A token needs a project id; keys and logins find it by region."""
+    load_settings(**arguments).require_connection()
+
+
+def test_settings_built_directly_read_the_environment(monkeypatch):
+    """`Settings()` is arguments over environment."""
+    monkeypatch.setenv("BACKUP_FRAMES_LAKE", "one")
+    assert Settings().lake == "one"
+    assert Settings(lake="two").lake == "two"
+
+
+def test_import_reads_no_environment():
+    """A broken environment does not hurt an import."""
+    code = "import backup_frames.settings"
+    environment = os.environ | {"BACKUP_FRAMES_TIMEOUT_S": "x", "BACKUP_FRAMES_CONFIG": "/none"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_a_password_with_a_project_id_is_enough():
+    """User, password and project id make a connection; the account's name defaults to the user's."""
+    login = {"username": "u", "password": "p", "project_id": "p1", "endpoint": LOOPBACK}
+    settings = load_settings(**login)
+    settings.require_connection()
+    assert settings.credentials == "password"
