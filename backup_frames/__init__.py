@@ -1,0 +1,130 @@
+"""Huawei Cloud GeminiDB backups as verified pandas/Arrow tables and a Parquet lake.
+
+In: nothing at import; each name below loads its room when it is first used, so that
+``import backup_frames`` and ``backup-frames --version`` stay light. Out: the public names.
+
+    >>> import backup_frames as bf
+    >>> from backup_frames.sandbox import Sandbox
+    >>> with Sandbox(backups=200, seed=1) as box:
+    ...     frames = bf.read_backups(
+    ...         endpoint=box.endpoint, project_id=box.project_id, token=box.token
+    ...     )
+    >>> frames.certificate.verdict
+    'complete'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import insight
+    from .errors import (
+        AuthError,
+        BackupFramesError,
+        ConfigError,
+        FetchError,
+        IncompleteReadError,
+        LakeConflictError,
+        LakeError,
+        MissingExtraError,
+        PageError,
+        QueryError,
+        RejectedError,
+        SchemaError,
+        ThrottledError,
+        UnavailableError,
+    )
+    from .frames.flatten import ArrowFrames, flatten_pages
+    from .frames.frames import BackupFrames
+    from .frames.inventory import read_instances, read_policies
+    from .frames.read import ReadPlan, plan_read, read_backups, scan_backups
+    from .lake.lake import Lake, open_lake
+    from .lake.sync import SyncReport, sync_backups
+    from .lake.verify import Finding, verify_lake
+    from .scan.certificate import Certificate
+    from .settings import Settings, load_settings
+
+_ROOMS = {
+    "errors": (
+        "AuthError",
+        "BackupFramesError",
+        "ConfigError",
+        "FetchError",
+        "IncompleteReadError",
+        "LakeConflictError",
+        "LakeError",
+        "MissingExtraError",
+        "PageError",
+        "QueryError",
+        "RejectedError",
+        "SchemaError",
+        "ThrottledError",
+        "UnavailableError",
+    ),
+    "frames.flatten": ("ArrowFrames", "flatten_pages"),
+    "frames.frames": ("BackupFrames",),
+    "frames.inventory": ("read_instances", "read_policies"),
+    "frames.read": ("ReadPlan", "plan_read", "read_backups", "scan_backups"),
+    "lake.lake": ("Lake", "open_lake"),
+    "lake.sync": ("SyncReport", "sync_backups"),
+    "lake.verify": ("Finding", "verify_lake"),
+    "scan.certificate": ("Certificate",),
+    "settings": ("Settings", "load_settings"),
+}
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "ArrowFrames",
+    "AuthError",
+    "BackupFrames",
+    "BackupFramesError",
+    "Certificate",
+    "ConfigError",
+    "FetchError",
+    "Finding",
+    "IncompleteReadError",
+    "Lake",
+    "LakeConflictError",
+    "LakeError",
+    "MissingExtraError",
+    "PageError",
+    "QueryError",
+    "ReadPlan",
+    "RejectedError",
+    "SchemaError",
+    "Settings",
+    "SyncReport",
+    "ThrottledError",
+    "UnavailableError",
+    "flatten_pages",
+    "insight",
+    "load_settings",
+    "open_lake",
+    "plan_read",
+    "read_backups",
+    "read_instances",
+    "read_policies",
+    "scan_backups",
+    "sync_backups",
+    "verify_lake",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415  # costs 20 ms, asked for rarely
+
+        return version("backup-frames")
+    if name == "insight":
+        return import_module(".insight", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module 'backup_frames' has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -1,0 +1,10 @@
+"""``python -m backup_frames``: the same as the command ``backup-frames``."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""What users hold: a set of backups as pandas DataFrames, Arrow tables, records, or files.
+
+In: the three Arrow tables of `flatten`, settled, and the certificate of the read. Out:
+`BackupFrames`. Importing this loads no pandas; the first conversion does. `BackupFrames.write` is
+the only place of this room that touches a disk.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from ..errors import LakeError
+from .flatten import ArrowFrames
+from .partitions import (
+    FRAME_TABLES,
+    check_project_id,
+    encode_table,
+    partition_path,
+    split_by_date,
+)
+from .records import rebuild_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..scan.certificate import Certificate
+    from ..scan.plan import CoveredSpan
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of a streamed read: the rows of these spans, all of them and no others."""
+
+    frames: ArrowFrames
+    covered: tuple[CoveredSpan, ...]
+
+
+class BackupFrames:
+    """Backups of one project as three tables, with the certificate of the read that brought them.
+
+    ``backups`` has one row per backup, sorted by (begin_time, backup_id), oldest first and rows
+    without begin time last; ``databases`` one per entry of its ``database_tables``; ``tables`` one
+    per table name. Empty tables, fully typed, if there are no backups.
+
+    Attributes:
+        arrow: the pyarrow.Tables, with descriptions and units in their field metadata.
+        certificate: what the read can prove; None if the frames came another way.
+    """
+
+    def __init__(self, arrow: ArrowFrames, certificate: Certificate | None = None) -> None:
+        self.arrow = arrow
+        self.certificate = certificate
+
+    @cached_property
+    def backups(self) -> pd.DataFrame:
+        """One row per backup; key (project_id, backup_id).
+
+        Times are tz-aware UTC (datetime64[us, UTC], NaT if absent), ``begin_date`` holds
+        datetime.date objects as `pandas.read_parquet` gives them, ``database_count`` is Int32 with
+        <NA>, ``size_kb`` is in KB. Converted once, on first use; change a copy.
+        """
+        frame: pd.DataFrame = self.arrow.backups.to_pandas()
+        return frame
+
+    @cached_property
+    def databases(self) -> pd.DataFrame:
+        """One row per entry of ``database_tables``; key (project_id, backup_id, database_index)."""
+        frame: pd.DataFrame = self.arrow.databases.to_pandas()
+        return frame
+
+    @cached_property
+    def tables(self) -> pd.DataFrame:
+        """One row per table name; key (project_id, backup_id, database_index, table_index)."""
+        frame: pd.DataFrame = self.arrow.tables.to_pandas()
+        return frame
+
+    def records(self) -> list[dict[str, Any]]:
+        """The API's records rebuilt, in the order of ``backups``.
+
+        Every known field is present, None if it was null or absent; unknown fields come back as
+        sent, times in the very text that was sent. ``datastore: {}`` comes back as None, a null
+        entry of ``database_tables`` as one without name and tables. Cost: 6 s per million.
+
+        Raises:
+            ValueError: the three tables do not belong together.
+        """
+        return rebuild_records(self.arrow)
+
+    def write(self, path: str | Path) -> list[Path]:
+        """Write Parquet partitions by day, in the layout of a lake, without its ledger columns.
+
+        ``<path>/backups/date=2026-01-31/<project_id>.parquet`` and likewise ``backup_databases``
+        and ``backup_tables``: three files for each UTC day that has backups (rows without begin
+        time: 1970-01-01), each replaced whole by one rename; other days stay as they are. Read it
+        back with ``pandas.read_parquet(f"{path}/backups")``; DuckDB, polars and pyarrow likewise.
+
+        Returns:
+            The files written; none if there are no backups.
+
+        Raises:
+            QueryError: the project id could not be part of a path; nothing was written.
+            LakeError: the disk refused; files written before stay, each whole.
+        """
+        root = Path(path)
+        projects = pc.unique(self.arrow.backups["project_id"]).to_pylist()
+        for project_id in projects:
+            check_project_id(project_id)
+        return [
+            file for project_id in projects for file in _write_project(self.arrow, root, project_id)
+        ]
+
+    def __len__(self) -> int:
+        """Number of backups."""
+        return int(self.arrow.backups.num_rows)
+
+    def __repr__(self) -> str:
+        return f"BackupFrames({', '.join(self._facts().values())})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self._facts().items()
+        )
+        return f"<table><caption>BackupFrames</caption>{rows}</table>"
+
+    def __reduce__(self) -> tuple[type[BackupFrames], tuple[ArrowFrames, Certificate | None]]:
+        """Pickle the Arrow tables, not the DataFrames made of them."""
+        return BackupFrames, (self.arrow, self.certificate)
+
+    def _facts(self) -> dict[str, str]:
+        """What the two representations say, by heading."""
+        span = pc.min_max(self.arrow.backups["begin_date"])
+        first, last = span["min"].as_py(), span["max"].as_py()
+        facts = {
+            "backups": f"{self.arrow.backups.num_rows:,} backups",
+            "databases": f"{self.arrow.databases.num_rows:,} databases",
+            "tables": f"{self.arrow.tables.num_rows:,} tables",
+            "days (UTC)": f"{first} to {last}" if first else "no days",
+        }
+        if self.certificate is None:
+            return facts | {"verdict": "no certificate"}
+        reasons = "; ".join(self.certificate.reasons[:3])
+        return facts | {"verdict": self.certificate.verdict + (f": {reasons}" if reasons else "")}
+
+
+def _write_project(frames: ArrowFrames, root: Path, project_id: str) -> list[Path]:
+    """Write the partitions of one project's rows."""
+    if pc.count_distinct(frames.backups["project_id"]).as_py() > 1:
+        frames = ArrowFrames(*(one.filter(pc.field("project_id") == project_id) for one in frames))
+    scratch = root / "_meta" / project_id / "tmp"
+    written = []
+    for day, part in split_by_date(frames).items():
+        for name, table in zip(FRAME_TABLES, part, strict=True):
+            file = root / partition_path(name, day, project_id)
+            try:
+                _replace(file, encode_table(table), scratch)
+            except OSError as error:
+                raise LakeError(
+                    f"{file} could not be written: {error}. Free space or choose another folder, "
+                    "then write again.",
+                    path=str(file.relative_to(root)),
+                ) from error
+            written.append(file)
+    return written
+
+
+def _replace(file: Path, data: bytes, scratch: Path) -> None:
+    """Put a whole file in place: written and flushed elsewhere, then renamed."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=scratch, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(file)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

@@ -1,0 +1,208 @@
+"""Pages to parts: the verified walk and the flattening, joined, for one project.
+
+In: a client and a question. Out: parts (Arrow tables and the spans they cover), streamed as ranges
+are finished, counts, and the certificate of everything read. Memory holds the ranges on their way,
+never the whole list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..api.client import BackupClient
+from ..api.query import LEVELS, BackupQuery, Level
+from ..scan.certificate import Certificate, RangeCount
+from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at, to_moment
+from ..scan.schedule import Schedule
+from ..scan.walk import FinishedRange
+from ..scan.workers import Workers
+from .flatten import ArrowFrames, concat_frames, flatten_pages
+from .frames import Part
+from .settle import settle_frames
+
+Progress = Callable[[int, int | None], None]
+"""Told rows done and rows expected (None while unknown), from the thread that consumes."""
+
+PART_BYTES: Final = 2**21
+"""Answers are flattened in batches of about this size: one page at a time costs three times as much."""
+
+_KNOWN_VALUES: Final = {
+    "datastore_type": ("cassandra", "redis", "mongodb", "influxdb"),
+    "backup_type": ("Auto", "Manual"),
+    "status": ("BUILDING", "COMPLETED", "FAILED"),
+}
+
+
+class BackupReader:
+    """One read of one project at one moment; what a sync asks of the service's side.
+
+    Args:
+        client: asks one page at a time.
+        query: project and filters; level and times are set by the read.
+        levels: levels to read.
+        connections: requests side by side.
+        progress: told about rows done and expected.
+    """
+
+    def __init__(
+        self,
+        client: BackupClient,
+        query: BackupQuery,
+        *,
+        levels: Sequence[Level] = LEVELS,
+        connections: int = 8,
+        progress: Progress | None = None,
+    ) -> None:
+        self.client = client
+        self.query = query
+        self.levels = tuple(levels)
+        self._connections = connections
+        self._progress = progress
+        self._started = client.clock.monotonic()
+        self._as_of = client.clock.now().replace(microsecond=0)
+        self._counts = replace(client.gate.counts)
+        self._ranges: list[RangeCount] = []
+        self._reasons: list[str] = []
+        self._rows = 0
+        self._duplicates = 0
+        self._unknown: dict[str, set[str]] = {}
+        self._ends = (0, 0)
+        self.begin: datetime | None = None
+        self.end: datetime | None = None
+
+    @property
+    def now_s(self) -> int:
+        """The read's moment in epoch seconds, taken before its first request."""
+        return int(self._as_of.timestamp())
+
+    @property
+    def begin_floor_s(self) -> int:
+        """Where a full read begins."""
+        return FLOOR_S
+
+    @property
+    def end_ceiling_s(self) -> int:
+        """Where a full read ends."""
+        return CEILING_S
+
+    @property
+    def filter_ends(self) -> tuple[bool, bool]:
+        """Whether the service includes a window's begin and its end, as its answers have shown.
+
+        The begin is taken as included (the service's own tests rely on it); the end as well, until
+        answers left out the rows of the second they should end with.
+        """
+        inside, outside = self._ends
+        return True, outside <= inside
+
+    def scan(
+        self, spans: Sequence[tuple[int, int]], *, is_full: bool = False, align_s: int = 86400
+    ) -> Iterator[Part]:
+        """Read spans at every level, streamed in any order; each part covers what it says.
+
+        Args:
+            spans: disjoint spans ``[begin_s, end_s)`` in epoch seconds.
+            is_full: the one span is all there is: rows without begin time are read as well.
+            align_s: cut ranges at multiples of this where that costs nothing.
+
+        Raises:
+            FetchError: the service failed; parts yielded before are proven.
+            SchemaError: an answer is outside the contract.
+        """
+        schedule = Schedule(
+            self.query,
+            levels=self.levels,
+            spans=spans,
+            now_s=self.now_s,
+            is_full=is_full,
+            align_s=align_s,
+        )
+        waiting: list[FinishedRange] = []
+        size = 0
+        for done in Workers(schedule, self.client.fetch_page, self._connections).run():
+            waiting.append(done)
+            size += sum(len(piece.body) for piece in done.pieces)
+            if size >= PART_BYTES:
+                yield self._part(waiting)
+                waiting, size = [], 0
+            if self._progress:
+                self._progress(schedule.rows_done, schedule.rows_expected)
+        if waiting:
+            yield self._part(waiting)
+        self._ends = schedule.end_votes
+
+    def count(self, level: str, begin_s: int, end_s: int) -> int:
+        """How many backups began in ``[begin_s - 1, end_s]`` as the service sees it: one request."""
+        known = next(name for name in LEVELS if name == level)
+        query = replace(look_at(self.query, begin_s, end_s), level=known, limit=1)
+        return self.client.fetch_page(query).total_count
+
+    @property
+    def certificate(self) -> Certificate:
+        """What everything read so far proves."""
+        counts = self.client.gate.counts
+        return Certificate(
+            endpoint=self.client.endpoint,
+            project_id=self.query.project_id,
+            filters=self.query.filters(),
+            levels=self.levels,
+            begin=self.begin,
+            end=self.end,
+            as_of=self._as_of,
+            verdict="incomplete" if self._reasons else "complete",
+            reasons=list(self._reasons),
+            rows=self._rows,
+            requests=counts.requests - self._counts.requests,
+            retries=counts.retries - self._counts.retries,
+            throttles=counts.throttles - self._counts.throttles,
+            duplicates_removed=self._duplicates,
+            unknown_values={name: sorted(values) for name, values in self._unknown.items()},
+            duration_s=round(self.client.clock.monotonic() - self._started, 3),
+            ranges=tuple(self._ranges),
+        )
+
+    def _part(self, ranges: list[FinishedRange]) -> Part:
+        frames: list[ArrowFrames] = []
+        for level in self.levels:
+            pieces = [piece for done in ranges if done.level == level for piece in done.pieces]
+            if pieces:
+                frames.append(
+                    flatten_pages(
+                        [piece.body for piece in pieces],
+                        project_id=self.query.project_id,
+                        level=level,
+                        keep=[piece.rows for piece in pieces],
+                    )
+                )
+        settled, duplicates = settle_frames(concat_frames(frames))
+        self._rows += settled.backups.num_rows
+        self._duplicates += duplicates + sum(done.trimmed_count for done in ranges)
+        self._ranges += map(RangeCount.of, ranges)
+        self._reasons += [reason for done in ranges for reason in done.reasons]
+        self._note_unknown(settled.backups)
+        covered = [
+            CoveredSpan(done.level, done.begin_s, done.end_s, not done.reasons) for done in ranges
+        ]
+        return Part(settled, tuple(covered))
+
+    def _note_unknown(self, backups: pa.Table) -> None:
+        for name, known in _KNOWN_VALUES.items():
+            values = set(pc.unique(backups[name]).to_pylist()) - {None, *known}
+            if values:
+                self._unknown.setdefault(name, set()).update(values)
+
+    def close_books(self, rows: int, duplicates: int) -> None:
+        """Tell how many rows are left after duplicates between parts were removed."""
+        self._rows = rows
+        self._duplicates += duplicates
+
+
+def moment_of(seconds: int) -> datetime:
+    """The aware UTC datetime of an epoch second."""
+    return to_moment(seconds)

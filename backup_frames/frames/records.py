@@ -1,0 +1,101 @@
+"""Tables back to the API's records: nothing is lost in flattening.
+
+In: `ArrowFrames`. Out: a list of dicts, one per backup, equal to what the service sent, with every
+known field present (null and absent count as one, and so do ``datastore: {}`` and null).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .extras import RECORD_FIELDS, restore_extra
+from .flatten import ArrowFrames
+from .times import render_times
+
+_Indices = npt.NDArray[np.int64]
+
+_COLUMNS = {
+    "id": "backup_id",
+    "name": "name",
+    "instance_id": "instance_id",
+    "instance_name": "instance_name",
+    "type": "backup_type",
+    "status": "status",
+    "size": "size_kb",
+    "description": "description",
+}
+
+
+def rebuild_records(frames: ArrowFrames) -> list[dict[str, Any]]:
+    """The records of these tables, in the order of ``backups``; the others may be in any order.
+
+    Raises:
+        ValueError: the three tables do not belong together, or a backup is there twice.
+    """
+    backups = frames.backups.combine_chunks()
+    columns = {name: backups[column].to_pylist() for name, column in _COLUMNS.items()}
+    for name in ("begin_time", "end_time"):
+        columns[name] = render_times(backups[name]).to_pylist()
+    pairs = zip(
+        backups["datastore_type"].to_pylist(), backups["datastore_version"].to_pylist(), strict=True
+    )
+    columns["datastore"] = [
+        {"type": kind, "version": version} if (kind, version) != (None, None) else None
+        for kind, version in pairs
+    ]
+    columns["database_tables"] = list(_database_tables(frames))
+    rows = zip(*(columns[name] for name in RECORD_FIELDS), strict=True)
+    records = [dict(zip(RECORD_FIELDS, row, strict=True)) for row in rows]
+    for position in pc.indices_nonzero(backups["extra"].is_valid()).to_pylist():
+        restore_extra(records[position], backups["extra"][position].as_py())
+    return records
+
+
+def _database_tables(frames: ArrowFrames) -> Iterator[list[dict[str, Any]] | None]:
+    """The value of ``database_tables`` of each backup in turn."""
+    databases, owners = _in_order(frames.databases, frames.backups, ("database_index",))
+    tables, table_owners = _in_order(
+        frames.tables, frames.backups, ("database_index", "table_index")
+    )
+    counts, table_counts = frames.backups["database_count"], databases["table_count"]
+    expected = np.repeat(np.arange(frames.backups.num_rows), _filled(counts))
+    expected_tables = np.repeat(owners, _filled(table_counts))
+    if not (np.array_equal(owners, expected) and np.array_equal(table_owners, expected_tables)):
+        raise ValueError(
+            "The three tables do not belong together, or hold a backup twice. Pass those of one "
+            "read, settled."
+        )
+    names = iter(tables["table_name"].to_pylist())
+    entries = (
+        {
+            "database_name": name,
+            "table_names": None if count is None else list(islice(names, count)),
+        }
+        for name, count in zip(
+            databases["database_name"].to_pylist(), table_counts.to_pylist(), strict=True
+        )
+    )
+    for count in counts.to_pylist():
+        yield None if count is None else list(islice(entries, count))
+
+
+def _in_order(
+    children: pa.Table, backups: pa.Table, positions: tuple[str, ...]
+) -> tuple[pa.Table, _Indices]:
+    """The children in their backups' order, each one's by position; and the row of their backup."""
+    parents = pc.index_in(children["backup_id"], value_set=backups["backup_id"].combine_chunks())
+    owners: _Indices = parents.fill_null(-1).to_numpy().astype(np.int64)
+    order = np.lexsort((*(children[name].to_numpy() for name in reversed(positions)), owners))
+    return children.take(pa.array(order)), owners[order]
+
+
+def _filled(counts: pa.ChunkedArray) -> _Indices:
+    filled: _Indices = counts.fill_null(0).to_numpy().astype(np.int64)
+    return filled

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import strategies as st
+from record_maker import for_all, page, times
+
+from backup_frames.errors import SchemaError
+from backup_frames.frames.flatten import flatten_pages
+from backup_frames.frames.frames import BackupFrames
+from backup_frames.frames.times import parse_times, render_times
+
+NOON = datetime(2019, 5, 27, 12, 0, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2019-05-27T12:00:01+0000", NOON),
+        ("2019-05-27T20:00:01+0800", NOON),
+        ("2019-05-27T20:00:01+08:00", NOON),
+        ("2019-05-27T12:00:01Z", NOON),
+        ("2019-05-27T12:00:01", NOON),
+        ("2019-05-27 12:00:01", NOON),
+        ("2019-05-27 12:00:01 UTC", NOON),
+        ("2019-05-27T12:00:01.25Z", NOON + timedelta(milliseconds=250)),
+        ("0001-01-01T00:00:00+0000", datetime.min.replace(tzinfo=UTC)),
+        ("9999-12-31T23:59:59.999999Z", datetime.max.replace(tzinfo=UTC)),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_notations(text: str | None, moment: datetime | None) -> None:
+    """Each notation is read, alone and beside canonical ones; empty and null are null."""
+    assert parse_times(pa.array([text], pa.string())).to_pylist() == [moment]
+    mixed = pa.chunked_array([["2019-05-27T12:00:01+0000"], [text, "2019-05-27 12:00:01"]])
+    assert parse_times(mixed).to_pylist() == [NOON, moment, NOON]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yesterday",
+        "2019-05-27",
+        "2019-05-27T12:00Z",
+        "2019-5-27T12:00:01Z",
+        "2019-02-30T12:00:01+0000",
+        "2019-05-27T24:00:01+0000",
+        "2019-05-27T12:00:61+0000",
+        "2019-05-27T12:00:01+9900",
+        "2019-05-27T12:00:01 +0000",
+        "2019-05-27T12:00:01.1234567Z",
+        " 2019-05-27T12:00:01Z",
+        "2019-05-27T12:00:01Z\n",
+        "XXXXXXXXXXTXXXXXXXX+0000",
+        "0001-01-01T00:00:00+0800",
+        "9999-12-31T23:59:59-0800",
+        "1558958401",
+    ],
+)
+def test_unreadable(text: str) -> None:
+    """What is no time of the years 1 to 9999 is an error with its position, never a null."""
+    good = ["2019-05-27T12:00:01+0000", "2019-05-27 12:00:01", None]
+    for column in ([text], [*good, text], [text, *good], [*good, text, *good, text]):
+        with pytest.raises(SchemaError, match="not a time") as caught:
+            parse_times(pa.array(column))
+        assert caught.value.path == f"[{column.index(text)}]"
+        assert caught.value.got == text
+
+
+@for_all(st.lists(st.none() | st.just("") | times()))
+def test_texts_as_sent(texts: list[str | None]) -> None:
+    """For all mixtures of notations the very texts come back; extra holds only the odd ones."""
+    records: list[dict[str, Any]] = [
+        {"id": str(number), "begin_time": text, "end_time": None}
+        for number, text in enumerate(texts)
+    ]
+    frames = flatten_pages([page(*records)], project_id="p1", level="Instance")
+    assert [record["begin_time"] for record in BackupFrames(frames).records()] == texts
+    rendered = render_times(frames.backups["begin_time"]).to_pylist()
+    has_extra = [extra is not None for extra in frames.backups["extra"].to_pylist()]
+    assert has_extra == [one != other for one, other in zip(texts, rendered, strict=True)]
+
+
+def test_begin_date() -> None:
+    """begin_date is the UTC day of begin_time, before 1970 too, and null without one."""
+    texts = ["2019-05-27T00:30:00+0800", "1969-12-31T23:59:59Z", "", None]
+    records = [{"id": str(n), "begin_time": text} for n, text in enumerate(texts)]
+    frames = flatten_pages([page(*records)], project_id="p1", level="Instance")
+    days = [str(day) for day in frames.backups["begin_date"].to_pylist()]
+    assert days == ["2019-05-26", "1969-12-31", "None", "None"]
