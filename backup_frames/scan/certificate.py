@@ -1,0 +1,187 @@
+"""What a read proves: who was asked what, what came back, and the verdict.
+
+In: a question, its finished ranges and the gate's counts. Out: a frozen `Certificate` that prints as
+a short table, serialises to JSON, and rides on the frames.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from .plan import to_moment
+from .walk import FinishedRange
+
+Verdict = Literal["complete", "incomplete"]
+_SHOWN_REASONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RangeCount:
+    """One finished range of a read; times are UTC, None for the rows without begin time."""
+
+    level: str
+    begin: datetime | None
+    end: datetime | None
+    rows: int
+    requests: int
+    repeats: int
+    is_certified: bool
+
+    @classmethod
+    def of(cls, done: FinishedRange) -> RangeCount:
+        """The counts of a finished range, without its rows."""
+        return cls(
+            level=done.level,
+            begin=None if done.begin_s is None else to_moment(done.begin_s),
+            end=None if done.end_s is None else to_moment(done.end_s),
+            rows=done.row_count,
+            requests=done.request_count,
+            repeats=done.repeat_count,
+            is_certified=not done.reasons,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The proof that rides on every read.
+
+    A verdict of ``complete`` promises: every backup that the service held for the whole read is in
+    the frames, once. Times are aware UTC.
+
+    Attributes:
+        endpoint: the service that was asked.
+        project_id: whose backups.
+        filters: the filters that were set, by name.
+        levels: the levels asked: ``Instance``, ``DatabaseTable`` or both.
+        begin: start of the begin times asked, included; None without lower bound.
+        end: their end, excluded; None without upper bound.
+        as_of: when the read began; what came later may be missing.
+        verdict: ``complete`` or ``incomplete``.
+        reasons: why it is incomplete, a text each; empty if it is complete.
+        rows: backups in the frames.
+        requests: requests sent, logins and retries included.
+        retries: requests that were tried again after a failure.
+        throttles: times the service said "too many requests".
+        duplicates_removed: rows seen more than once, or beyond their range, and dropped.
+        unknown_values: values the reference page does not name, by column.
+        duration_s: seconds the read took.
+        ranges: what was read, range by range.
+        oldest_verified_at: in a sync: when the day that waits longest was last verified.
+    """
+
+    endpoint: str
+    project_id: str
+    filters: dict[str, str]
+    levels: tuple[str, ...]
+    begin: datetime | None
+    end: datetime | None
+    as_of: datetime
+    verdict: Verdict
+    reasons: list[str]
+    rows: int
+    requests: int
+    retries: int
+    throttles: int
+    duplicates_removed: int
+    unknown_values: dict[str, list[str]]
+    duration_s: float
+    ranges: tuple[RangeCount, ...] = field(repr=False)
+    oldest_verified_at: datetime | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the verdict is ``complete``."""
+        return self.verdict == "complete"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: times as ISO texts, ranges as a list of dicts."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    def to_json(self) -> str:
+        """The certificate as one JSON object, two spaces indented."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def to_arrow(self) -> Any:
+        """The certificate as one row of a `pyarrow.Table`: lists joined, ranges counted."""
+        import pyarrow as pa  # noqa: PLC0415  # the certificate alone should not load Arrow
+
+        row = self.to_dict()
+        row["range_count"] = len(row.pop("ranges"))
+        for name in ("filters", "unknown_values"):
+            row[name] = json.dumps(row[name], sort_keys=True)
+        row["levels"], row["reasons"] = ",".join(self.levels), "\n".join(self.reasons)
+        for name in ("begin", "end", "as_of", "oldest_verified_at"):
+            row[name] = getattr(self, name)
+        moment = pa.timestamp("us", "UTC")
+        kinds = {int: pa.int64(), float: pa.float64(), datetime: moment}
+        times = ("begin", "end", "as_of", "oldest_verified_at")
+        fields = [
+            (name, moment if name in times else kinds.get(type(value), pa.string()))
+            for name, value in row.items()
+        ]
+        return pa.Table.from_pylist([row], schema=pa.schema(fields))
+
+    def _facts(self) -> list[tuple[str, str]]:
+        span = f"{_day(self.begin, 'the first backup')} to {_day(self.end, 'the last')}"
+        facts = [
+            ("verdict", self.verdict),
+            ("backups", f"{self.rows:,}"),
+            ("asked", f"{self.project_id} at {self.endpoint}"),
+            ("levels", ", ".join(self.levels)),
+            ("begin times", span),
+            ("as of", f"{self.as_of:%Y-%m-%d %H:%M:%S} UTC"),
+            (
+                "requests",
+                (
+                    f"{self.requests:,} in {self.duration_s:.1f} s "
+                    f"({self.retries:,} retried, {self.throttles:,} throttled)"
+                ),
+            ),
+            ("ranges", f"{len(self.ranges):,}"),
+            ("duplicates removed", f"{self.duplicates_removed:,}"),
+        ]
+        if self.filters:
+            facts.insert(4, ("filters", ", ".join(f"{k}={v}" for k, v in self.filters.items())))
+        for column, values in self.unknown_values.items():
+            facts.append((f"unknown {column}", ", ".join(values)))
+        if self.oldest_verified_at:
+            facts.append(("oldest proof", f"{self.oldest_verified_at:%Y-%m-%d %H:%M:%S} UTC"))
+        facts += [("reason", reason) for reason in self.reasons[:_SHOWN_REASONS]]
+        if len(self.reasons) > _SHOWN_REASONS:
+            facts.append(("reason", f"… and {len(self.reasons) - _SHOWN_REASONS} more"))
+        return facts
+
+    def to_text(self) -> str:
+        """The certificate as a short table in plain text."""
+        facts = self._facts()
+        width = max(len(name) for name, _ in facts)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in facts)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self._facts()
+        )
+        return f"<table>{rows}</table>"
+
+
+def _day(moment: datetime | None, otherwise: str) -> str:
+    return otherwise if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

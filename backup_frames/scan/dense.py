@@ -1,0 +1,149 @@
+"""Seconds with more rows than a page: told apart by filters, or read by offset without a proof.
+
+In: one or two seconds of one level that hold more than ``limit`` rows. Out: their rows, and the
+reason if it could not be proven that these are all.
+
+The proof of a split by filters: every part fits one page and is read twice; between the two, one
+request counts the whole. Rows in both readings were there at the moment of the count; if they are
+as many as it says, there was no other. A value of a filter that we do not know cannot hide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ..api.answers import Page
+from ..api.query import BackupQuery
+from .plan import look_at
+
+ROUNDS: Final = 4
+MAX_PARTS: Final = 2_000
+MAX_PAGES: Final = 1_000
+# filter of the query -> where a row shows its value
+_DIMENSIONS: Final = {
+    "backup_type": ("type",),
+    "datastore_type": ("datastore", "type"),
+    "instance_id": ("instance_id",),
+}
+
+Asking = Generator[BackupQuery, Page, Page]
+
+
+@dataclass(slots=True)
+class DenseRows:
+    """What was found in a dense span: pages with the indices of the rows to take."""
+
+    pieces: list[tuple[Page, Sequence[int]]] = field(default_factory=list)
+    request_count: int = 0
+    reason: str | None = None
+
+
+def read_dense(
+    query: BackupQuery, begin_s: int, end_s: int
+) -> Generator[BackupQuery, Page, DenseRows]:
+    """Read ``[begin_s, end_s)``: by offset to learn what there is, then by filters to prove it."""
+    found = DenseRows()
+    whole = look_at(query, begin_s, end_s)
+    pages = yield from _by_offset(whole, found)
+    values = _seen_values(pages)
+    for _ in range(ROUNDS):
+        first = yield from _by_filters(whole, values, found)
+        if first is None:
+            break
+        counted = yield replace(whole, limit=1)
+        found.request_count += 1
+        second = yield from _by_filters(whole, values, found)
+        if second is None:
+            break
+        stayed = _ids(first) & _ids(second)
+        if len(stayed) == counted.total_count:
+            found.pieces = _distinct(second, begin_s, end_s)
+            return found
+        pages = [*pages, *second]
+    found.pieces = _distinct(pages, begin_s, end_s)
+    found.reason = (
+        f"more than {whole.limit} backups began within one second and no filter tells them apart"
+    )
+    return found
+
+
+def _by_offset(whole: BackupQuery, found: DenseRows) -> Generator[BackupQuery, Page, list[Page]]:
+    """Page by offset, each page beginning with the last row of the one before as an anchor."""
+    pages: list[Page] = []
+    offset = 0
+    while len(pages) < MAX_PAGES:
+        page = yield replace(whole, offset=offset)
+        found.request_count += 1
+        if not page.ids:
+            break
+        pages.append(page)
+        if offset + len(page.ids) >= page.total_count or len(page.ids) < 2:
+            break
+        offset += len(page.ids) - 1
+    return pages
+
+
+def _by_filters(
+    whole: BackupQuery, values: dict[str, list[str]], found: DenseRows
+) -> Generator[BackupQuery, Page, list[Page] | None]:
+    """Every part of the span in one page each; None if some part cannot be made small enough."""
+    pages: list[Page] = []
+    parts = [(whole, [name for name in _DIMENSIONS if getattr(whole, name) is None])]
+    while parts:
+        part, names = parts.pop()
+        if part is not whole:
+            page = yield part
+            found.request_count += 1
+            if len(page.ids) == page.total_count < part.limit:
+                pages.append(page)
+                continue
+        if not names or len(pages) > MAX_PARTS:
+            return None
+        parts += [(_filtered(part, names[0], value), names[1:]) for value in values[names[0]]]
+    return pages
+
+
+def _filtered(query: BackupQuery, name: str, value: str) -> BackupQuery:
+    return replace(query, **{name: value})  # type: ignore[arg-type]  # name is one of the filters
+
+
+def _seen_values(pages: list[Page]) -> dict[str, list[str]]:
+    """The values of each filter that occur in the pages, and those the reference page names."""
+    values: dict[str, set[str]] = {
+        "backup_type": {"Auto", "Manual"},
+        "datastore_type": {"cassandra", "redis", "mongodb", "influxdb"},
+        "instance_id": set(),
+    }
+    for page in pages:
+        for row in json.loads(page.body)["backups"]:
+            for name, path in _DIMENSIONS.items():
+                value: Any = row
+                for key in path:
+                    value = value.get(key) if isinstance(value, dict) else None
+                if isinstance(value, str) and value:
+                    values[name].add(value)
+    values["backup_type"] &= {"Auto", "Manual"}
+    return {name: sorted(found) for name, found in values.items()}
+
+
+def _ids(pages: list[Page]) -> set[str]:
+    return {backup_id for page in pages for backup_id in page.ids}
+
+
+def _distinct(pages: list[Page], begin_s: int, end_s: int) -> list[tuple[Page, Sequence[int]]]:
+    """The rows of the span in these pages, each backup once, the last sight of it kept."""
+    seen: set[str] = set()
+    pieces: list[tuple[Page, Sequence[int]]] = []
+    for page in reversed(pages):
+        rows = [
+            index
+            for index, (backup_id, second) in enumerate(zip(page.ids, page.begin_s, strict=True))
+            if second is not None and begin_s <= second < end_s and backup_id not in seen
+        ]
+        seen.update(page.ids[index] for index in rows)
+        if rows:
+            pieces.append((page, rows))
+    return pieces
