@@ -1,0 +1,83 @@
+"""Where the list changed since the last sync, found by counting.
+
+In: the forecast of the state and a reader that counts. Out: the few spans to read again. The part
+of the list that is closed (no backup can start there any more) is counted whole, per level, with
+one request; if the number is not as foretold, both halves are, down to spans that cost less to
+read than to count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final
+
+from backup_frames.api.query import LEVELS, MAX_LIMIT
+from backup_frames.errors import RejectedError
+
+from .counts import Forecast
+from .reader import Reader
+from .spans import DAY_S, Span, merge_spans
+
+WORTH_READING: Final = 6
+"""A span that takes so many requests to read is not counted down any further: a cut costs up to
+two, and each one may turn out to be needed (measured: 4 to 8 differ by a request or two)."""
+
+
+def find_changed_spans(reader: Reader, forecast: Forecast, span: Span) -> list[Span]:
+    """The spans inside `span` whose counts are not as the forecast says.
+
+    Costs two requests if nothing changed, and about twice the binary logarithm of
+    (rows / 600) for each lone change.
+    """
+    return merge_spans(
+        found for level in LEVELS for found in _descend(reader, forecast, level, span)
+    )
+
+
+def estimate_requests(rows: int) -> int:
+    """Requests that reading so many rows of one level takes; a walk side by side takes some more."""
+    return 1 if rows <= MAX_LIMIT else 1 + rows * 5 // (4 * MAX_LIMIT)
+
+
+def _descend(reader: Reader, forecast: Forecast, level: str, top: Span) -> Iterator[Span]:
+    todo: list[tuple[Span, int | None]] = [(top, None)]  # with the count, if it is known
+    while todo:
+        span, found = todo.pop()
+        if found is None:
+            found = _count(reader, level, span)
+        if found is None:  # too wide for this service: only where there is something to lose
+            halves = _halves(span)
+            todo += [(half, None) for half in halves if forecast.rows(level, *half)]
+            continue
+        if found == forecast.matches(level, *span, reader.filter_ends):
+            continue
+        others = sum(forecast.rows(other, *span) for other in LEVELS if other != level)
+        cost = estimate_requests(found) + estimate_requests(others)
+        cut_s = forecast.cut(level, span) if cost > WORTH_READING else None
+        if cut_s is None:
+            yield span
+            continue
+        older, newer = (span[0], cut_s), (cut_s, span[1])
+        is_clean = forecast.rows(level, cut_s - 1, cut_s + 1) == 0
+        found_newer = reader.count(level, *newer)
+        # Where no row stands at the cut, what one half has the other has not.
+        todo += [(newer, found_newer), (older, found - found_newer if is_clean else None)]
+
+
+def _count(reader: Reader, level: str, span: Span) -> int | None:
+    """The count, None if the service refuses so wide a window (its limit is unknown)."""
+    try:
+        return reader.count(level, *span)
+    except RejectedError as error:
+        if error.status != HTTPStatus.BAD_REQUEST or span[1] - span[0] <= DAY_S:
+            raise
+        return None
+
+
+def _halves(span: Span) -> tuple[Span, Span]:
+    """The span cut near its middle, at a midnight if there is one inside."""
+    middle_s = (span[0] + span[1]) // 2
+    midnight_s = middle_s - middle_s % DAY_S
+    cut_s = midnight_s if midnight_s > span[0] else middle_s
+    return (span[0], cut_s), (cut_s, span[1])

@@ -1,0 +1,163 @@
+"""Counts of present backups: taken from a partition's rows, and foretold for any span.
+
+In: a partition's `backups` as stored; the state's days. Out: the state's days of that partition,
+and how many rows a count over a span should find if nothing left the list.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backup_frames.api.query import LEVELS
+from backup_frames.errors import LakeError
+
+from .documents import DayState, State
+from .ledger import begin_seconds
+from .spans import DAY_S, Span, day_of, day_start
+
+FINAL_STATUSES = ("COMPLETED", "FAILED")
+"""A backup in one of these no longer changes by itself (reference page, ``status``)."""
+
+Seconds = npt.NDArray[np.int64]
+LoadSeconds = Callable[[date], Mapping[str, Seconds]]
+
+
+class StateMismatchError(LakeError):
+    """The state does not fit the files it was made from; it is thrown away, not raised."""
+
+
+def present_seconds(backups: pa.Table) -> dict[str, Seconds]:
+    """Per level the sorted seconds in which present backups began, without those unknown."""
+    is_timed, begin_s = _timed_mask(backups), begin_seconds(backups)
+    return {
+        level: np.sort(begin_s[is_timed & _equals(backups["backup_level"], level)])
+        for level in LEVELS
+    }
+
+
+def count_days(backups: pa.Table, verified_at_s: int) -> dict[str, DayState]:
+    """The days of a partition as the state keeps them, days without a present backup left out."""
+    days = dict[str, DayState]()
+    for level, begin_s in present_seconds(backups).items():
+        for start_s in np.unique(begin_s // DAY_S * DAY_S).tolist():
+            edges = (start_s, start_s + 1, start_s + DAY_S - 1, start_s + DAY_S)
+            first, second, last, end = np.searchsorted(begin_s, edges).tolist()
+            day = days.setdefault(day_of(start_s).isoformat(), DayState({}, verified_at_s))
+            day.counts[level] = (end - first, second - first, end - last)
+    is_open = _timed_mask(backups)
+    for status in FINAL_STATUSES:
+        is_open &= ~_equals(backups["status"], status)
+    if is_open.any():
+        for second in np.unique(begin_seconds(backups)[is_open]).tolist():
+            days[day_of(second).isoformat()].open_s.append(second)
+    return days
+
+
+def count_unknown_begin(backups: pa.Table) -> dict[str, int]:
+    """Per level the present backups without begin time, levels without any left out."""
+    is_unknown = pc.and_(backups["gone_at"].is_null(), backups["begin_time"].is_null())
+    levels = backups.filter(is_unknown)["backup_level"].to_pylist()
+    return {level: levels.count(level) for level in LEVELS if level in levels}
+
+
+class Forecast:
+    """How many rows counts should find, from the state; inside a day, from its file.
+
+    Args:
+        state: per-day counts of present backups.
+        load: the sorted begin seconds of a day's present backups, per level.
+    """
+
+    def __init__(self, state: State, load: LoadSeconds) -> None:
+        self._load = load
+        self._days = {date.fromisoformat(day): known for day, known in state.days.items()}
+        self._dates = sorted(self._days)
+        self._seconds = dict[date, Mapping[str, Seconds]]()
+        self._before: dict[str, Seconds] = {
+            level: np.concatenate(
+                [[0], np.cumsum([self._count(day, level) for day in self._dates], dtype=np.int64)]
+            )
+            for level in LEVELS
+        }
+
+    def rows(self, level: str, begin_s: int, end_s: int) -> int:
+        """Rows of a level that began in ``[begin_s, end_s)``."""
+        return self._rows_before(level, end_s) - self._rows_before(level, begin_s)
+
+    def matches(self, level: str, begin_s: int, end_s: int, ends: tuple[bool, bool]) -> int:
+        """Rows that a count over ``[begin_s, end_s)`` finds on the wire.
+
+        It asks from a second before to the end itself; `ends` says which of these two bounds
+        the service counts as inside.
+        """
+        return self.rows(level, begin_s - ends[0], end_s + ends[1])
+
+    def cut(self, level: str, span: Span) -> int | None:
+        """A second that parts the span into halves of rows: a midnight if there is one."""
+        begin_s, end_s = span
+        rows = self.rows(level, begin_s, end_s)
+        middle = self._rows_before(level, begin_s) + rows // 2
+        if rows:
+            at = bisect_right(self._before[level], middle) - 1
+            day = self._dates[min(at, len(self._dates) - 1)]
+            midnights = [day_start(day), day_start(day) + DAY_S]
+        else:
+            half = (begin_s + (end_s - begin_s) // 2) // DAY_S * DAY_S
+            midnights = [half, half + DAY_S]
+        inside = [second for second in midnights if begin_s < second < end_s]
+        if inside:
+            return min(inside, key=lambda second: abs(self._rows_before(level, second) - middle))
+        return self._cut_inside_day(level, span) if rows else None
+
+    def _cut_inside_day(self, level: str, span: Span) -> int | None:
+        seconds = self._load_day(day_of(span[0]))[level]
+        inside = seconds[bisect_left(seconds, span[0]) : bisect_left(seconds, span[1])]
+        distinct = np.unique(inside)
+        later = distinct[distinct > span[0]]
+        if not len(later):
+            return None
+        middle = int(inside[len(inside) // 2])
+        return middle if middle > span[0] else int(later[0])
+
+    def _rows_before(self, level: str, second: int) -> int:
+        day, offset = day_of(second), second % DAY_S
+        at = bisect_left(self._dates, day)
+        rows = int(self._before[level][at])
+        if offset == 0 or at == len(self._dates) or self._dates[at] != day:
+            return rows
+        count, first, last = self._days[day].counts.get(level, (0, 0, 0))
+        if count == 0 or offset == 1:
+            return rows + first
+        if offset == DAY_S - 1:
+            return rows + count - last
+        return rows + bisect_left(self._load_day(day)[level], second)
+
+    def _load_day(self, day: date) -> Mapping[str, Seconds]:
+        if day not in self._seconds:
+            seconds = self._load(day)
+            for level in LEVELS:
+                if len(seconds[level]) != self._count(day, level):
+                    raise StateMismatchError(f"The state does not fit the files of {day}.")
+            self._seconds[day] = seconds
+        return self._seconds[day]
+
+    def _count(self, day: date, level: str) -> int:
+        known = self._days.get(day)
+        return known.counts.get(level, (0, 0, 0))[0] if known else 0
+
+
+def _timed_mask(backups: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which rows are present and have a begin time."""
+    is_timed = pc.and_(backups["gone_at"].is_null(), backups["begin_time"].is_valid())
+    return np.asarray(is_timed, dtype=bool)
+
+
+def _equals(column: pa.ChunkedArray, value: str) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.fill_null(pc.equal(column, value), False), dtype=bool)

@@ -1,0 +1,140 @@
+"""The lake's own records: what files there are, what is known, what a run is about to write.
+
+In: bytes of ``_meta``. Out: typed records, or None for bytes that are not exactly what was
+written: each record carries the sha256 of its content, and equal records are equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, TypeVar
+
+import msgspec
+
+LAYOUT_VERSION: Final = 1
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file as it was written: size in bytes, sha256 in hex, rows."""
+
+    size: int
+    sha256: str
+    rows: int
+
+
+class LakeRecord(msgspec.Struct, frozen=True):
+    """``_meta/lake.json``: which lake this is and how it is cut."""
+
+    lake_id: str
+    layout_version: int
+    partition_by: str
+
+
+class Manifest(msgspec.Struct):
+    """``_meta/<project_id>/manifest.json``: every file of a project by its key."""
+
+    project_id: str
+    partition_by: str
+    files: dict[str, FileEntry] = {}
+
+
+class DayState(msgspec.Struct):
+    """What is known of one UTC day without reading its files.
+
+    Attributes:
+        counts: per level: present backups that began on the day, of them those in its first
+            second and those in its last (a count's bounds are inclusive on the wire).
+        verified_at_s: since when each of its rows is known from reading, not from counting.
+        cursor_s: up to where a re-read of the day in slices has come; None if there is none.
+        cursor_at_s: when that re-read began.
+        open_s: seconds in which backups began that are not in a final state.
+    """
+
+    counts: dict[str, tuple[int, int, int]]
+    verified_at_s: int
+    cursor_s: int | None = None
+    cursor_at_s: int | None = None
+    open_s: list[int] = []
+
+
+class InventoryState(msgspec.Struct):
+    """When what was asked of the inventory, beside the backups.
+
+    Attributes:
+        as_of_s: when the list of instances was last read and settled; None before the first time.
+        policies: by id of each present instance: when its policy was last asked, 0 if it is owed.
+    """
+
+    as_of_s: int | None = None
+    policies: dict[str, int] = {}
+
+
+class State(msgspec.Struct):
+    """``_meta/<project_id>/state.json``: a cache; losing it costs requests, never data.
+
+    Attributes:
+        project_id: whose it is.
+        as_of_s: the last moment for which the ledger is complete; None before the first.
+        days: by ISO date, days without a present backup left out.
+        unknown_begin: per level: present backups without begin time.
+        inventory: likewise of instances and policies.
+    """
+
+    project_id: str
+    as_of_s: int | None = None
+    days: dict[str, DayState] = {}
+    unknown_begin: dict[str, int] = {}
+    inventory: InventoryState = msgspec.field(default_factory=InventoryState)
+
+
+class Pending(msgspec.Struct):
+    """``_meta/<project_id>/pending.json``: what an unfinished run writes, said beforehand.
+
+    It stands while a run writes, so that after a crash every file is either as the manifest
+    says or as this does. A finished run removes it.
+
+    Attributes:
+        project_id: whose it is.
+        run_id: the run that writes.
+        as_of_s: that run's moment.
+        files: every version of each file that may be in place by now.
+        child_changed: by partition: ids that changed in their children alone; once those are
+            replaced, comparing no longer shows it.
+    """
+
+    project_id: str
+    run_id: str
+    as_of_s: int
+    files: dict[str, list[FileEntry]] = {}
+    child_changed: dict[str, list[str]] = {}
+
+
+Record = TypeVar("Record", LakeRecord, Manifest, State, Pending)
+
+
+def describe_file(data: bytes, rows: int) -> FileEntry:
+    """The entry of a file with these bytes."""
+    return FileEntry(size=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=rows)
+
+
+def encode_record(record: LakeRecord | Manifest | State | Pending) -> bytes:
+    """The record as JSON with sorted names, its own sha256 among them, and a final newline."""
+    content = msgspec.to_builtins(record)
+    checksum = hashlib.sha256(_canonical(content)).hexdigest()
+    return _canonical(content | {"checksum": checksum}) + b"\n"
+
+
+def decode_record(data: bytes | None, kind: type[Record]) -> Record | None:
+    """The record, or None if there is none or a single bit of it is not as it was written."""
+    try:
+        content = msgspec.json.decode(data or b"")
+        checksum = content.pop("checksum")
+        if checksum != hashlib.sha256(_canonical(content)).hexdigest():
+            return None
+        return msgspec.convert(content, kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, AttributeError, KeyError):
+        return None
+
+
+def _canonical(content: object) -> bytes:
+    return msgspec.json.encode(content, order="deterministic")

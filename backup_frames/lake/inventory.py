@@ -1,0 +1,265 @@
+"""The inventory in the lake: which instances there are, and what their policies promise.
+
+In: an `InventoryReader`, and a lake whose ledger has just been brought up to date. Out:
+``instances/<project_id>.parquet`` and ``backup_policies/<project_id>.parquet``, current state with
+history: an instance that left the list keeps its row. Instances are read once a day, policies when
+their instance is new or changed, and each once a week. What the service refuses is a warning: it
+says nothing about the backups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from backup_frames.api.clock import Clock
+from backup_frames.errors import AuthError, BackupFramesError, FetchError, SchemaError
+from backup_frames.frames.schema import TABLES
+from backup_frames.scan.plan import to_moment
+
+from .documents import InventoryState, Pending, State, decode_record, encode_record
+from .layout import INVENTORY_NAMES, inventory_key, meta_key
+from .merging import BRAKE_COUNT, BRAKE_SHARE
+from .records import load_file, read_grain, read_records
+from .report import SyncReport
+from .spans import DAY_S
+from .store import Lock, Store
+from .writer import LakeWriter
+
+if TYPE_CHECKING:
+    from backup_frames.frames.inventory import InventoryReader
+
+DUE_AFTER_S: Final = DAY_S - 1800
+"""A day, less what a daily timer may come early."""
+REREAD_WITHIN_S: Final = 7 * DAY_S
+"""In so many seconds each policy is asked again, changed instance or not."""
+
+_VOLATILE: Final = frozenset({"volume_used_gb"})
+Row = dict[str, Any]
+
+
+def sync_inventory(
+    reader: InventoryReader,
+    store: Store,
+    lock: Lock,
+    report: SyncReport,
+    *,
+    clock: Clock,
+    is_full: bool = False,
+    allow_mass_deletion: bool = False,
+) -> SyncReport:
+    """Bring a project's inventory up to date, if a day has passed; to be called after its ledger.
+
+    Costs one read of the store and no request if nothing is due; else the list of instances and
+    one request per policy to be asked.
+
+    Args:
+        reader: asks the service.
+        store: the lake; the project's ledger is committed.
+        lock: the project's, held.
+        report: of the run that committed the ledger.
+        clock: what time it is.
+        is_full: read all instances and policies, due or not.
+        allow_mass_deletion: mark gone also more than a fifth of the instances at once.
+
+    Returns:
+        The report with ``inventory`` and ``warnings``, requests and files added up.
+
+    Raises:
+        LakeError: the lake cannot be read or written, or a file of the inventory is damaged.
+    """
+    state = decode_record(store.read(meta_key(report.project_id, "state.json")), State)
+    known = state.inventory if state is not None else InventoryState()
+    as_of = clock.now().replace(microsecond=0)
+    since_s = int(as_of.timestamp()) - (known.as_of_s or 0)
+    is_due = is_full or not 0 <= since_s < DUE_AFTER_S
+    if not is_due and 0 not in known.policies.values():
+        return report
+    run = _InventoryRun(reader, store, lock, report, clock, as_of)
+    if not is_due:
+        run.update_policies(since_s=0)
+    elif run.update_instances(allow_mass_deletion=allow_mass_deletion):
+        run.update_policies(since_s=REREAD_WITHIN_S if is_full else since_s)
+    return run.commit()
+
+
+@dataclass(frozen=True)
+class _Merge:
+    """Rows by instance id as they should be, and the ids that are not as they were."""
+
+    rows: dict[str, Row]
+    new: set[str]
+    changed: set[str]
+    absent: set[str]
+
+
+class _InventoryRun:
+    def __init__(
+        self,
+        reader: InventoryReader,
+        store: Store,
+        lock: Lock,
+        report: SyncReport,
+        clock: Clock,
+        as_of: datetime,
+    ) -> None:
+        project_id = report.project_id
+        grain, _ = read_grain(store, project_id, None)
+        self._records = read_records(store, project_id, grain)
+        self._state = self._records.state or State(project_id)
+        self._state_before = encode_record(self._state)
+        self._clock, self._started_s = clock, clock.monotonic()
+        self._reader = reader
+        self._report = report
+        self._as_of = as_of
+        self._requests_before = reader.requests
+        self._rows = {
+            name: _by_id(
+                load_file(store, self._records, inventory_key(name, project_id), TABLES[name])
+            )
+            for name in INVENTORY_NAMES
+        }
+        self._counts = dict.fromkeys(("present", "new", "changed", "gone", "policies_asked"), 0)
+        self._warnings = list[str]()
+        self._writer = LakeWriter(
+            store=store,
+            lock=lock,
+            clock=clock,
+            records=self._records,
+            pending=Pending(project_id, report.run_id, int(as_of.timestamp())),
+            grain=grain,
+            is_new=False,
+            threads=1,
+        )
+
+    def update_instances(self, *, allow_mass_deletion: bool) -> bool:
+        """Read and merge the instances; False if they could not be read."""
+        try:
+            fresh, is_proven = self._reader.instances()
+        except (FetchError, SchemaError) as error:
+            as_of_s = self._state.inventory.as_of_s
+            fate = "Until they are, coverage cannot be known."
+            if as_of_s is not None:
+                fate = f"Coverage is that of {to_moment(as_of_s):%Y-%m-%d %H:%M} UTC."
+            self._warn(f"The instances were not read. {fate}", "nosql:instance:list", error)
+            return False
+        known, before = self._state.inventory, self._rows["instances"]
+        merge = _merge_rows(before, fresh, self._as_of)
+        present = sum(row["gone_at"] is None for row in before.values())
+        count = len(merge.absent)
+        is_much = count > BRAKE_COUNT and count > BRAKE_SHARE * present and not allow_mass_deletion
+        if not is_proven:
+            self._warnings.append(
+                "The list of instances changed with every pass, so none was marked gone. The next "
+                "run reads it again."
+            )
+        elif is_much:
+            self._warnings.append(
+                f"{count:,} of {present:,} instances are no longer listed. So many at once looks "
+                "like a fault, so none was marked gone; if it is right, run again with "
+                "--allow-mass-deletion."
+            )
+        else:
+            _mark_gone(merge.rows, merge.absent, self._as_of)
+            _mark_gone(self._rows["backup_policies"], merge.absent, self._as_of)
+            known.as_of_s = int(self._as_of.timestamp())
+            self._counts["gone"] = count
+        self._counts |= {"new": len(merge.new), "changed": len(merge.changed)}
+        self._rows["instances"] = merge.rows
+        is_owed = merge.new | merge.changed
+        known.policies = {
+            instance_id: 0 if instance_id in is_owed else known.policies.get(instance_id, 0)
+            for instance_id, row in merge.rows.items()
+            if row["gone_at"] is None
+        }
+        return True
+
+    def update_policies(self, *, since_s: int) -> None:
+        """Ask for the policies that are owed, and for some that were not asked for long."""
+        asked_at = self._state.inventory.policies
+        owed = sorted(instance_id for instance_id, at in asked_at.items() if not at)
+        others = sorted((at, instance_id) for instance_id, at in asked_at.items() if at)
+        some = others[: ceil(len(asked_at) * since_s / REREAD_WITHIN_S)]
+        ids = [*owed, *(instance_id for _, instance_id in some)]
+        if not ids:
+            return
+        read = self._reader.policies(ids)
+        merge = _merge_rows(self._rows["backup_policies"], read.table, self._as_of)
+        self._rows["backup_policies"] = merge.rows
+        answered = [*read.table["instance_id"].to_pylist(), *read.missing, *read.refused]
+        asked_at |= dict.fromkeys(answered, int(self._as_of.timestamp()))
+        self._counts["policies_asked"] = len(answered)
+        if read.stopped_by is not None:
+            what = f"{len(ids) - len(answered):,} backup policies were not read."
+            self._warn(what, "the permission to query backup policies", read.stopped_by)
+        for instance_id, error in list(read.refused.items())[:1]:
+            what = f"{len(read.refused):,} backup policies were refused, as that of {instance_id}."
+            self._warn(what, "the permission to query it", error)
+
+    def commit(self) -> SyncReport:
+        """Write what changed, the state with it, and say what was done."""
+        project_id, writer = self._report.project_id, self._writer
+        rows = self._rows
+        # Policies first: an instance that looks as stored is not asked for its policy again.
+        for name in reversed(INVENTORY_NAMES):
+            key = inventory_key(name, project_id)
+            # No file says "not known", an empty one "there is none": what was never read has none.
+            is_known = name == "instances" and self._state.inventory.as_of_s is not None
+            if rows[name] or is_known or key in self._records.manifest.files:
+                table = pa.Table.from_pylist(list(rows[name].values()), schema=TABLES[name])
+                writer.stage_file(key, table)
+        if writer.file_count or encode_record(self._state) != self._state_before:
+            writer.commit(self._state, is_finished=True)
+        present = sum(row["gone_at"] is None for row in rows["instances"].values())
+        return replace(
+            self._report,
+            duration_s=self._report.duration_s + self._clock.monotonic() - self._started_s,
+            inventory=self._counts | {"present": present},
+            warnings=(*self._report.warnings, *self._warnings),
+            requests=self._report.requests + self._reader.requests - self._requests_before,
+            file_count=self._report.file_count + writer.file_count,
+            byte_count=self._report.byte_count + writer.byte_count,
+        )
+
+    def _warn(self, what: str, grant: str, error: BackupFramesError) -> None:
+        reason = str(error)
+        if isinstance(error, AuthError) and not error.is_token_refused:
+            reason = f"No permission ({error.status} {error.code}): grant {grant}."
+        self._warnings.append(f"{what} {reason}")
+
+
+def _merge_rows(before: dict[str, Row], fresh: pa.Table, as_of: datetime) -> _Merge:
+    """Fresh rows over the stored ones; what is absent is only named."""
+    rows, new, changed = dict(before), set[str](), set[str]()
+    for row in fresh.to_pylist():
+        instance_id = row["instance_id"]
+        old = before.get(instance_id)
+        differing = {name for name in row if old is None or old.get(name) != row[name]}
+        if old is None:
+            new.add(instance_id)
+        elif differing - _VOLATILE or old["gone_at"] is not None:
+            changed.add(instance_id)
+        rows[instance_id] = row | {
+            "first_seen_at": old["first_seen_at"] if old else as_of,
+            "updated_at": as_of if differing or old is None else old["updated_at"],
+            "gone_at": None,
+        }
+    listed = set(fresh["instance_id"].to_pylist())
+    absent = {one for one, row in before.items() if row["gone_at"] is None and one not in listed}
+    return _Merge(rows, new, changed, absent)
+
+
+def _mark_gone(rows: dict[str, Row], ids: Collection[str], as_of: datetime) -> None:
+    for instance_id in ids:
+        row = rows.get(instance_id)
+        if row is not None and row["gone_at"] is None:
+            rows[instance_id] = row | {"gone_at": as_of}
+
+
+def _by_id(table: pa.Table) -> dict[str, Row]:
+    return {row["instance_id"]: row for row in table.to_pylist()}

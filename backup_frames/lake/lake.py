@@ -1,0 +1,273 @@
+"""A lake, read: present backups or all that ever were, of a time range, as of a past moment.
+
+In: a lake's URL. Out: Arrow tables or a lazy dataset. Only files whose names are of the layout are
+read, and of those only the partitions that the time range touches. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timedelta
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import dataset as ds
+
+from backup_frames.api.query import parse_moment
+from backup_frames.errors import LakeError, QueryError
+from backup_frames.frames.partitions import NO_DATE, decode_table
+from backup_frames.frames.schema import TABLES, with_ledger
+
+from .documents import LakeRecord, decode_record
+from .layout import LAKE_KEY, parse_key
+from .ledger import LEDGER_SCHEMAS
+from .spans import Grain, partition_span
+from .store import Store, open_store
+from .store_files import open_file_system
+
+Moment = str | date | datetime
+
+_READERS: Final = 8
+_SCRATCH: Final = "_meta/reader/tmp"  # nothing is written there
+_EPOCH: Final = parse_moment("1970-01-01", "epoch")
+
+
+def open_lake(url: str) -> Lake:
+    """Open a lake for reading. Costs one or two small reads.
+
+    Args:
+        url: a local path, ``file://``, ``s3://bucket/prefix`` or ``obs://bucket/prefix``.
+
+    Returns:
+        A `Lake`. Syncs may run meanwhile: each file is seen whole, as before or after them.
+
+    Raises:
+        ConfigError: the URL is none of these.
+        LakeError: there is no lake, or it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from backup_frames.lake.sync import sync_backups
+        >>> from backup_frames.sandbox import Sandbox
+        >>> with Sandbox(backups=200, seed=1) as box, tempfile.TemporaryDirectory() as folder:
+        ...     report = sync_backups(
+        ...         lake=folder, endpoint=box.endpoint, project_id=box.project_id, token=box.token
+        ...     )
+        ...     open_lake(folder).backups().num_rows
+        200
+    """
+    return Lake(open_store(url, scratch=_SCRATCH))
+
+
+class Lake:
+    """The tables of a lake.
+
+    Rows come by partition (date, then project), within it by (begin_time, backup_id); the tables
+    below in the order of their keys. Times are UTC, sizes KB. A table without rows is empty and
+    fully typed.
+
+    Args:
+        store: where the lake is.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        record = decode_record(store.read(LAKE_KEY), LakeRecord)
+        if record is None and not any(store.list(name) for name in LEDGER_SCHEMAS):
+            raise LakeError(
+                f"There is no lake at {store.url}. Check the address, or make one with "
+                "`backup-frames sync`."
+            )
+        self._grain: Grain = "month" if record and record.partition_by == "month" else "day"
+
+    @property
+    def url(self) -> str:
+        """The lake's URL as it was given."""
+        return self._store.url
+
+    def backups(
+        self,
+        present: bool = True,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+        as_of: Moment | None = None,
+    ) -> pa.Table:
+        """One row per backup, with ``first_seen_at``, ``updated_at`` and ``gone_at``.
+
+        Costs one read per partition that the time range touches, 8 side by side.
+
+        Args:
+            present: only backups that are on the service's list; False: also those that left it.
+            begin: first begin time, included: aware datetime, date or ISO text (UTC).
+            end: end of begin times, excluded. With either, rows without begin time are left out.
+            as_of: a past moment: only backups that a sync had seen by then and, if `present`, that
+                had not left the list by then. Their columns are as last seen, not as of then.
+
+        Returns:
+            A `pyarrow.Table`; ``.to_pandas()`` makes a DataFrame of it.
+
+        Raises:
+            QueryError: a moment cannot be read.
+            LakeError: a file is damaged; `verify_lake` tells more.
+        """
+        return self._read("backups", present, begin, end, as_of)
+
+    def databases(
+        self,
+        present: bool = True,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+        as_of: Moment | None = None,
+    ) -> pa.Table:
+        """One row per database of those backups that `backups` gives for the same arguments."""
+        return self._read("backup_databases", present, begin, end, as_of)
+
+    def tables(
+        self,
+        present: bool = True,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+        as_of: Moment | None = None,
+    ) -> pa.Table:
+        """One row per table name of those backups that `backups` gives for the same arguments."""
+        return self._read("backup_tables", present, begin, end, as_of)
+
+    def runs(self) -> pa.Table:
+        """One row per sync that wrote anything to record, oldest first."""
+        parts = [self._load(key) for key in self._keys("sync_runs")]
+        runs = pa.concat_tables([TABLES["sync_runs"].empty_table(), *parts])
+        return runs.sort_by([("started_at", "ascending"), ("run_id", "ascending")])
+
+    def dataset(self, name: str) -> ds.Dataset:
+        """A table as a lazy dataset: files are read when it is scanned, as far as a filter needs.
+
+        A filter on ``begin_date`` leaves out whole partitions of the three backup tables. Files
+        are those of this moment; open it again after a sync.
+
+        Args:
+            name: ``backups``, ``backup_databases``, ``backup_tables``, ``sync_runs``,
+                ``instances`` or ``backup_policies``.
+
+        Raises:
+            QueryError: the lake has no table of that name.
+        """
+        if name not in TABLES:
+            raise QueryError(f"A lake has no table {name!r}. Choose one of {', '.join(TABLES)}.")
+        schema = with_ledger(TABLES[name]) if name == "backups" else TABLES[name]
+        files, format_ = open_file_system(self._store), ds.ParquetFileFormat()
+        fragments = [
+            format_.make_fragment(key, files, partition_expression=self._promise(key))
+            for key in self._keys(name)
+        ]
+        return ds.FileSystemDataset(fragments, schema, format_, files)
+
+    def __repr__(self) -> str:
+        return f"Lake({self.url!r})"
+
+    def _read(
+        self,
+        table: str,
+        present: bool,
+        begin: Moment | None,
+        end: Moment | None,
+        as_of: Moment | None,
+    ) -> pa.Table:
+        wanted = _Wanted(present, begin, end, as_of)
+        keys = [key for key in self._keys(table) if wanted.touches(self._span(key))]
+
+        def load(key: str) -> pa.Table:
+            rows = self._load(key)
+            if wanted.is_all:
+                return rows
+            if table == "backups":
+                return rows.filter(wanted.condition())
+            # Children are written first: until their backups follow, they belong to none.
+            none = LEDGER_SCHEMAS["backups"].empty_table()
+            backups = self._load(key.replace(table, "backups", 1), missing=none)
+            backups = backups.filter(wanted.condition())
+            return rows.filter(pc.is_in(rows["backup_id"], value_set=backups["backup_id"]))
+
+        with ThreadPoolExecutor(_READERS) as pool:
+            parts = list(pool.map(load, keys))
+        return pa.concat_tables([LEDGER_SCHEMAS[table].empty_table(), *parts]).combine_chunks()
+
+    def _keys(self, table: str) -> Iterator[str]:
+        for file in self._store.list(table):
+            parts = parse_key(file.key)
+            if parts is not None and parts.table == table:
+                yield file.key
+
+    def _load(self, key: str, missing: pa.Table | None = None) -> pa.Table:
+        data = self._store.read(key)
+        if data is None and missing is not None:
+            return missing
+        if data is None:
+            raise LakeError(
+                f"{key} of {self.url} vanished while it was read. Run `backup-frames verify`.",
+                path=key,
+            )
+        try:
+            return decode_table(data)
+        except LakeError as error:
+            raise LakeError(f"{key} of {self.url}: {error}", path=key) from error
+
+    def _span(self, key: str) -> tuple[datetime, datetime] | None:
+        """The begin times that a partition may hold; None for the one of unknown ones."""
+        parts = parse_key(key)
+        if parts is None or parts.partition is None or parts.partition == NO_DATE:
+            return None
+        begin_s, end_s = partition_span(parts.partition, self._grain)
+        return _EPOCH + timedelta(seconds=begin_s), _EPOCH + timedelta(seconds=end_s)
+
+    def _promise(self, key: str) -> pc.Expression | None:
+        """What is true of all rows of a file, for Arrow to skip it."""
+        parts, span = parse_key(key), self._span(key)
+        if span is None or parts is None or parts.table not in LEDGER_SCHEMAS:
+            return None
+        days = span[0].date(), (span[1] - timedelta(days=1)).date()
+        begin_date = pc.field("begin_date")
+        return (begin_date >= pa.scalar(days[0])) & (begin_date <= pa.scalar(days[1]))
+
+
+class _Wanted:
+    """Which rows a reader of the lake asked for."""
+
+    def __init__(
+        self, present: bool, begin: Moment | None, end: Moment | None, as_of: Moment | None
+    ) -> None:
+        self._present = present
+        self._begin = None if begin is None else parse_moment(begin, "begin")
+        self._end = None if end is None else parse_moment(end, "end")
+        self._as_of = None if as_of is None else parse_moment(as_of, "as_of")
+
+    @property
+    def is_all(self) -> bool:
+        """Whether every row is wanted."""
+        return not self._present and self._begin is self._end is self._as_of is None
+
+    def touches(self, span: tuple[datetime, datetime] | None) -> bool:
+        """Whether a partition with begin times in `span` may hold such rows."""
+        if span is None:
+            return True
+        is_late = self._end is not None and span[0] >= self._end
+        is_early = self._begin is not None and span[1] <= self._begin
+        return not (is_late or is_early)
+
+    def condition(self) -> pc.Expression:
+        """The rows wanted, as a filter on `backups`."""
+        gone_at = pc.field("gone_at")
+        wanted = pc.scalar(True)
+        if self._present:
+            is_there = gone_at.is_null()
+            if self._as_of is not None:
+                is_there = is_there | (gone_at > pa.scalar(self._as_of))
+            wanted = wanted & is_there
+        if self._as_of is not None:
+            wanted = wanted & (pc.field("first_seen_at") <= pa.scalar(self._as_of))
+        if self._begin is not None:
+            wanted = wanted & (pc.field("begin_time") >= pa.scalar(self._begin))
+        if self._end is not None:
+            wanted = wanted & (pc.field("begin_time") < pa.scalar(self._end))
+        return wanted

@@ -1,0 +1,71 @@
+"""Which file is where: the keys of a lake, made and read.
+
+In: table, partition date, project, run. Out: keys such as
+``backups/date=2026-01-31/<project_id>.parquet``; and for any key of a listing what it is, so that
+foreign files are never read and never deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Final, Literal, NamedTuple
+
+LAKE_KEY: Final = "_meta/lake.json"
+TABLE_NAMES: Final = ("backup_databases", "backup_tables", "backups")
+"""The tables in partitions by date, children first."""
+INVENTORY_NAMES: Final = ("instances", "backup_policies")
+RUNS: Final = "sync_runs"
+
+_PROJECT = r"(?P<project>[A-Za-z0-9_-]{1,64})"
+_DATE = r"date=(?P<date>\d{4}-\d{2}-\d{2})"
+_KEYS: tuple[tuple[str, str], ...] = (
+    ("table", rf"(?P<table>{'|'.join(TABLE_NAMES)})/{_DATE}/{_PROJECT}\.parquet"),
+    ("run", rf"(?P<table>{RUNS})/{_DATE}/{_PROJECT}-(?P<run>\d{{8}}T\d{{12}}Z(-\d+)?)\.parquet"),
+    ("inventory", rf"(?P<table>{'|'.join(INVENTORY_NAMES)})/{_PROJECT}\.parquet"),
+    ("lake", re.escape(LAKE_KEY)),
+    ("record", rf"_meta/{_PROJECT}/(manifest|state|pending)\.json"),
+    ("scratch", rf"_meta/{_PROJECT}/(lock|tmp/.+)"),
+)
+_PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _KEYS)
+
+Kind = Literal["table", "run", "inventory", "lake", "record", "scratch"]
+
+
+class KeyParts(NamedTuple):
+    """What a key of the layout names; None where it names none."""
+
+    kind: Kind
+    table: str | None
+    partition: date | None
+    project_id: str | None
+
+
+def run_key(day: date, project_id: str, run_id: str) -> str:
+    """The key of a run's row."""
+    return f"{RUNS}/date={day.isoformat()}/{project_id}-{run_id}.parquet"
+
+
+def inventory_key(table: str, project_id: str) -> str:
+    """The key of a project's ``instances`` or ``backup_policies``."""
+    return f"{table}/{project_id}.parquet"
+
+
+def meta_key(project_id: str, name: str) -> str:
+    """The key of a project's record: ``manifest.json``, ``state.json``, ``lock`` and so on."""
+    return f"_meta/{project_id}/{name}"
+
+
+def parse_key(key: str) -> KeyParts | None:
+    """What a key names, None if it is not of the layout: foreign."""
+    for kind, pattern in _PATTERNS:
+        match = pattern.fullmatch(key)
+        if match is None:
+            continue
+        names = match.groupdict()
+        try:
+            partition = date.fromisoformat(names["date"]) if "date" in names else None
+        except ValueError:
+            return None
+        return KeyParts(kind, names.get("table"), partition, names.get("project"))  # type: ignore[arg-type]  # kinds above
+    return None

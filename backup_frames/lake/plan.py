@@ -1,0 +1,136 @@
+"""What a sync reads: everything, or the head and whatever of the rest is due or has changed.
+
+In: the state of the last sync, its forecast, the reader's moment. Out: the spans to read. This
+is where a sync's cost is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+
+from backup_frames.api.query import LEVELS, MAX_LIMIT
+
+from .changes import estimate_requests, find_changed_spans
+from .counts import Forecast, LoadSeconds, Seconds
+from .documents import State
+from .reader import Reader
+from .spans import DAY_S, Span, covers, day_start, merge_spans
+
+FEWEST_REREADS: Final = 2
+"""What open and changed backups cost is taken from the budget for old days, but so much is left:
+however busy the list is, each old day gets its turn."""
+
+
+@dataclass(frozen=True)
+class SyncPlan:
+    """The spans a sync reads at both levels.
+
+    Attributes:
+        spans: merged, in seconds.
+        is_full: everything is read, backups without begin time included.
+        expected_requests: requests that reading them takes, about; None if all is read.
+    """
+
+    spans: list[Span]
+    is_full: bool
+    expected_requests: int | None
+
+
+def plan_full(reader: Reader) -> SyncPlan:
+    """Read everything. Costs nothing yet."""
+    return SyncPlan([(reader.begin_floor_s, reader.end_ceiling_s)], True, None)
+
+
+def plan_incremental(
+    reader: Reader,
+    state: State,
+    load: LoadSeconds,
+    *,
+    torn: Iterable[Span],
+    overlap_s: int,
+    reread_requests: int,
+) -> SyncPlan:
+    """Read the head, open backups, what counting shows to have changed, and a few old days.
+
+    Costs two requests on a list that did not change; see `find_changed_spans` for more.
+    """
+    forecast = Forecast(state, load)
+    last_s = reader.now_s if state.as_of_s is None else min(state.as_of_s, reader.now_s)
+    head_s = max(last_s - overlap_s, reader.begin_floor_s)
+    head = (head_s, max(reader.end_ceiling_s, head_s + 1))
+    spans = [head, *torn, *_open_spans(state, forecast, head_s)]
+    if head_s > reader.begin_floor_s:
+        spans += find_changed_spans(reader, forecast, (reader.begin_floor_s, head_s))
+    spans = merge_spans(spans)
+    cost = sum(_cost(forecast, span) for span in spans[:-1])  # the last is the head
+    budget = max(reread_requests - cost, min(reread_requests, FEWEST_REREADS))
+    due = _due_spans(state, forecast, load, spans, head_s=head_s, budget=budget)
+    spans = merge_spans([*spans, *due])
+    return SyncPlan(spans, False, sum(_cost(forecast, span) for span in spans))
+
+
+def _cost(forecast: Forecast, span: Span) -> int:
+    return sum(estimate_requests(forecast.rows(level, *span)) for level in LEVELS)
+
+
+def _open_spans(state: State, forecast: Forecast, head_s: int) -> Iterator[Span]:
+    """Second by second where backups were not final yet, or the days' stretch if that is less."""
+    for day in state.days.values():
+        seconds = [second for second in day.open_s if second < head_s]
+        if not seconds:
+            continue
+        start_s = seconds[0] // DAY_S * DAY_S
+        if len(LEVELS) * len(seconds) <= _cost(forecast, (start_s, start_s + DAY_S)):
+            yield from ((second, second + 1) for second in seconds)
+        else:
+            yield seconds[0], seconds[-1] + 1
+
+
+def _due_spans(
+    state: State,
+    forecast: Forecast,
+    load: LoadSeconds,
+    planned: list[Span],
+    *,
+    head_s: int,
+    budget: int,
+) -> list[Span]:
+    """The least recently verified days before the head that fit into the budget of requests.
+
+    Neighbours are read as one span. A day that is too large for the budget alone is read in
+    slices, run by run, from the cursor that the state keeps.
+    """
+    dates = sorted(map(date.fromisoformat, state.days))
+    place = {day: number for number, day in enumerate(dates)}
+    oldest = sorted(dates, key=lambda day: (state.days[day.isoformat()].verified_at_s, day))
+    due, last_place = list[Span](), -2
+    for day in oldest:
+        start_s = state.days[day.isoformat()].cursor_s or day_start(day)
+        span = (start_s, day_start(day) + DAY_S)
+        if span[1] > head_s or covers(planned, span):
+            continue
+        is_next = place[day] == last_place + 1 and bool(due)
+        extended = (due[-1][0], span[1]) if is_next else span
+        others = due[:-1] if is_next else due
+        if sum(_cost(forecast, other) for other in [*others, extended]) > budget:
+            if not due and budget >= len(LEVELS):
+                due.append(_slice(load(day), span, budget))
+            break
+        due, last_place = [*others, extended], place[day]
+    return due
+
+
+def _slice(seconds: Mapping[str, Seconds], span: Span, budget: int) -> Span:
+    """As much of the span, from its begin, as the budget reads; at least one second with rows."""
+    begins = np.sort(np.concatenate([seconds[level] for level in LEVELS]))
+    begins = begins[begins >= span[0]]
+    at = max(1, (budget - len(LEVELS)) * MAX_LIMIT * 4 // 5)
+    if at >= len(begins):
+        return span
+    end_s = int(begins[at])
+    return span[0], end_s if end_s > begins[0] else end_s + 1

@@ -1,0 +1,177 @@
+"""Makes a damaged lake sound again: reads damaged partitions from the service, and only those.
+
+In: a reader, a store. Out: the partitions as they were, as far as the damaged files or the service
+still know, and findings that say what neither does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+
+import pyarrow as pa
+
+from backup_frames.api.clock import Clock
+from backup_frames.errors import LakeError
+from backup_frames.frames.flatten import concat_frames
+from backup_frames.frames.partitions import NO_DATE, decode_table, partition_path
+from backup_frames.frames.schema import TABLES
+from backup_frames.scan.plan import to_moment
+
+from .check import Finding, check_project
+from .collect import FreshPartition, PartitionCollector
+from .documents import FileEntry, InventoryState, Pending, State, describe_file
+from .layout import INVENTORY_NAMES, meta_key, parse_key
+from .ledger import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
+from .reader import Reader
+from .records import read_grain, read_records, recount_partition
+from .salvage import complete_backups, fit_children, salvage_table
+from .spans import clip_spans, merge_spans, partition_span
+from .store import Lock, Store
+from .writer import LakeWriter
+
+
+def repair_project(reader: Reader, store: Store, *, project_id: str, clock: Clock) -> list[Finding]:
+    """Read a project's damaged partitions again and write them anew.
+
+    Of a damaged file every column is kept whose pages are intact; the rest comes from the service.
+    Costs the requests that the damaged partitions take.
+
+    Returns:
+        What could not be brought back, each of kind ``lost``; empty if nothing was damaged.
+
+    Raises:
+        LakeConflictError: a sync runs.
+        LakeError: the lake cannot be read or written.
+        FetchError: the service failed; nothing was written.
+    """
+    with store.lock(meta_key(project_id, "lock")) as lock:
+        return _Repair(reader, store, project_id, clock, lock).run()
+
+
+class _Repair:
+    def __init__(
+        self, reader: Reader, store: Store, project_id: str, clock: Clock, lock: Lock
+    ) -> None:
+        self._reader = reader
+        self._store = store
+        self._project_id = project_id
+        self._as_of = to_moment(reader.now_s)
+        self._paths = {finding.path for finding in check_project(store, project_id, store.list(""))}
+        self._grain, has_lake = read_grain(store, project_id, None)
+        self._records = read_records(store, project_id, self._grain)
+        self._state = self._records.state or State(project_id)
+        self._lost = list[Finding]()
+        self._writer = LakeWriter(
+            store=store,
+            lock=lock,
+            clock=clock,
+            records=self._records,
+            pending=self._records.pending or Pending(project_id, "repair", reader.now_s),
+            grain=self._grain,
+            is_new=not has_lake,
+            threads=1,
+        )
+
+    def run(self) -> list[Finding]:
+        parts = {path: found for path in sorted(self._paths) if (found := parse_key(path))}
+        partitions = {found.partition for found in parts.values() if found.kind == "table"}
+        for fresh in self._read({day for day in partitions if day is not None}):
+            self._mend(fresh)
+        for path, found in parts.items():
+            if found.kind in ("run", "inventory"):
+                self._settle_single(path, str(found.table))
+        if parts:
+            # A torn partition of an unfinished sync is for the next sync to read again.
+            self._writer.commit(self._state, is_finished=not self._records.torn)
+        return self._lost
+
+    def _read(self, damaged: Collection[date]) -> list[FreshPartition]:
+        """The damaged partitions as the service has them now, each once."""
+        everything = (self._reader.begin_floor_s, self._reader.end_ceiling_s)
+        is_full = NO_DATE in damaged  # rows without begin time come with a full read only
+        spans = merge_spans(partition_span(day, self._grain) for day in damaged)
+        spans = [everything] if is_full else clip_spans(spans, everything)
+        collector = PartitionCollector(spans, is_full=is_full, stored=damaged, grain=self._grain)
+        read = dict[date, FreshPartition]()
+        for part in self._reader.scan(spans, is_full=is_full) if spans else ():
+            read |= {one.partition: one for one in collector.add(part) if one.partition in damaged}
+        for one in collector.finish():
+            if one.partition in damaged:
+                read.setdefault(one.partition, one)
+        return [
+            read.get(day, FreshPartition(day, concat_frames([]), Proof()))
+            for day in sorted(damaged)
+        ]
+
+    def _mend(self, fresh: FreshPartition) -> None:
+        partition = fresh.partition
+        stored = LedgerTables(
+            **{name: self._saved(name, fresh) for name in LEDGER_SCHEMAS},
+        )
+        merge = merge_fresh(stored, fresh.fresh, fresh.proof, as_of=self._as_of)
+        backups = mark_gone(merge.tables.backups, merge.absent, as_of=self._as_of)
+        tables, childless = fit_children(merge.tables._replace(backups=backups))
+        for name, count in childless.items():
+            if count:
+                message = f"The rows below {count} that the service no longer has are lost."
+                self._say_lost(name, partition, message)
+        for name in LEDGER_SCHEMAS:
+            self._records.manifest.files.pop(self._path(name, partition), None)
+        self._writer.stage(partition, tables._asdict())
+        recount_partition(self._state, partition, self._grain, tables.backups, self._reader.now_s)
+
+    def _saved(self, name: str, fresh: FreshPartition) -> pa.Table:
+        """A table as it is stored; of a damaged one what can still be known."""
+        path = self._path(name, fresh.partition)
+        if path not in self._paths:
+            return self._writer.load_one(name, fresh.partition)
+        entry = self._records.manifest.files.get(path)
+        saved = salvage_table(self._store.read(path), name)
+        if name != "backups":  # what the service sends is taken for what was lost: no change
+            same = {"backup_databases": fresh.fresh.databases, "backup_tables": fresh.fresh.tables}
+            return saved.rows if saved else same[name]
+        rows, problems = complete_backups(
+            saved, fresh.fresh.backups, project_id=self._project_id, as_of=self._as_of
+        )
+        if saved is None:
+            problems.append(_nothing_saved(entry, fresh.fresh.backups.num_rows))
+        for problem in problems:
+            self._say_lost(name, fresh.partition, problem)
+        return rows
+
+    def _settle_single(self, path: str, table: str) -> None:
+        """A run's row or an inventory, history and all: record it if it can be read, else drop it.
+
+        A dropped inventory is read again by the next sync, without its history.
+        """
+        data = self._store.read(path)
+        known = self._records.manifest.files.pop(path, None)
+        try:
+            rows = decode_table(data or b"")
+        except LakeError:
+            rows = None
+        is_known_schema = rows is not None and rows.schema.equals(TABLES[table])
+        if data is not None and rows is not None and known is None and is_known_schema:
+            self._records.manifest.files[path] = describe_file(data, rows.num_rows)
+            return
+        self._store.delete(path)
+        message = "The row of this run is lost."
+        if table in INVENTORY_NAMES:
+            self._state.inventory = InventoryState()
+            message = f"The history of {table} is lost; the next sync reads them again."
+        self._lost.append(Finding(path, "lost", message))
+
+    def _say_lost(self, table: str, partition: date, message: str) -> None:
+        self._lost.append(Finding(self._path(table, partition), "lost", message))
+
+    def _path(self, table: str, partition: date) -> str:
+        return partition_path(table, partition, self._project_id)
+
+
+def _nothing_saved(entry: FileEntry | None, present: int) -> str:
+    held = f"{entry.rows} backups" if entry else "an unknown number of backups"
+    return (
+        f"Nothing of the file could be read. It held {held}; {present} that the service has are "
+        "back and count as first seen now, any others are lost."
+    )

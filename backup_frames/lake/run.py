@@ -1,0 +1,276 @@
+"""One run of a sync, from plan to commit.
+
+In: a reader of the service, a store, settings. Out: the lake brought up to the reader's moment.
+The order of things is what makes it safe: additions and changes are written while the read
+streams, backups are marked gone only when the whole read is proven, and the state moves only
+after everything it speaks of is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import date
+
+from backup_frames.api.clock import Clock
+from backup_frames.api.query import LEVELS
+from backup_frames.errors import LakeError
+from backup_frames.frames.partitions import encode_table
+from backup_frames.scan.plan import to_moment
+
+from .changes import estimate_requests
+from .collect import PartitionCollector
+from .counts import Seconds, StateMismatchError, present_seconds
+from .documents import Pending, State
+from .layout import run_key
+from .merging import LedgerMerge, Tally
+from .plan import SyncPlan, plan_full, plan_incremental
+from .reader import Reader
+from .records import load_table, read_grain, read_records
+from .report import SyncReport, run_row
+from .spans import (
+    DAY_S,
+    Grain,
+    clip_spans,
+    day_of,
+    day_start,
+    partition_of,
+    partition_span,
+)
+from .store import Lock, Store
+from .verified import note_verified
+from .writer import LakeWriter
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """How a sync goes about it.
+
+    Attributes:
+        partition_by: "day" or "month"; None takes what the lake has, "day" for a new one.
+        overlap_s: how far before the last sync's moment the head begins, in seconds.
+        reread_requests: about so many requests a run go into reading old days again.
+        is_full: read everything.
+        allow_mass_deletion: let go of the brake.
+        threads: partitions written side by side.
+    """
+
+    partition_by: Grain | None = None
+    overlap_s: int = 3600
+    reread_requests: int = 10
+    is_full: bool = False
+    allow_mass_deletion: bool = False
+    threads: int = 8
+
+
+class SyncRun:
+    """One run; see `sync_lake` for the arguments."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        store: Store,
+        project_id: str,
+        clock: Clock,
+        settings: SyncSettings,
+    ) -> None:
+        self._reader = reader
+        self._store = store
+        self._project_id = project_id
+        self._clock = clock
+        self._settings = settings
+        self._started_at, self._started_s = clock.now(), clock.monotonic()
+        self._as_of_s = reader.now_s
+        self._as_of = to_moment(self._as_of_s)
+        self._grain, self._has_lake = read_grain(store, project_id, settings.partition_by)
+        self._records = read_records(store, project_id, self._grain)
+        self._state = self._records.state or State(project_id)
+        self._run_id, self._run_key = self._name_run()
+
+    def preview(self) -> SyncReport:
+        """Say what `execute` would read; counts may be asked, nothing is written."""
+        plan = self._plan()
+        known = [day for day in map(date.fromisoformat, self._state.days) if _touches(plan, day)]
+        if not plan.is_full:
+            head = range(plan.spans[-1][0] // DAY_S, self._as_of_s // DAY_S + 1)
+            known += [day_of(number * DAY_S) for number in head]
+        days = sorted(set(known))
+        partitions = sorted({partition_of(day, self._grain).isoformat() for day in days})
+        expected = plan.expected_requests
+        if expected is None:
+            span = plan.spans[0]
+            expected = sum(estimate_requests(self._reader.count(level, *span)) for level in LEVELS)
+        return replace(
+            self._report(plan, [], Tally()),
+            is_dry_run=True,
+            expected_requests=expected,
+            days=tuple(day.isoformat() for day in days),
+            partitions=tuple(partitions),
+        )
+
+    def execute(self, lock: Lock) -> SyncReport:
+        """Read, merge and write, mark what is gone, commit."""
+        writer = self._open_writer(lock)
+        plan = self._plan()
+        collector = PartitionCollector(
+            plan.spans, is_full=plan.is_full, stored=self._records.partitions(), grain=self._grain
+        )
+        merge = LedgerMerge(writer, self._records, self._state, self._grain, self._as_of_s)
+        try:
+            self._stream(plan, collector, merge)
+        except LakeError:
+            raise  # it is the store that fails: the next run settles what is half done
+        except BaseException as error:
+            self._keep_proven(plan, collector, merge, writer, error)
+            raise
+        reasons = [*self._reader.certificate.reasons, *_gaps(collector)]
+        brake = merge.settle(
+            present=self._present(), allow_mass_deletion=self._settings.allow_mass_deletion
+        )
+        note_verified(
+            self._state,
+            collector.proof,
+            as_of_s=self._as_of_s,
+            grain=self._grain,
+            unsettled=merge.tally.absent if brake else (),
+        )
+        report = self._report(plan, reasons, merge.tally, writer, brake=brake)
+        if report.verdict == "complete":
+            self._state.as_of_s = self._as_of_s
+        run = (self._run_key, encode_table(run_row(report)))
+        writer.commit(self._state, run, is_finished=True)
+        return report
+
+    def _open_writer(self, lock: Lock) -> LakeWriter:
+        pending = self._records.pending or Pending(self._project_id, "", 0)
+        pending.run_id, pending.as_of_s = self._run_id, self._as_of_s
+        return LakeWriter(
+            store=self._store,
+            lock=lock,
+            clock=self._clock,
+            records=self._records,
+            pending=pending,
+            grain=self._grain,
+            is_new=not self._has_lake,
+            threads=self._settings.threads,
+        )
+
+    def _plan(self) -> SyncPlan:
+        if self._settings.is_full or self._state.as_of_s is None:
+            return plan_full(self._reader)
+        try:
+            return plan_incremental(
+                self._reader,
+                self._state,
+                self._load_seconds,
+                torn=[partition_span(day, self._grain) for day in self._records.torn],
+                overlap_s=self._settings.overlap_s,
+                reread_requests=self._settings.reread_requests,
+            )
+        except StateMismatchError:
+            self._state = State(self._project_id)
+            return plan_full(self._reader)
+
+    def _load_seconds(self, day: date) -> Mapping[str, Seconds]:
+        partition = partition_of(day, self._grain)
+        backups = load_table(self._store, self._records, "backups", partition)
+        begin_s = day_start(day)
+        return {
+            level: seconds[(begin_s <= seconds) & (seconds < begin_s + DAY_S)]
+            for level, seconds in present_seconds(backups).items()
+        }
+
+    def _stream(self, plan: SyncPlan, collector: PartitionCollector, merge: LedgerMerge) -> None:
+        for part in self._reader.scan(plan.spans, is_full=plan.is_full):
+            for fresh in collector.add(part):
+                merge.add(fresh)
+        for fresh in collector.finish():
+            merge.add(fresh)
+
+    def _keep_proven(
+        self,
+        plan: SyncPlan,
+        collector: PartitionCollector,
+        merge: LedgerMerge,
+        writer: LakeWriter,
+        error: BaseException,
+    ) -> None:
+        """Write what was read whole before the run failed; mark nothing, advance nothing."""
+        with suppress(LakeError):  # what failed first is what the user must hear
+            for fresh in collector.finish():
+                merge.add(fresh)
+            if writer.file_count:
+                reasons = [f"The run ended early: {error or type(error).__name__}"]
+                report = self._report(plan, reasons, merge.tally, writer)
+                row = run_row(report, error=f"{type(error).__name__}: {error}")
+                writer.commit(self._state, (self._run_key, encode_table(row)), is_finished=False)
+
+    def _report(
+        self,
+        plan: SyncPlan,
+        reasons: list[str],
+        tally: Tally,
+        writer: LakeWriter | None = None,
+        *,
+        brake: str | None = None,
+    ) -> SyncReport:
+        certificate = self._reader.certificate
+        oldest_s = min((day.verified_at_s for day in self._state.days.values()), default=None)
+        oldest_at = to_moment(oldest_s) if oldest_s is not None else None
+        is_complete = certificate.verdict == "complete" and not reasons
+        return SyncReport(
+            run_id=self._run_id,
+            project_id=self._project_id,
+            verdict="complete" if is_complete else "incomplete",
+            reasons=(*reasons, brake) if brake else tuple(reasons),
+            is_full=plan.is_full,
+            is_braked=brake is not None,
+            is_dry_run=False,
+            counts={
+                "new": tally.new,
+                "changed": tally.changed,
+                "returned": tally.returned,
+                "gone": tally.gone,
+                "held_back": tally.held_back,
+                "present": self._present(),
+            },
+            requests=certificate.requests,
+            expected_requests=None,
+            file_count=writer.file_count if writer else 0,
+            byte_count=writer.byte_count if writer else 0,
+            days=(),
+            partitions=(),
+            as_of=self._as_of,
+            started_at=self._started_at,
+            duration_s=self._clock.monotonic() - self._started_s,
+            oldest_verified_at=oldest_at,
+            certificate=replace(certificate, oldest_verified_at=oldest_at),
+        )
+
+    def _present(self) -> int:
+        counts = [count for day in self._state.days.values() for count, _, _ in day.counts.values()]
+        return sum(counts) + sum(self._state.unknown_begin.values())
+
+    def _name_run(self) -> tuple[str, str]:
+        """An id that sorts by the run's start, and the key of its row; never one that is taken."""
+        stem = run_id = f"{self._started_at:%Y%m%dT%H%M%S%f}Z"
+        number = 1
+        day = partition_of(day_of(self._as_of_s), self._grain)
+        while (key := run_key(day, self._project_id, run_id)) in self._records.manifest.files:
+            number += 1
+            run_id = f"{stem}-{number}"
+        return run_id, key
+
+
+def _touches(plan: SyncPlan, day: date) -> bool:
+    return bool(clip_spans(plan.spans, (day_start(day), day_start(day) + DAY_S)))
+
+
+def _gaps(collector: PartitionCollector) -> list[str]:
+    """What was asked and not certified, should the certificate not say so itself."""
+    return [
+        f"{level}: {len(spans)} of the spans asked were not certified, the first from "
+        f"{to_moment(spans[0][0]):%Y-%m-%d %H:%M:%S} UTC"
+        for level, spans in collector.missing().items()
+    ]

@@ -1,0 +1,100 @@
+"""Is the lake sound? The public question, with and without the service's help.
+
+In: a lake's URL, and settings if the service is to be asked. Out: findings, one per thing that is
+not as it should be; after a repair those that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from backup_frames.api.clock import Clock, SystemClock
+from backup_frames.api.connect import open_client
+from backup_frames.api.query import BackupQuery
+from backup_frames.frames.reader import BackupReader
+from backup_frames.settings import Settings, load_settings
+
+from .check import Finding, check_lake
+from .compare import compare_project
+from .lake import open_lake
+from .layout import meta_key
+from .repair import repair_project
+from .store import open_store
+
+if TYPE_CHECKING:
+    import httpx  # types only: this room knows no HTTP
+
+__all__ = ["Finding", "verify_lake"]
+
+
+def verify_lake(
+    lake: str,
+    *,
+    against_service: bool = False,
+    repair: bool = False,
+    settings: Settings | None = None,
+    transport: httpx.BaseTransport | None = None,
+    clock: Clock | None = None,
+) -> list[Finding]:
+    """Check a lake's files; compare them with the service, or repair them from it, if asked.
+
+    Reads every file of the lake: size and sha256 against the manifest, schema, unique keys,
+    children against parents; missing, unknown and foreign files are findings. What a sync that
+    is running or died has announced is no finding.
+
+    Args:
+        lake: a local path, ``s3://bucket/prefix`` or ``obs://bucket/prefix``.
+        against_service: compare the settings' project with a fresh full read as well.
+        repair: first read the settings' project's damaged partitions again and write them anew.
+        settings: how to reach the service; None: from environment and config file, if needed.
+        transport: what carries requests, for tests; None for real connections.
+        clock: time and waiting, for tests; None for the machine's.
+
+    Returns:
+        Findings sorted by path; empty for a sound lake. After a repair: what is lost, and what is
+        still not as it should be.
+
+    Raises:
+        ConfigError: the URL or a setting that is needed is wrong or missing.
+        LakeConflictError: a repair was asked for while a sync runs.
+        LakeError: there is no lake, or it cannot be read or written.
+        FetchError: the service was to be asked and failed.
+
+    Example:
+        >>> import tempfile
+        >>> from backup_frames.lake.sync import sync_backups
+        >>> from backup_frames.sandbox import Sandbox
+        >>> with Sandbox(backups=20, seed=1) as box, tempfile.TemporaryDirectory() as folder:
+        ...     report = sync_backups(
+        ...         lake=folder, endpoint=box.endpoint, project_id=box.project_id, token=box.token
+        ...     )
+        ...     verify_lake(folder)
+        []
+    """
+    clock = clock or SystemClock()
+    open_lake(lake)  # says so if there is none
+    lost = list[Finding]()
+    if repair:
+        with _open_reader(settings, transport, clock) as (reader, project_id):
+            store = open_store(lake, scratch=meta_key(project_id, "tmp"), clock=clock)
+            lost = repair_project(reader, store, project_id=project_id, clock=clock)
+    store = open_store(lake, scratch="_meta/verify/tmp", clock=clock)
+    findings = [*lost, *check_lake(store)]
+    if against_service:
+        with _open_reader(settings, transport, clock) as (reader, project_id):
+            findings += compare_project(reader, store, project_id=project_id)
+    return sorted(findings)
+
+
+@contextmanager
+def _open_reader(
+    settings: Settings | None, transport: httpx.BaseTransport | None, clock: Clock
+) -> Iterator[tuple[BackupReader, str]]:
+    """A reader of the settings' project, and its id."""
+    settings = settings or load_settings()
+    client, project_id = open_client(settings, transport=transport, clock=clock)
+    with client:
+        query = BackupQuery(project_id)
+        yield BackupReader(client, query, connections=settings.max_connections), project_id

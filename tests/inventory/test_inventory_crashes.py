@@ -1,0 +1,67 @@
+"""Whatever call to the store fails while the inventory is written, the next run makes it right."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from inventory_lab import DAY, Lab, instance, instance_id
+from stores import FaultStore, Killed, MemoryStore, faults_of, snapshot
+
+from backup_frames.api.connect import open_client
+from backup_frames.api.query import BackupQuery
+from backup_frames.errors import LakeError
+from backup_frames.frames.inventory import InventoryReader
+from backup_frames.frames.reader import BackupReader
+from backup_frames.lake.check import check_lake
+from backup_frames.lake.store import Store
+from backup_frames.lake.sync import sync_lake
+from backup_frames.sandbox import Sandbox
+from backup_frames.settings import Settings
+
+DATA = ("instances/", "backup_policies/")
+
+
+def sync(box: Sandbox, store: Store) -> None:
+    settings = Settings(endpoint=box.endpoint, project_id=box.project_id, token=box.token)
+    client, project_id = open_client(settings, clock=box.clock)
+    with client:
+        sync_lake(
+            BackupReader(client, BackupQuery(project_id)),
+            store,
+            project_id=project_id,
+            clock=box.clock,
+            inventory=InventoryReader(client, project_id),
+        )
+
+
+def inventory_of(store: Store) -> dict[str, bytes]:
+    return {key: value for key, value in snapshot(store).items() if key.startswith(DATA)}
+
+
+def test_any_crash_point_heals_to_the_same_bytes(lab: Lab) -> None:
+    """Kill a run at any call that concerns the inventory; one more run, and the bytes are the same."""
+    lab.fill(4)
+    before = MemoryStore(scratch="_meta/p/tmp")
+    sync(lab.serve(), before)
+    del lab.instances[1]
+    lab.instances[0]["name"] = "renamed"
+    lab.instances.append(instance(9))
+    lab.policies[instance_id(9)] = {"keep_days": 3, "start_time": "01:00-02:00"}
+    box = lab.serve(after=DAY)
+    calm = FaultStore(before.copy())
+    sync(box, calm)
+    expected = inventory_of(calm.inner)
+    assert expected != inventory_of(before)
+    first = next(at for at, call in enumerate(calm.calls) if call.key.startswith(DATA))
+    # A call that fails ends a run as a kill does: nothing here catches what a store raises.
+    faults = [one for one in faults_of(calm.calls) if one.at >= first - 6 and one.how == "kill"]
+    assert len(faults) > 20
+    for fault in faults:
+        store = FaultStore(before.copy(), fault=fault)
+        with suppress(Killed, LakeError):
+            sync(box, store)
+        assert check_lake(store.inner) == [], fault
+        sync(box, store.inner)
+        assert inventory_of(store.inner) == expected, fault
+        assert check_lake(store.inner) == [], fault
+        assert not [key for key in snapshot(store.inner) if key.endswith("pending.json")]

@@ -1,0 +1,202 @@
+"""Whatever call to the store fails or is the last: one more run, and the lake is as if nothing was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
+from stores import Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
+
+from backup_frames.errors import LakeError
+from backup_frames.frames.partitions import decode_table
+from backup_frames.lake.check import check_lake
+from backup_frames.lake.store import Store
+
+SCRATCH = "_meta/0a1b2c/tmp"
+MANIFEST = f"_meta/{PROJECT}/manifest.json"
+TABLES = ("backups/", "backup_databases/", "backup_tables/")
+
+
+def fleet(days: int, seed: int = 3) -> ModelService:
+    """Some days of backups at both levels, one without begin time, one still running."""
+    service = ModelService(seed=seed)
+    for hour in range(0, days * 24, 6):
+        tables = [("db", ["a", "b"]), ("all", None)] if hour % 4 == 0 else None
+        begin = START - days * DAY + hour * HOUR
+        service.add(begin, level=("Instance", "DatabaseTable")[hour % 4 == 0], tables=tables)
+    service.add(START - days * DAY, status="BUILDING", tables=[])
+    service.add(None)
+    service.add(None, tables=[("d", ["t"])])
+    service.add(None, tables=[("e", None)])
+    return service
+
+
+def first(service: ModelService) -> None:
+    """The lake is empty."""
+
+
+def busy(service: ModelService) -> None:
+    """New, changed, gone, finished, dated backups; one whose children alone changed."""
+    service.clock.advance(timedelta(hours=5))
+    dated = [one.id for one in service.backups.values() if one.begin is not None]
+    *ids, running = dated
+    service.remove(ids[1], ids[-1])
+    service.backups[ids[2]].tables = [("db", ["a", "c"]), ("all", None)]
+    service.backups[ids[3]].size = 99.0
+    service.backups[running].status = "COMPLETED"
+    undated = [one for one in service.backups.values() if one.begin is None]
+    undated[0].begin = service.clock.now() - 2 * HOUR
+    undated[1].begin = service.clock.now() - 30 * HOUR
+    service.add(service.clock.now() - HOUR, tables=[("x", ["t"])])
+
+
+class Scene(NamedTuple):
+    """What happens before the run that is struck, and how it runs."""
+
+    change: Callable[[ModelService], None]
+    settings: dict[str, Any]
+    grain: str = "day"
+
+
+SCENES = {
+    "first": Scene(first, {}),
+    "incremental": Scene(busy, {"reread_requests": 0}),
+    "full": Scene(busy, {"is_full": True}),
+    "month": Scene(busy, {"is_full": True}, "month"),
+}
+
+
+def prepared(scene: Scene, days: int) -> tuple[ModelService, MemoryStore]:
+    service, store = fleet(days), MemoryStore(scratch=SCRATCH)
+    if scene.change is not first:
+        sync(service, store, partition_by=scene.grain)
+    scene.change(service)
+    service._index = None
+    return service, store
+
+
+def data(store: Store) -> dict[str, bytes]:
+    return {key: value for key, value in snapshot(store).items() if key.startswith(TABLES)}
+
+
+def heals(name: str, days: int, *, every: int = 1) -> int:
+    """Strike a run at each of its calls, run again, compare; the number of faults tried.
+
+    Of `every` so many failures one is tried; deaths all are.
+    """
+    scene = SCENES[name]
+    service, before = prepared(scene, days)
+    calm = FaultStore(before.copy(), scratch=SCRATCH)
+    service.random.seed(5)
+    sync(service, calm, **scene.settings)
+    expected = data(calm.inner)
+    assert expected != data(before)
+    kills, fails = (
+        [fault for fault in faults_of(calm.calls) if fault.how == how] for how in ("kill", "fail")
+    )
+    faults = [*kills, *fails[::every]]
+    for fault in faults:
+        store = FaultStore(before.copy(), fault=fault, scratch=SCRATCH)
+        service.random.seed(5)
+        with suppress(Killed, LakeError):
+            sync(service, store, **scene.settings)
+        left = data(store.inner)
+        assert all(decode_table(value).num_rows >= 0 for value in left.values())
+        assert check_lake(store.inner) == [], fault
+        service.random.seed(6)
+        sync(service, store.inner, **scene.settings)
+        assert data(store.inner) == expected, fault
+        assert check_lake(store.inner) == [], fault
+    return len(faults)
+
+
+@pytest.mark.parametrize("name", ["first", "incremental"])
+def test_any_crash_point_heals_to_the_same_bytes(name: str) -> None:
+    """Fail or kill a run at any call: files stay readable, verify stays silent, one run heals."""
+    assert heals(name, days=2, every=5) > 50
+
+
+def killed_at(store: MemoryStore, service: ModelService, call: str, **settings: Any) -> MemoryStore:
+    """Kill a sync before the call to the store so named; the store of an undisturbed one."""
+    calm = FaultStore(store.copy(), scratch=SCRATCH)
+    sync(service, calm, **settings)
+    at = [f"{call.method} {call.key}" for call in calm.calls].index(call)
+    with pytest.raises(Killed):
+        sync(service, FaultStore(store, fault=Fault(at, "kill", "before")), **settings)
+    assert check_lake(store) == []
+    assert isinstance(calm.inner, MemoryStore)
+    return calm.inner
+
+
+def test_a_partition_torn_by_a_dead_run_is_read_again() -> None:
+    """A full run dies between a closed day's files; a small run reads just that day again."""
+    service, store = fleet(days=8), MemoryStore(scratch=SCRATCH)
+    sync(service, store)
+    service.clock.advance(DAY)
+    edited = [one for one in service.backups.values() if one.tables and one.begin][5]
+    assert edited.begin is not None
+    edited.tables = [("db", ["a", "b", "c"]), ("new", [])]
+    call = f"put backup_tables/date={edited.begin.date()}/{PROJECT}.parquet"
+    calm = killed_at(store, service, call, is_full=True)
+    sync(service, store, reread_requests=0)
+    assert check_lake(store) == []
+    assert data(store) == data(calm)
+
+
+def test_a_row_that_a_dead_run_dated_is_one_row() -> None:
+    """The run dies after the dated row is in its day and before the undated one is taken out."""
+    service, store = fleet(days=8), MemoryStore(scratch=SCRATCH)
+    sync(service, store)
+    service.clock.advance(HOUR)
+    next(one for one in service.backups.values() if not one.begin).begin = START - 3 * DAY
+    service._index = None
+    call = f"put backups/date=1970-01-01/{PROJECT}.parquet"
+    calm = killed_at(store, service, call, reread_requests=0)
+    sync(service, store, reread_requests=0)
+    assert data(store) == data(calm)
+
+
+def test_what_a_dead_run_wrote_is_not_read_again() -> None:
+    """Rows that it marked gone count as gone: the next small run finds nothing to do there."""
+    service, store = fleet(days=8), MemoryStore(scratch=SCRATCH)
+    sync(service, store)
+    service.clock.advance(HOUR)
+    service.remove(*sorted(service.backups)[5:7])
+    calm = killed_at(store, service, f"put {MANIFEST}", is_full=True)
+    foreseen = sync(service, store, is_dry_run=True, reread_requests=0)
+    assert "2025-12-25" not in foreseen.days
+    report = sync(service, store, reread_requests=0)
+    assert data(store) == data(calm)
+    assert report.file_count == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENES)
+def test_any_crash_point_of_a_longer_run_heals(name: str) -> None:
+    """The same over more partitions, full reads and months."""
+    assert heals(name, days=40 if name == "month" else 6) > 50
+
+
+@pytest.mark.slow
+def test_any_two_crash_points_heal() -> None:
+    """A run that dies while it heals what another left: the third makes it right."""
+    scene = SCENES["full"]
+    service, before = prepared(scene, days=2)
+    calm = FaultStore(before.copy(), scratch=SCRATCH)
+    service.random.seed(5)
+    sync(service, calm, **scene.settings)
+    kills = [fault for fault in faults_of(calm.calls) if fault.how == "kill"]
+    for one in kills[::2]:
+        for two in kills[::3]:
+            inner = before.copy()
+            for fault in (one, two):
+                service.random.seed(5)
+                with suppress(Killed, LakeError):
+                    sync(service, FaultStore(inner, fault=fault, scratch=SCRATCH), **scene.settings)
+                assert check_lake(inner) == [], (one, two)
+            sync(service, inner, **scene.settings)
+            assert data(inner) == data(calm.inner), (one, two)

@@ -1,0 +1,76 @@
+"""Memory of a sync does not grow with the list."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lake_service import (
+    DAY,
+    LEVELS,
+    PROJECT,
+    START,
+    Backup,
+    FakeClock,
+    ModelReader,
+    ModelService,
+    frames_of,
+)
+
+from backup_frames.frames.frames import Part
+from backup_frames.lake.store import open_store
+from backup_frames.lake.sync import sync_lake
+from backup_frames.scan.plan import CoveredSpan
+
+SCRIPT = """
+import resource, sys
+sys.path[:0] = {paths!r}
+from test_sync_memory import stream_into
+stream_into({lake!r}, days={days})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+PER_DAY = 2000
+
+
+def stream_into(lake: str, days: int) -> None:
+    """A first sync of a list that is made up while it is read: day by day, newest first."""
+
+    class Stream(ModelReader):
+        def scan(self, spans, *, is_full=False, align_s=86400):
+            ((begin_s, end_s),) = spans
+            for day in range(days):
+                begin = START - (day + 1) * DAY
+                low = begin_s if day == days - 1 else int(begin.timestamp())
+                for level in LEVELS:
+                    rows = [
+                        Backup(f"{day:05d}-{n:05d}-{level}", level, begin + n * DAY / PER_DAY)
+                        for n in range(PER_DAY // 2)
+                    ]
+                    yield Part(frames_of(rows, level), (CoveredSpan(level, low, end_s, True),))
+                end_s = low
+            nothing = frames_of([], LEVELS[0])
+            yield Part(nothing, tuple(CoveredSpan(level, None, None, True) for level in LEVELS))
+
+    store = open_store(lake, scratch=f"_meta/{PROJECT}/tmp")
+    report = sync_lake(
+        Stream(ModelService(clock=FakeClock())), store, project_id=PROJECT, clock=FakeClock()
+    )
+    assert report.exit_code == 0
+    assert report.counts["present"] == days * PER_DAY
+
+
+def peak_kb(lake: Path, days: int) -> int:
+    here = Path(__file__).parent
+    paths = [str(here.parents[1]), str(here.parent), str(here)]
+    script = SCRIPT.format(paths=paths, lake=str(lake), days=days)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return int(ran.stdout)
+
+
+@pytest.mark.slow
+def test_five_times_the_backups_take_no_more_memory(tmp_path):
+    """A first sync of 300,000 peaks at most 1.3 times as high as one of 60,000."""
+    small, large = peak_kb(tmp_path / "small", 30), peak_kb(tmp_path / "large", 150)
+    assert large < 1.3 * small, (small, large)

@@ -1,0 +1,175 @@
+"""kill -9 on real processes, anywhere: the lake stays readable, and one more run makes it right."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from real_lab import (
+    Account,
+    check_readers,
+    check_sound,
+    content_of,
+    copy_lake,
+    data_files,
+    finish,
+    wait_until,
+)
+
+from backup_frames.lake.lake import open_lake
+from backup_frames.lake.sync import SyncReport, sync_backups
+from backup_frames.sandbox import Sandbox
+
+pytestmark = pytest.mark.slow
+
+MOMENTS = 25
+SCENES = ("first", "changed", "full")
+
+
+class Scene(NamedTuple):
+    """A service, the lake as the struck run finds it, and how that run is started."""
+
+    box: Sandbox
+    before: Path
+    struck: Account
+    is_full: bool
+
+    def sync(self, lake: Path) -> SyncReport:
+        """Run undisturbed, inside this process, at the sandbox's moment."""
+        return sync_backups(
+            lake=str(lake),
+            endpoint=self.box.endpoint,
+            project_id=self.box.project_id,
+            token=self.box.token,
+            is_full=self.is_full,
+            clock=self.box.clock,
+        )
+
+
+@pytest.fixture(params=SCENES)
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    """A first sync, one after a day of changes, and a full one after the same."""
+    kind, before = request.param, tmp_path / "before"
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    with Sandbox(backups=120, seed=9, start=start) as box:
+        made = Scene(box, before, Account(box, tmp_path / "struck"), kind == "full")
+        if kind != "first":
+            made.sync(before)
+        box.clock.advance(timedelta(days=1))
+        ids = box.fleet.ids()
+        for number in (3, 20, 50, 90):
+            box.fleet.delete(ids[number])
+        for number in (5, 30, 70):
+            box.fleet.update(ids[number], description="looked at")
+        yield made
+
+
+def run_arguments(scene: Scene) -> list[str]:
+    return ["sync", "--full"] if scene.is_full else ["sync"]
+
+
+def check_struck(lake: Path) -> None:
+    """A lake that a dead run left is readable by everybody, and sound."""
+    check_readers(lake)
+    if (lake / "_meta" / "lake.json").exists():
+        check_sound(lake)
+        opened = open_lake(str(lake))
+        assert opened.backups().num_rows <= opened.backups(present=False).num_rows
+        assert opened.databases().num_rows <= opened.databases(present=False).num_rows
+        assert opened.tables().num_rows <= opened.tables(present=False).num_rows
+
+
+def test_the_command_killed_at_any_moment(scene: Scene, tmp_path: Path) -> None:
+    """At each of many moments of a run: readers and verify see no damage, one run heals all."""
+    box, lake = scene.box, Path(scene.struck.lake)
+    copy_lake(scene.before, lake)
+    asked = box.request_count
+    process = scene.struck.start(*run_arguments(scene))
+    wait_until(lambda: box.request_count > asked, process)
+    begun = time.monotonic()
+    assert finish(process).code == 0
+    whole_s = time.monotonic() - begun
+    expected = content_of(lake)
+    for number in range(MOMENTS):
+        delay_s = whole_s * number / MOMENTS
+        while not kill_after(scene, delay_s):
+            delay_s /= 2  # this run was quicker than the one that was measured
+        check_struck(lake)
+        ended = scene.struck.run(*run_arguments(scene))
+        assert ended.code == 0, ended.err
+        check_sound(lake)
+        assert content_of(lake) == expected, number
+
+
+def kill_after(scene: Scene, delay_s: float) -> bool:
+    """Start a run on a fresh copy and kill it so long after its first request; was it alive?"""
+    copy_lake(scene.before, Path(scene.struck.lake))
+    asked = scene.box.request_count
+    process = scene.struck.start(*run_arguments(scene))
+    wait_until(lambda: scene.box.request_count > asked, process)
+    time.sleep(delay_s)
+    process.kill()
+    return finish(process).code == -signal.SIGKILL
+
+
+def test_a_run_killed_before_any_call_of_the_kernel(scene: Scene, tmp_path: Path) -> None:
+    """Before renames, flushes and removals: one run later the bytes are those of a calm one."""
+    if not can_trace(tmp_path):
+        pytest.skip("strace, or the right to trace processes, is missing")
+    lake, log = Path(scene.struck.lake), tmp_path / "trace"
+    command = scene.struck.frozen(scene.box.clock.now(), "full" if scene.is_full else "plain")
+    copy_lake(scene.before, lake)
+    calm = [*STRACE, str(log), "-e", f"trace={','.join(CALLS)}", *command]
+    assert finish(scene.struck.launch(calm)).code == 0
+    expected, struck = data_files(lake), 0
+    for spot in [*places_of(lake, scene.box.project_id), *turns_of(log.read_text())]:
+        copy_lake(scene.before, lake)
+        ended = finish(scene.struck.launch([*STRACE, str(log), *spot, *command]))
+        assert ended.code in (0, *KILLED), ended.err
+        struck += ended.code != 0
+        check_struck(lake)
+        scene.sync(lake)
+        check_sound(lake)
+        assert data_files(lake) == expected, spot
+    assert struck >= 15
+
+
+STRACE = ("strace", "-f", "-qq", "-o")
+CALLS = ("rename", "fsync")
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def places_of(lake: Path, project_id: str) -> Iterator[list[str]]:
+    """Before a record is swapped in or removed, as strace says it."""
+    records = [f"{project_id}/{name}.json" for name in ("pending", "manifest", "state")]
+    for name in ("lake.json", *records):
+        call = "rename,unlink" if "pending" in name else "rename"
+        turns = (1, 2) if "pending" in name else (1,)
+        for turn in turns:
+            strike = f"inject={call}:signal=KILL:when={turn}"
+            yield ["-P", f"{lake}/_meta/{name}", "-e", f"trace={call}", "-e", strike]
+
+
+def turns_of(trace: str) -> Iterator[list[str]]:
+    """Spread over all calls that a calm run made; strace counts each thread for itself."""
+    for call in CALLS:
+        threads = Counter(line.split()[0] for line in trace.splitlines() if f" {call}(" in line)
+        last = max(threads.values())
+        for turn in sorted({1 + number * last // 9 for number in range(9)}):
+            yield ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={turn}"]
+
+
+def can_trace(folder: Path) -> bool:
+    """Whether strace is here and may do its work."""
+    if shutil.which("strace") is None:
+        return False
+    command = [*STRACE, str(folder / "trace"), "true"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

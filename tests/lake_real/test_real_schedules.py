@@ -1,0 +1,130 @@
+"""The README's schedules do what they show: cron's line, systemd's units, Dagster's asset, Airflow's DAG."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from real_lab import FOREIGN, Ended, finish
+
+from backup_frames.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[2]
+SCHEDULED = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Scheduled use\n")[2]
+COMMAND = "/opt/backup-frames/bin/backup-frames"
+
+
+def block(language: str, containing: str = "") -> str:
+    """The first code block of the README's section in that language with that text."""
+    found = re.findall(rf"```{language}\n(.*?)```", SCHEDULED.partition("\n## ")[0], re.DOTALL)
+    return next(text for text in found if containing in text)
+
+
+def run(command: list[str], folder: Path, **variables: str) -> Ended:
+    """Run with nothing of the machine's settings and with these variables, in that folder."""
+    own = {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command, env=own | variables, cwd=folder, stdout=pipe, stderr=pipe, text=True
+    )
+    return finish(process)
+
+
+def test_the_cron_line_syncs_the_projects_of_the_file(tmp_path: Path) -> None:
+    """Five fields and a command for sh: two projects in one lake, a line of JSON each, metrics."""
+    *when, command = block("cron").strip().split(" ", 5)
+    assert all(re.fullmatch(r"[\d*/,-]+", field) for field in when)
+    assert "%" not in command, "cron makes a line break of it"
+    with Sandbox(backups=30, seed=1) as europe, Sandbox(backups=40, seed=2) as asia:
+        config = block("toml").replace("s3://backups/geminidb", f"{tmp_path}/lake")
+        for box, region in ((europe, "eu-west-101"), (asia, "ap-southeast-3")):
+            config = config.replace(f'region = "{region}"', f'endpoint = "{box.endpoint}"')
+        for box, shown in ((europe, "0123456789abcdef" * 2), (asia, "fedcba9876543210" * 2)):
+            assert shown in config
+            config = config.replace(shown, box.project_id)
+        (tmp_path / "backup-frames.toml").write_text(config)
+        (tmp_path / "backup-frames.secrets").write_text(
+            f"EU_AK={europe.access_key}\nEU_SK={europe.secret_key}\nSINGAPORE_TOKEN={asia.token}\n"
+        )
+        here = command.replace(COMMAND, f"{sys.executable} -m backup_frames")
+        for folder in ("/etc", "/var/lib/node_exporter", "/var/log"):
+            here = here.replace(f"{folder}/backup", f"{tmp_path}/backup")
+        ended = run(["/bin/sh", "-c", here], tmp_path, PATH="/usr/bin:/bin")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    lines = (tmp_path / "backup-frames.jsonl").read_text().splitlines()
+    assert [json.loads(line)["counts"]["new"] for line in lines] == [30, 40]
+    assert pq.read_table(tmp_path / "lake" / "backups").num_rows == 70
+    assert "is_success" in (tmp_path / "backup_frames.prom").read_text()
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    """systemd-analyze verify has nothing to say about the service and the timer."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is missing")
+    units = re.findall(r"# /etc/systemd/system/(\S+)\n(.*?)(?=# /etc|\Z)", block("ini"), re.DOTALL)
+    assert [name for name, _ in units] == ["backup-frames.service", "backup-frames.timer"]
+    for name, text in units:
+        (tmp_path / name).write_text(text.replace(COMMAND, sys.executable))
+    paths = [str(tmp_path / name) for name, _ in units]
+    ended = run(["systemd-analyze", "verify", "--man=no", *paths], tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+
+
+MATERIALIZE = """
+import dagster as dg
+from scheduled import backup_lake, defs, every_hour
+
+dg.Definitions.validate_loadable(defs)
+requests = every_hour(dg.build_schedule_context())
+assert [request.partition_key for request in requests] == ["eu-west-101", "ap-southeast-3"]
+for new in (50, 0):
+    result = dg.materialize([backup_lake], partition_key=requests[0].partition_key)
+    assert result.success
+    (made,) = result.asset_materializations_for_node("backup_lake")
+    assert made.partition == "eu-west-101"
+    assert made.metadata["new"].value == new
+"""
+
+DAG_RUN = """
+import subprocess, sys
+
+for command in ("db migrate", "dags reserialize", "dags test geminidb_backups"):
+    subprocess.run([sys.executable, "-m", "airflow", *command.split()], check=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "script"),
+    [("dagster", MATERIALIZE), ("airflow", DAG_RUN)],
+    ids=["dagster", "airflow"],
+)
+def test_an_orchestrators_example_fills_a_lake(tmp_path: Path, package: str, script: str) -> None:
+    """The block of the README, run by the orchestrator itself, with keys from the environment."""
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "scheduled.py").write_text(block("python", f" {package}"))
+    (tmp_path / "script.py").write_text(script)
+    with Sandbox(backups=50, seed=3) as box:
+        account = box.environment() | {
+            "BACKUP_FRAMES_REGION": box.region,
+            "BACKUP_FRAMES_LAKE": f"{tmp_path}/lake",
+            "PYTHONPATH": f"{tmp_path}/dags",
+            "AIRFLOW_HOME": f"{tmp_path}/airflow",
+            "AIRFLOW__CORE__DAGS_FOLDER": f"{tmp_path}/dags",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        }
+        if package == "dagster":  # its projects are looked up by region, with the keys
+            del account["BACKUP_FRAMES_PROJECT_ID"], account["BACKUP_FRAMES_TOKEN"]
+        ended = run([sys.executable, "script.py"], tmp_path, **account)
+    assert ended.code == 0, ended.err[-3000:]
+    assert pq.read_table(tmp_path / "lake" / "backups").num_rows == 50

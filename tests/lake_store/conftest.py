@@ -1,0 +1,75 @@
+"""Servers and settings that the store's tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from urllib.request import Request, urlopen
+
+import boto3
+import pytest
+from bucket_server import BucketServer
+from ceph_gateway import CephGateway, CephMissing
+
+ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/EXAMPLEKEY"
+_STORE_VARIABLES = ("AWS_", "HUAWEICLOUD_", "BACKUP_FRAMES_", "HTTP_PROXY", "HTTPS_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def store_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up credentials, and nothing of the machine's own settings."""
+    for name in list(os.environ):
+        if name.upper().startswith((*_STORE_VARIABLES, "ALL_PROXY")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+
+
+@pytest.fixture
+def bucket() -> Iterator[BucketServer]:
+    server = BucketServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    """moto's S3 on loopback, one for the session; every test takes a bucket of its own."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second, only if asked for
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def moto_url(moto_endpoint: str) -> str:
+    bucket = uuid.uuid4().hex
+    urlopen(Request(f"{moto_endpoint}/{bucket}", method="PUT")).close()
+    return f"s3://{bucket}/some/lake?endpoint={moto_endpoint}"
+
+
+@pytest.fixture(scope="session")
+def ceph_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CephGateway]:
+    """Ceph's gateway, one for the session; only tests of the slow tier ask for it."""
+    folder = tmp_path_factory.mktemp("ceph")
+    try:
+        gateway = CephGateway(folder, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+    except CephMissing as reason:
+        pytest.skip(str(reason))
+    yield gateway
+    gateway.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def ceph_url(ceph_gateway: CephGateway, store_environment: None) -> str:
+    bucket = uuid.uuid4().hex
+    client = boto3.client("s3", endpoint_url=ceph_gateway.endpoint, region_name="us-east-1")
+    client.create_bucket(Bucket=bucket)
+    client.close()
+    return f"s3://{bucket}/some/lake?endpoint={ceph_gateway.endpoint}"

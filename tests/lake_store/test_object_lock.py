@@ -1,0 +1,261 @@
+"""The lock in a bucket: who gets it, how long it lasts, and on which stores."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from bucket_server import BucketServer
+from test_object_store import open_bucket
+
+from backup_frames.api.clock import SystemClock
+from backup_frames.errors import LakeConflictError, LakeError
+from backup_frames.lake import object_lock
+from backup_frames.lake.object_store import ObjectStore
+from backup_frames.lake.object_url import read_object_url
+from backup_frames.lake.store import check_store, open_store
+
+SCRATCH = "_meta/p/tmp"
+LOCK = "_meta/p/lock"
+VICES = {
+    "ignores both": {"ignores": {"if-none-match", "if-match"}},
+    "ignores If-None-Match": {"ignores": {"if-none-match"}},
+    "ignores If-Match": {"ignores": {"if-match"}},
+    "refuses both with 501": {"refuses_conditions": True},
+}
+
+
+def spoil(bucket: BucketServer, vice: str) -> None:
+    for name, value in VICES[vice].items():
+        setattr(bucket, name, value)
+
+
+def renewals() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "backup-frames-lease"]
+
+
+def test_a_held_lock_tells_by_whom(bucket: BucketServer) -> None:
+    """The second run fails within 3 seconds and names process, host and time of the first."""
+    first, second = open_bucket(bucket), open_bucket(bucket)
+    with first.lock(LOCK):
+        begun = time.monotonic()
+        with pytest.raises(LakeConflictError, match=rf"process {os.getpid()} on .* since 20"):
+            second.lock(LOCK).__enter__()
+        assert time.monotonic() - begun < 3
+    assert list(bucket.files) == []
+
+
+def test_a_dead_owner_blocks_for_a_minute_at_most(bucket: BucketServer) -> None:
+    """After kill -9 the lock stands for its lease by the store's clock, then it is free."""
+    script = f"""
+import sys
+from backup_frames.lake.store import open_store
+with open_store({bucket.url!r}, scratch={SCRATCH!r}).lock({LOCK!r}):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout.readline() == "held\n"
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+    store = open_bucket(bucket)
+    bucket.ahead_s = 55
+    with pytest.raises(LakeConflictError, match=f"process {owner.pid}"):
+        store.lock(LOCK).__enter__()
+    bucket.ahead_s = 62
+    with store.lock(LOCK) as lock:
+        lock.check()
+        assert store.warnings == ()
+    assert list(bucket.files) == []
+
+
+@pytest.mark.parametrize("vice", [None, *VICES])
+def test_a_lost_lock_is_noticed_and_not_removed(bucket: BucketServer, vice: str | None) -> None:
+    """A run that was silent too long sees at its check that another has the lock, and leaves it."""
+    if vice:
+        spoil(bucket, vice)
+    first, second = open_bucket(bucket), open_bucket(bucket)
+    with first.lock(LOCK) as stale:
+        bucket.ahead_s = 61
+        with second.lock(LOCK) as fresh:
+            with pytest.raises(LakeConflictError, match="was lost"):
+                stale.check()
+            with pytest.raises(LakeConflictError, match="was lost"):
+                stale.check()
+            fresh.check()
+        assert list(bucket.files) == []
+    assert list(bucket.files) == []
+
+
+def test_the_end_of_a_lost_lock_leaves_the_new_one(bucket: BucketServer) -> None:
+    """A run that ends after it was overtaken, without a check, does not free the other's lock."""
+    first, second = open_bucket(bucket), open_bucket(bucket)
+    overtaken = first.lock(LOCK)
+    overtaken.__enter__()
+    bucket.ahead_s = 61
+    with second.lock(LOCK) as fresh:
+        overtaken.__exit__(None, None, None)
+        fresh.check()
+
+
+def test_a_removed_lock_is_noticed(bucket: BucketServer) -> None:
+    """Somebody who deletes the lock object ends the run at its next check."""
+    with open_bucket(bucket).lock(LOCK) as lock:
+        del bucket.files[f"lake/{LOCK}"]
+        with pytest.raises(LakeConflictError, match="somebody removed _meta/p/lock"):
+            lock.check()
+
+
+def test_the_lease_is_renewed_until_the_end(bucket: BucketServer) -> None:
+    """A thread keeps the lock fresh, survives a failed renewal, and stops with the lock."""
+    address = read_object_url(bucket.url, os.environ)
+    store = ObjectStore(
+        address, url=bucket.url, scratch=SCRATCH, clock=SystemClock(), retries=0, lease_s=3
+    )
+    with store.lock(LOCK) as lock:
+        assert len(renewals()) == 1
+        begun = len(bucket.requests)
+        vices = iter(["drop"])
+        bucket.answer = lambda request: next(vices, None)
+        bucket.wait_for(lambda: len(bucket.requests) >= begun + 2)
+        lock.check()
+    assert renewals() == []
+    assert list(bucket.files) == []
+
+
+@pytest.mark.parametrize("quotes", ["either", "always", "never"])
+def test_either_form_of_etags_will_do(bucket: BucketServer, quotes: str) -> None:
+    """Stores that know If-Match only quoted, or only unquoted (Ceph), are good stores."""
+    bucket.quotes = quotes
+    store = open_bucket(bucket)
+    with store.lock(LOCK) as lock:
+        assert store.warnings == ()
+        lock.check()
+        bucket.ahead_s = 61
+        with open_bucket(bucket).lock(LOCK) as taken:
+            taken.check()
+            with pytest.raises(LakeConflictError):
+                lock.check()
+    assert list(bucket.files) == []
+
+
+@pytest.mark.parametrize("vice", VICES)
+def test_a_store_without_conditions_is_recognised_and_works(
+    bucket: BucketServer, vice: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said on the store, in the log and by the doctor; one run at a time still goes well."""
+    spoil(bucket, vice)
+    store = open_bucket(bucket)
+    with store.lock(LOCK) as lock:
+        store.put("a/f", b"x")
+        lock.check()
+        assert len(store.warnings) == 1
+        assert "best effort" in store.warnings[0]
+        with pytest.raises(LakeConflictError, match="locked by process"):
+            open_bucket(bucket).lock(LOCK).__enter__()
+        lock.check()
+    assert list(bucket.files) == ["lake/a/f"]
+    assert "best effort" in caplog.text
+    steps = check_store(bucket.url, scratch="_meta/p/doctor")
+    assert all(step.is_ok for step in steps)
+    assert "best effort" in steps[1].message
+
+
+def test_of_many_runs_at_once_one_gets_the_lock(bucket: BucketServer) -> None:
+    """Eight runs that start together: exactly one holds the lock, seven are told."""
+    together, done = threading.Barrier(8), threading.Barrier(8)
+    outcomes: list[str] = []
+
+    def run() -> None:
+        store = open_bucket(bucket)
+        together.wait()
+        try:
+            with store.lock(LOCK):
+                outcomes.append("held")
+                done.wait(20)
+        except LakeConflictError:
+            outcomes.append("told")
+            done.wait(20)
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["held"] + ["told"] * 7
+
+
+def test_a_lost_answer_to_the_lock_is_no_conflict(bucket: BucketServer) -> None:
+    """The lock was written, its answer lost, and sent again it meets itself: that is ours."""
+    vices = iter(["lose"])
+    bucket.answer = lambda request: next(vices, None) if request.method == "PUT" else None
+    with open_bucket(bucket, retries=2).lock(LOCK) as lock:
+        lock.check()
+    assert list(bucket.files) == []
+
+
+def test_a_lost_answer_to_a_renewal_is_no_conflict(bucket: BucketServer) -> None:
+    """A renewal that was done but not answered is an error of the store; the lock stays ours."""
+    with open_bucket(bucket).lock(LOCK) as lock:
+        vices = iter(["lose"])
+        bucket.answer = lambda request: next(vices, None)
+        with pytest.raises(LakeError, match="Cannot renew the lock") as caught:
+            lock.check()
+        assert not isinstance(caught.value, LakeConflictError)
+        lock.check()
+    assert list(bucket.files) == []
+
+
+def test_a_silent_store_does_not_hold_up_the_end(
+    bucket: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the store hangs when the run ends, the end comes soon and the lease runs out."""
+    assert object_lock._RELEASE_S <= 3
+    monkeypatch.setattr(object_lock, "_RELEASE_S", 0.2)
+    store = open_bucket(bucket)
+    with store.lock(LOCK):
+        begun = time.monotonic()
+        bucket.answer = lambda request: "hang"
+    assert time.monotonic() - begun < 3
+    assert f"lake/{LOCK}" in bucket.files
+
+
+def test_a_failure_while_locking_leaves_no_lock(bucket: BucketServer) -> None:
+    """If the store fails between taking the lock and using it, the lock is given back."""
+    bucket.answer = lambda request: (403, b"") if "list-type" in request.url else None
+    with pytest.raises(LakeError, match="HTTP 403"):
+        open_bucket(bucket).lock(LOCK).__enter__()
+    assert list(bucket.files) == []
+    assert renewals() == []
+
+
+def test_a_foreign_lock_object_is_respected_for_its_lease(bucket: BucketServer) -> None:
+    """A lock object that is no record of ours blocks a minute and is then taken over."""
+    store = open_bucket(bucket)
+    store.put(LOCK, b"\xff not a record")
+    with pytest.raises(LakeConflictError, match="locked by another run"):
+        store.lock(LOCK).__enter__()
+    bucket.ahead_s = 62
+    with store.lock(LOCK):
+        record = json.loads(bucket.files[f"lake/{LOCK}"].data.partition(b"\n")[0])
+    assert record["pid"] == os.getpid()
+
+
+def test_the_lock_costs_few_requests(moto_url: str, bucket: BucketServer) -> None:
+    """A lock on a good store takes at most 12 small requests, its end and each check few."""
+    with open_bucket(bucket).lock(LOCK) as lock:
+        taken = len(bucket.requests)
+        assert taken <= 12
+        lock.check()
+        assert len(bucket.requests) == taken + 1
+    assert len(bucket.requests) <= taken + 3
+    with open_store(moto_url, scratch=SCRATCH).lock(LOCK) as lock:
+        lock.check()
