@@ -1,0 +1,31 @@
+"""For people: KPI views in SQL, the DuckDB file, the charts and the report, all over a lake.
+
+In: a lake. Out: the names below, each loaded when it is first used: DuckDB and Altair take their time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import charts
+    from .publish import PublishReport, connect_lake, publish_lake
+    from .report import write_report
+
+__all__ = ["PublishReport", "charts", "connect_lake", "publish_lake", "write_report"]
+
+_HOMES = {
+    "PublishReport": "publish",
+    "connect_lake": "publish",
+    "publish_lake": "publish",
+    "write_report": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "charts":
+        return import_module(".charts", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

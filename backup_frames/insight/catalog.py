@@ -1,0 +1,95 @@
+"""The KPI views and the words on every table, view and column.
+
+In: a connection with the base relations. Out: the same with `settings`, the views of the SQL files
+in ``views/`` (loaded by name), and a comment everywhere. A column that its SQL file does not
+describe means what its name means at its source, so it inherits those words: first the words of
+`frames.schema`, then those of the first view that describes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+import duckdb
+
+from backup_frames.errors import ConfigError
+from backup_frames.frames.schema import DESCRIPTIONS, describe_field
+
+from .relations import RELATIONS, quoted
+
+# Where a view's undescribed columns come from; the other views are about backups.
+_SOURCES = {
+    "fact_sync_run": "sync_runs",
+    "dim_instance": "instances",
+    "v_instance": "instances",
+    "v_policy": "instances",
+    "v_slot": "instances",
+}
+
+
+def create_views(
+    connection: duckdb.DuckDBPyConnection, thresholds: Mapping[str, float] | None = None
+) -> None:
+    """Create `settings` and all views, and put the thresholds into `settings`.
+
+    Raises:
+        ConfigError: a threshold that `settings` does not know, or that is no number above zero.
+    """
+    folder = files("backup_frames.insight") / "views"
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".sql"):
+            connection.execute(file.read_text(encoding="utf-8"))
+    known = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
+    for name, value in (thresholds or {}).items():
+        if name not in known:
+            raise ConfigError(f"There is no threshold {name!r}. There are: {', '.join(known)}.")
+        if not 0 < value < float("inf"):
+            raise ConfigError(f"The threshold {name} is {value!r}. Give a number above zero.")
+        connection.execute(f"UPDATE settings SET {name} = ?", [value])  # noqa: S608 - a known name
+
+
+def describe_everything(connection: duckdb.DuckDBPyConnection) -> None:
+    """Comment the base relations, and each column that has no comment of its own yet."""
+    for name, schema in RELATIONS.items():
+        kind = _kind(connection, name)
+        connection.execute(f"COMMENT ON {kind} {name} IS {quoted(DESCRIPTIONS[name])}")
+        for field in schema:
+            _comment(connection, name, field.name, _words(name, field.name))
+    rows = connection.execute(
+        "SELECT table_name, column_name, comment FROM duckdb_columns() "
+        "WHERE NOT internal AND database_name = current_database() ORDER BY table_oid, column_index"
+    ).fetchall()
+    spoken: dict[str, str] = {}
+    for _, column, comment in rows:
+        if comment:
+            spoken.setdefault(column, comment)
+    for table, column, comment in rows:
+        if comment is None:
+            first = next((_SOURCES[start] for start in _SOURCES if table.startswith(start)), "")
+            words = _words(first, column) or _words(*RELATIONS, column) or spoken.get(column)
+            if words:
+                _comment(connection, table, column, words)
+
+
+def _words(*names: str) -> str:
+    """What the schemas say of a column (the last name), looked for in the tables before it."""
+    *tables, column = names
+    for table in tables:
+        if table in RELATIONS and column in RELATIONS[table].names:
+            description, unit = describe_field(RELATIONS[table].field(column))
+            return f"{description} Unit: {unit}."
+    return ""
+
+
+def _kind(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    query = (
+        "SELECT count(*) FROM duckdb_views() "
+        "WHERE view_name = ? AND database_name = current_database()"
+    )
+    rows = connection.execute(query, [name]).fetchall()
+    return "VIEW" if rows[0][0] else "TABLE"
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, table: str, column: str, words: str) -> None:
+    connection.execute(f"COMMENT ON COLUMN {table}.{column} IS {quoted(words)}")

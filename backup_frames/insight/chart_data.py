@@ -1,0 +1,218 @@
+"""The rows behind each chart, aggregated before a chart sees them.
+
+In: a connection with the KPI views. Out: lists of plain dicts, at most a few thousand rows for a lake
+of any size, with text made visible (`plain`). The report prints the same rows as tables, so that a
+picture never says more than its table.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import date, datetime
+from typing import Any
+
+import duckdb
+
+Rows = list[dict[str, Any]]
+
+#: How much the charts show at most; the worst come first, and the charts say what they leave out.
+MAX_INSTANCES = 40
+MAX_BARS = 25
+MAX_ENGINES = 6
+MAX_OUTLIERS = 300
+
+
+def plain(text: str) -> str:
+    """The text with every invisible or reordering character spelled out as an escape.
+
+    A name may hold anything: right-to-left overrides that reverse what follows, control characters,
+    line breaks. Letters of all languages stay as they are.
+    """
+    return "".join(
+        f"\\u{{{ord(char):x}}}" if unicodedata.category(char)[0] in "CZ" and char != " " else char
+        for char in text
+    )
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, query: str) -> Rows:
+    """A query's rows as dicts; times and days as ISO text, other text made visible."""
+    result = connection.execute(query)
+    names = [column[0] for column in result.description]
+    return [
+        {name: _value(value) for name, value in zip(names, row, strict=True)}
+        for row in result.fetchall()
+    ]
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    return plain(value) if isinstance(value, str) else value
+
+
+def instance_grid_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
+    """Instance x day of the last five weeks, for the instances with the most bad days."""
+    return rows_of(
+        connection,
+        f"""
+        WITH recent AS MATERIALIZED (
+            SELECT d.*, day_state IN ('failed', 'partly failed', 'none') AS is_bad
+            FROM v_instance_daily AS d CROSS JOIN v_now
+            WHERE date >= today - 35
+        ),
+        ranked AS (
+            SELECT project_id, instance_id, any_value(instance_name) AS instance_name,
+                count(*) FILTER (is_bad) AS bad_days,
+                row_number() OVER (
+                    ORDER BY count(*) FILTER (is_bad) DESC, any_value(instance_name), instance_id
+                ) AS place,
+                count(*) OVER () AS instance_count
+            FROM recent
+            GROUP BY project_id, instance_id
+        )
+        SELECT k.place, coalesce(k.instance_name, k.instance_id) AS instance, k.instance_id,
+            r.date, r.day_state AS state, r.completed_count AS completed,
+            r.failed_count AS failed, k.bad_days, k.instance_count
+        FROM ranked AS k
+        JOIN recent AS r ON r.project_id = k.project_id AND r.instance_id = k.instance_id
+        WHERE k.place <= {MAX_INSTANCES}
+        ORDER BY k.place, r.date
+        """,  # noqa: S608 - a number of ours
+    )
+
+
+def restore_point_age_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
+    """The existing instances with the oldest restore points, those without any first."""
+    return rows_of(
+        connection,
+        f"""
+        SELECT row_number() OVER oldest AS place, coalesce(instance_name, instance_id) AS instance,
+            instance_id, restore_point_age_h AS age_h, is_rpo_met, rpo_limit_h AS limit_h,
+            newest_restore_point_at AS restore_point_at,
+            count(*) OVER () AS instance_count, count(*) FILTER (is_rpo_met) OVER () AS met_count
+        FROM v_instance_current
+        WINDOW oldest AS (
+            ORDER BY restore_point_age_h DESC NULLS FIRST, instance_name, instance_id
+        )
+        QUALIFY place <= {MAX_BARS}
+        ORDER BY place
+        """,  # noqa: S608 - a number of ours
+    )
+
+
+def success_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
+    """Counts and success rate of each of the last 60 full days."""
+    return rows_of(
+        connection,
+        """
+        SELECT date, completed_count AS completed, failed_count AS failed,
+            unfinished_count AS unfinished, success_rate
+        FROM v_kpi_daily CROSS JOIN v_now
+        WHERE date >= today - 60
+        ORDER BY date
+        """,
+    )
+
+
+def stored_size_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
+    """Stored size of the last 90 full days by engine, and the forecast of the sum as its two ends.
+
+    Engines beyond the largest are "other". Without a forecast there are no rows of that kind.
+    """
+    return rows_of(
+        connection,
+        f"""
+        WITH recent AS MATERIALIZED (
+            SELECT s.* FROM v_storage_daily AS s CROSS JOIN v_now WHERE s.date >= today - 90
+        ),
+        large AS (
+            SELECT datastore_type FROM recent GROUP BY datastore_type
+            ORDER BY max(stored_gib) DESC, datastore_type LIMIT {MAX_ENGINES - 1}
+        ),
+        growth AS MATERIALIZED (SELECT * FROM v_storage_growth WHERE datastore_type = 'all')
+        SELECT 'stored' AS kind, date,
+            CASE WHEN datastore_type IN (SELECT datastore_type FROM large)
+                THEN datastore_type ELSE 'other' END AS engine,
+            sum(stored_gib) AS gib, NULL AS low_gib, NULL AS high_gib, NULL AS growth_gib_per_day
+        FROM recent
+        GROUP BY ALL
+        UNION ALL
+        SELECT 'forecast', last_date, 'all', stored_gib, stored_gib, stored_gib, growth_gib_per_day
+        FROM growth
+        UNION ALL
+        SELECT 'forecast', last_date + trend_days, 'all', forecast_gib, forecast_low_gib,
+            forecast_high_gib, growth_gib_per_day
+        FROM growth
+        ORDER BY 1 DESC, 2, 3
+        """,  # noqa: S608 - a number of ours
+    )
+
+
+def duration_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
+    """Completed backups of the last 30 full days: counts in logarithmic cells, outliers singly."""
+    return rows_of(
+        connection,
+        f"""
+        WITH recent AS MATERIALIZED (
+            SELECT backup_id, coalesce(instance_name, instance_id) AS instance,
+                size_gib, duration_s / 60 AS duration_min, is_duration_outlier
+            FROM v_backup_history CROSS JOIN settings CROSS JOIN v_now
+            WHERE is_completed AND size_gib > 0 AND duration_s > 0
+                AND begin_date >= today - trend_days AND begin_date < today
+        )
+        SELECT 'usual' AS kind, NULL AS backup_id, NULL AS instance,
+            pow(10, (floor(log10(size_gib) * 8) + 0.5) / 8) AS size_gib,
+            pow(10, (floor(log10(duration_min) * 8) + 0.5) / 8) AS duration_min,
+            count(*) AS backups
+        FROM recent WHERE NOT is_duration_outlier
+        GROUP BY 4, 5
+        UNION ALL
+        (
+            SELECT 'unusual', backup_id, instance, size_gib, duration_min, 1
+            FROM recent WHERE is_duration_outlier
+            ORDER BY duration_min DESC, backup_id LIMIT {MAX_OUTLIERS}
+        )
+        ORDER BY 1, 6 DESC, 2, 4, 5
+        """,  # noqa: S608 - a number of ours
+    )
+
+
+def start_hour_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
+    """Backups begun in each hour of the week (UTC), over four full weeks."""
+    return rows_of(
+        connection,
+        """
+        SELECT weekday, left(weekday_name, 3) AS day, begin_hour AS hour, count(*) AS backups,
+            count(*) FILTER (is_failed) AS failed
+        FROM fact_backup JOIN dim_date ON dim_date.date = begin_date CROSS JOIN v_now
+        WHERE begin_date >= today - 28 AND begin_date < today
+        GROUP BY ALL
+        ORDER BY weekday, hour
+        """,
+    )
+
+
+def retention_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
+    """How many existing instances can go back how far, and how far their policies promise."""
+    return rows_of(
+        connection,
+        """
+        WITH fleet AS MATERIALIZED (
+            SELECT i.project_id, i.instance_id, any_value(i.retention_target_days) AS target_days,
+                (epoch(any_value(now_at)) - epoch(min(b.begin_time))) / 86400 AS depth_days
+            FROM v_instance_current AS i CROSS JOIN v_now
+            LEFT JOIN v_backups_current AS b ON b.project_id = i.project_id
+                AND b.instance_id = i.instance_id AND b.is_restore_point
+            GROUP BY i.project_id, i.instance_id
+        )
+        SELECT days_back, count(*) FILTER (depth_days >= days_back) AS reached,
+            count(*) FILTER (target_days >= days_back) AS promised, count(*) AS instance_count
+        FROM fleet CROSS JOIN unnest([1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 30, 60, 90, 180, 365])
+            AS steps (days_back)
+        GROUP BY days_back
+        HAVING reached > 0 OR promised > 0 OR days_back <= 7
+        ORDER BY days_back
+        """,
+    )

@@ -1,0 +1,195 @@
+"""The DuckDB file beside the lake, and the same views in memory.
+
+In: a lake. Out: a file that any DuckDB from 1.2 on opens, with described tables and KPI views. It is
+built aside in the same folder and swapped in by one rename: whoever has the old file open keeps
+reading it, whoever opens the path gets the new one. The file holds absolute paths and no secret; views
+answer from the lake as it is when they are asked, so a sync needs no new publish. Publish again when
+a table of the lake gets its first file, when the lake moves, or after an upgrade.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from backup_frames.errors import LakeError
+
+from .catalog import create_views, describe_everything
+from .relations import create_relations, quoted
+
+#: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
+STORAGE_VERSION = "v1.2.0"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """What `publish_lake` wrote.
+
+    Attributes:
+        path: the DuckDB file, absolute.
+        is_materialized: whether it holds the rows, or points at the lake's files.
+        tables: names of the tables and views in it, sorted.
+        backup_count: backups in the ledger, gone ones included.
+        as_of: the moment the KPIs stand for, None in an empty lake.
+        byte_count: size of the file in bytes.
+    """
+
+    path: Path
+    is_materialized: bool
+    tables: tuple[str, ...]
+    backup_count: int
+    as_of: datetime | None
+    byte_count: int
+
+
+def publish_lake(
+    lake: str | Path,
+    out: str | Path,
+    *,
+    is_materialized: bool = False,
+    thresholds: Mapping[str, float] | None = None,
+) -> PublishReport:
+    """Write a DuckDB file with described tables and KPI views over a lake.
+
+    Pointing at the files costs a second or two whatever the lake's size (one count of its backups).
+    Holding the rows reads the lake once.
+
+    Args:
+        lake: a local path, ``file://``, ``s3://`` or ``obs://``.
+        out: the file to write or replace; its folder must exist.
+        is_materialized: hold the rows. Required for object stores, since DuckDB's S3 reader is an
+            extension that it fetches from the network.
+        thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
+
+    Returns:
+        What was written.
+
+    Raises:
+        LakeError: no lake there, a file of it is unreadable, or `out` cannot be written.
+        ConfigError: an unknown threshold, or one that is no number above zero.
+
+    Example:
+        >>> publish_lake("/data/lake", "/data/backups.duckdb").backup_count  # doctest: +SKIP
+        4213
+    """
+    target = Path(out).expanduser().absolute()
+    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        with _explained(str(lake)), _connection() as connection:
+            connection.execute(
+                f"ATTACH {quoted(str(aside))} AS published (STORAGE_VERSION '{STORAGE_VERSION}')"
+            )
+            connection.execute("USE published")
+            connection.begin()  # else each of hundreds of comments is flushed to disk
+            create_relations(connection, str(lake), is_materialized=is_materialized)
+            create_views(connection, thresholds)
+            describe_everything(connection)
+            connection.commit()
+            names = connection.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'published' UNION ALL "
+                "SELECT view_name FROM duckdb_views() "
+                "WHERE database_name = 'published' AND NOT internal ORDER BY 1"
+            ).fetchall()
+            ((count, now_at),) = connection.execute(
+                "SELECT (SELECT count(*) FROM backups), now_at FROM v_now"
+            ).fetchall()
+            connection.execute("USE memory")
+            connection.execute("DETACH published")
+        _swap_in(aside, target)
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+            aside.with_name(aside.name + ".wal").unlink()
+    return PublishReport(
+        path=target,
+        is_materialized=is_materialized,
+        tables=tuple(name for (name,) in names),
+        backup_count=count,
+        as_of=now_at.replace(tzinfo=UTC) if now_at else None,
+        byte_count=target.stat().st_size,
+    )
+
+
+def connect_lake(
+    lake: str | Path,
+    *,
+    is_materialized: bool = False,
+    thresholds: Mapping[str, float] | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """Open the KPI views over a lake in memory: for notebooks, the charts and the report.
+
+    Every query reads what it needs from the lake's files. With `is_materialized` the lake is read
+    once, now (about 400 bytes of memory per backup), and many queries are faster. Object stores
+    are always held. Times are UTC without zone.
+
+    Args:
+        lake: a local path, ``file://``, ``s3://`` or ``obs://``.
+        is_materialized: hold the rows in memory.
+        thresholds: values for columns of ``settings``, such as ``{"rpo_h": 12}``.
+
+    Returns:
+        A connection; close it when done.
+
+    Raises:
+        LakeError: no lake there, or a file of it is unreadable.
+        ConfigError: an unknown threshold, or one that is no number above zero.
+
+    Example:
+        >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
+        >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
+    """
+    connection = duckdb.connect()
+    try:
+        with _explained(str(lake)):
+            is_remote = str(lake).lower().startswith(("s3://", "obs://"))
+            create_relations(connection, str(lake), is_materialized=is_materialized or is_remote)
+            create_views(connection, thresholds)
+            describe_everything(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = duckdb.connect()
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _explained(lake: str) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise LakeError(
+            f"The lake at {lake} could not be published: {error} Run `backup-frames verify --lake "
+            f"{lake}` to find damaged files."
+        ) from error
+
+
+def _swap_in(aside: Path, target: Path) -> None:
+    """Flush the finished file, rename it over the old one, flush the folder."""
+    try:
+        for path in (aside, target.parent):
+            if path == target.parent:
+                aside.replace(target)
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+    except OSError as error:
+        raise LakeError(
+            f"{target} could not be written: {error.strerror}. Check the folder and its free space."
+        ) from error

@@ -1,0 +1,194 @@
+"""The lake's tables as relations of a DuckDB connection, typed and described, present or not.
+
+In: a lake URL. Out: `backups`, `backup_databases`, `backup_tables`, `sync_runs`, `instances` and
+`backup_policies`, as views over the lake's Parquet by absolute path or as tables that hold the
+rows. A table that has no file yet is an empty relation with the right types, so that every KPI
+view works on every lake. Object stores can only be held: DuckDB's own S3 reader is an extension
+that it would have to fetch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backup_frames.errors import LakeError
+from backup_frames.frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
+from backup_frames.lake.layout import parse_key
+from backup_frames.lake.store import open_store
+
+#: Every base relation with its columns as they stand in a lake.
+RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
+
+_SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.float64(): "DOUBLE",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.bool_(): "BOOLEAN",
+    pa.date32(): "DATE",
+    TIMESTAMP: "TIMESTAMP",
+}
+# Only what the lake's layout names: a stray file beside the data must not break a reader.
+_DAY = "date=" + "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2))
+_PATTERNS = {
+    name: "[-A-Za-z0-9_]*.parquet" if name in ("instances", "backup_policies")
+    else f"{_DAY}/[-A-Za-z0-9_]*.parquet"
+    for name in RELATIONS
+}  # fmt: skip
+
+
+def local_root(lake: str) -> Path | None:
+    """The lake's folder, absolute; None if the lake lives in an object store.
+
+    Raises:
+        LakeError: the folder does not exist.
+    """
+    scheme = match[1].lower() if (match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", lake)) else ""
+    if scheme in ("s3", "obs"):
+        return None
+    path = unquote(urlsplit(lake).path) if scheme == "file" else lake
+    root = Path(path).expanduser().absolute()
+    if not root.is_dir():
+        raise LakeError(
+            f"There is no lake at {root}. Run `backup-frames sync --lake {lake}` first."
+        )
+    return root
+
+
+def create_relations(
+    connection: duckdb.DuckDBPyConnection, lake: str, *, is_materialized: bool
+) -> None:
+    """Create all base relations in the connection's current database.
+
+    Args:
+        connection: where to.
+        lake: a local path, ``file://``, ``s3://`` or ``obs://``.
+        is_materialized: hold the rows (one read of the whole lake) instead of pointing at files.
+
+    Raises:
+        LakeError: no such lake, an unreadable file, or an object store that is to be pointed at.
+    """
+    root = local_root(lake)
+    if root is None and not is_materialized:
+        raise LakeError(
+            "A DuckDB file cannot point into an object store without an extension that DuckDB "
+            "fetches from the network. Publish with --materialize, which holds the data."
+        )
+    for name, schema in RELATIONS.items():
+        if root is None:
+            _hold_objects(connection, lake, name, schema)
+            continue
+        source = _source(root, name)
+        if name == "sync_runs" and source and not is_materialized:
+            _point_at_runs(connection, root, source)
+        else:
+            kind = "TABLE" if is_materialized else "VIEW"
+            connection.execute(f"CREATE {kind} {name} AS {source or _empty(schema)}")
+
+
+def create_arrow_relations(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]
+) -> None:
+    """Create all base relations as tables from Arrow; a missing table or column is empty."""
+    for name, schema in RELATIONS.items():
+        connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
+        if name in tables:
+            insert_arrow(connection, name, tables[name])
+
+
+def quoted(text: str) -> str:
+    """The text as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _source(root: Path, name: str) -> str | None:
+    """SQL that selects the table's rows from its files; None while it has none."""
+    first = next((root / name).glob(_PATTERNS[name]), None)
+    if first is None:
+        return None
+    # The folder is a name, not a pattern; DuckDB knows no other escape than a set of one.
+    folder = "".join(f"[{char}]" if char in "*?[" else char for char in str(root))
+    glob = quoted(f"{folder}/{name}/{_PATTERNS[name]}")
+    columns = _columns(RELATIONS[name], _stored_names(first))
+    parquet = f"read_parquet({glob}, hive_partitioning = false, filename = true)"
+    return f"SELECT {columns} FROM {parquet}"  # noqa: S608 - our columns, a quoted glob
+
+
+def _stored_names(path: Path) -> list[str]:
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise LakeError(
+            f"{path} is not readable as Parquet: {error}. Run `backup-frames verify`.",
+            path=path.name,
+        ) from error
+
+
+def _point_at_runs(connection: duckdb.DuckDBPyConnection, root: Path, source: str) -> None:
+    """Hold the runs of closed days, and read only later files with each query.
+
+    Every view asks for the last run; hourly runs leave 8,760 small files a year.
+    """
+    last_day = max(path.name for path in (root / "sync_runs").glob(_DAY))
+    limit = quoted(f"{root}/sync_runs/{last_day}")
+    connection.execute(f"CREATE TABLE sync_runs_held AS {source} WHERE filename < {limit}")
+    connection.execute(
+        "COMMENT ON TABLE sync_runs_held IS 'The runs of days before the last one when this was "
+        "published; sync_runs adds the later ones from the lake.'"
+    )
+    connection.execute(
+        f"CREATE VIEW sync_runs AS FROM sync_runs_held UNION ALL {source} WHERE filename >= {limit}"
+    )
+
+
+def _columns(schema: pa.Schema, stored: Sequence[str]) -> str:
+    """The columns as SQL, times as UTC without zone; null where the files lack one.
+
+    With a zone, every tool would show them in its own, and Python's `fetchall` would want pytz.
+    """
+    return ", ".join(
+        f"NULL::{_SQL_TYPES[field.type]} AS {field.name}"
+        if field.name not in stored
+        else f"make_timestamp(epoch_us({field.name})) AS {field.name}"
+        if field.type == TIMESTAMP
+        else field.name
+        for field in schema
+    )
+
+
+def _empty(schema: pa.Schema) -> str:
+    return f"SELECT {_columns(schema, ())} WHERE false"
+
+
+def _hold_objects(
+    connection: duckdb.DuckDBPyConnection, lake: str, name: str, schema: pa.Schema
+) -> None:
+    store = open_store(lake, scratch="_meta/insight/tmp")
+    connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
+    for file in store.list(name):
+        parts = parse_key(file.key)
+        if parts is None or parts.table != name or (data := store.read(file.key)) is None:
+            continue
+        try:
+            table = pq.read_table(pa.BufferReader(data))
+        except pa.ArrowException as error:
+            raise LakeError(
+                f"{file.key} is not readable as Parquet: {error}. Run `backup-frames verify`.",
+                path=file.key,
+            ) from error
+        insert_arrow(connection, name, table)
+
+
+def insert_arrow(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+    """Append Arrow rows to a base relation that is a table; columns it lacks become null."""
+    columns = _columns(RELATIONS[name], table.column_names)
+    connection.register("_incoming", table)
+    connection.execute(f"INSERT INTO {name} SELECT {columns} FROM _incoming")  # noqa: S608 - our columns
+    connection.unregister("_incoming")

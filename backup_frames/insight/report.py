@@ -1,0 +1,343 @@
+"""The report: one HTML page about a lake that anybody can open, print or send on.
+
+In: a lake. Out: one file without a script and without a link to anything outside, under a policy that
+forbids the browser to load anything. Charts are inline SVG in the colour of the text around them,
+drawn twice, for wide and for narrow screens. Every value from the service passes through Jinja's
+escaping, with invisible and reordering characters spelled out.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from backup_frames.errors import LakeError
+
+from . import chart_data as data
+from . import drawing
+from .publish import connect_lake
+
+MAX_EXCEPTIONS = 300
+WIDE, NARROW = 580, 330
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """One chart with its words and the rows behind it."""
+
+    id: str
+    title: str
+    meaning: str
+    draw: Callable[..., Any]
+    read: Callable[[duckdb.DuckDBPyConnection], data.Rows]
+    columns: tuple[str, ...]
+
+
+_FIGURES = (
+    _Figure(
+        "grid",
+        "Instances, day by day",
+        "One row per instance, one cell per full day of the last five weeks.",
+        drawing.instance_grid,
+        data.instance_grid_rows,
+        ("instance", "instance_id", "days", "completed", "failed", "bad_days", "worst_days"),
+    ),
+    _Figure(
+        "ages",
+        "Age of the newest restore point",
+        "What would be lost if an instance had to be restored now, against the RPO (dashed).",
+        drawing.restore_point_ages,
+        data.restore_point_age_rows,
+        ("instance", "instance_id", "restore_point_at", "age_h", "limit_h", "is_rpo_met"),
+    ),
+    _Figure(
+        "success",
+        "Success",
+        "Completed of all finished backups, by the day on which they began; from the ledger.",
+        drawing.success_trend,
+        data.success_rows,
+        ("date", "completed", "failed", "unfinished", "success_rate"),
+    ),
+    _Figure(
+        "stored",
+        "Stored size",
+        "Completed backups that the service held at the end of each day, by engine.",
+        drawing.stored_size,
+        data.stored_size_rows,
+        ("kind", "date", "engine", "gib", "low_gib", "high_gib"),
+    ),
+    _Figure(
+        "duration",
+        "Duration against size",
+        "Completed backups of the last 30 days; a cross took far from its instance's usual time.",
+        drawing.duration_by_size,
+        data.duration_rows,
+        ("kind", "backup_id", "instance", "size_gib", "duration_min", "backups"),
+    ),
+    _Figure(
+        "hours",
+        "When backups begin",
+        "Backups begun in each hour of the week, over the last four full weeks.",
+        drawing.start_hours,
+        data.start_hour_rows,
+        ("day", "hour", "backups", "failed"),
+    ),
+    _Figure(
+        "ladder",
+        "How far back",
+        "Existing instances that can be restored to a state at least so old.",
+        drawing.retention_ladder,
+        data.retention_rows,
+        ("days_back", "reached", "promised", "instance_count"),
+    ),
+)
+
+
+def write_report(
+    lake: str | Path, out: str | Path, *, thresholds: Mapping[str, float] | None = None
+) -> Path:
+    """Write the report about a lake: one self-contained HTML page.
+
+    Reads the lake once and holds it while the report is made (about 400 bytes of memory per
+    backup). The page stays below 5 MB for a lake of any size: it shows the worst and counts the
+    rest. A reader of an older page at `out` never sees a torn one.
+
+    Args:
+        lake: a local path, ``file://``, ``s3://`` or ``obs://``.
+        out: the file to write or replace; its folder must exist.
+        thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
+
+    Returns:
+        The page's absolute path.
+
+    Raises:
+        LakeError: no lake there, a file of it is unreadable, or `out` cannot be written.
+        ConfigError: an unknown threshold, or one that is no number above zero.
+
+    Example:
+        >>> write_report("/data/lake", "/data/report.html")  # doctest: +SKIP
+        PosixPath('/data/report.html')
+    """
+    target = Path(out).expanduser().absolute()
+    if not target.parent.is_dir():
+        raise LakeError(
+            f"{target} could not be written: its folder does not exist. Create it first."
+        )
+    with connect_lake(lake, is_materialized=True, thresholds=thresholds) as connection:
+        page = _render(connection)
+    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        with aside.open("x", encoding="utf-8") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(target)
+    except OSError as error:
+        raise LakeError(
+            f"{target} could not be written: {error.strerror}. Check the folder and its free space."
+        ) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+    return target
+
+
+def _render(connection: duckdb.DuckDBPyConnection) -> str:
+    (kpi,) = data.rows_of(connection, "SELECT * FROM v_kpi_current")
+    connection.execute("CREATE TEMP TABLE findings AS SELECT * FROM v_exceptions")
+    kinds = data.rows_of(
+        connection,
+        "SELECT kind, message, min(severity) AS severity, count(*) AS findings FROM findings "
+        "GROUP BY kind, message ORDER BY severity, findings DESC, kind",
+    )
+    exceptions = data.rows_of(
+        connection,
+        "FROM findings ORDER BY severity, kind, since NULLS FIRST, instance_id, backup_id "
+        f"LIMIT {MAX_EXCEPTIONS}",
+    )
+    environment = Environment(
+        loader=PackageLoader("backup_frames.insight", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(number=_number, quantity=_quantity)
+    return environment.get_template("report.html.j2").render(
+        kpi=kpi,
+        tiles=_tiles(kpi),
+        certified=_certified(kpi),
+        notice=_notice(kpi, connection),
+        kinds=kinds,
+        exceptions=exceptions,
+        exception_count=sum(row["findings"] for row in kinds),
+        figures=[_draw(connection, figure) for figure in _FIGURES],
+    )
+
+
+def _draw(connection: duckdb.DuckDBPyConnection, figure: _Figure) -> dict[str, Any]:
+    rows = figure.read(connection)
+    return {
+        "id": figure.id,
+        "title": figure.title,
+        "meaning": figure.meaning,
+        "columns": figure.columns,
+        "rows": _days_per_instance(rows) if figure.id == "grid" else rows,
+        "wide_svg": _svg(figure, rows, WIDE),
+        "narrow_svg": _svg(figure, rows, NARROW),
+    }
+
+
+def _svg(figure: _Figure, rows: data.Rows, width: int) -> Markup:
+    """The chart as SVG whose ids are its own; the texts in it were escaped by Vega."""
+    file = io.StringIO()
+    figure.draw(rows, "page", width).save(file, format="svg")
+    prefix = f"{figure.id}-{width}-"
+    svg = re.sub(r'\bid="', f'id="{prefix}', file.getvalue())
+    return Markup(re.sub(r"url\(#", f"url(#{prefix}", svg))  # noqa: S704 - see above
+
+
+def _days_per_instance(rows: data.Rows) -> data.Rows:
+    """The grid's cells as one row per instance: 1,400 cells are no table to read."""
+    found: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        line = found.setdefault(
+            row["place"],
+            {
+                "instance": row["instance"],
+                "instance_id": row["instance_id"],
+                "days": 0,
+                "completed": 0,
+                "failed": 0,
+                "bad_days": row["bad_days"],
+                "worst_days": "",
+            },
+        )
+        line["days"] += 1
+        line["completed"] += row["completed"]
+        line["failed"] += row["failed"]
+        if row["state"] in ("failed", "none"):
+            line["worst_days"] = f"{line['worst_days']} {row['date']} {row['state']};".strip()
+    return list(found.values())
+
+
+def _tiles(kpi: Mapping[str, Any]) -> list[dict[str, Any]]:
+    coverage, unprotected = kpi["coverage_rate"], kpi["unprotected_count"]
+    known, unknown = kpi["instance_count"], "cannot be known"
+    age = kpi["restore_point_age_max_h"]
+    time_rate = kpi["rpo_time_rate"]
+    stuck, success = kpi["stuck_count"], kpi["success_rate_recent"]
+    note = "" if kpi["is_inventory_known"] else "The lake has no list of instances."
+    return [
+        _tile(
+            "Coverage",
+            _percent(coverage) or (unknown if known is None else "no instances"),
+            f"{kpi['protected_count']:,} of {known:,} instances have a restore point."
+            if known is not None
+            else f"{kpi['coverage_note'].capitalize()}.",
+            None if coverage is None else coverage == 1,
+        ),
+        _tile(
+            "RPO compliance",
+            _percent(kpi["rpo_instance_rate"]) or "no instances",
+            f"{kpi['rpo_met_count']:,} instances within {kpi['rpo_limit_h']:g} h, "
+            + (f"oldest {age:,.1f} h. " if age is not None else "")
+            + (
+                f"{_percent(time_rate)} of the last 30 days' time. "
+                if time_rate is not None
+                else ""
+            )
+            + ("" if kpi["is_inventory_known"] else f"{kpi['rpo_note'].capitalize()}."),
+            None if kpi["rpo_instance_rate"] is None else kpi["rpo_instance_rate"] == 1,
+        ),
+        _tile(
+            "Success, 7 days",
+            _percent(success) or "nothing finished",
+            f"{kpi['completed_recent']:,} completed, {kpi['failed_recent']:,} failed.",
+            None if success is None else kpi["failed_recent"] == 0,
+        ),
+        _tile("Stuck", f"{stuck:,}", "backups BUILDING for too long.", stuck == 0),
+        _tile(
+            "Unprotected",
+            unknown if unprotected is None else f"{unprotected:,}",
+            note or "instances without any restore point.",
+            None if unprotected is None else unprotected == 0,
+        ),
+    ]
+
+
+def _tile(name: str, value: str, detail: str, is_good: bool | None) -> dict[str, Any]:
+    tone, word = {True: ("good", "✓ good"), False: ("warn", "! look"), None: ("", "? unknown")}[
+        is_good
+    ]
+    return {
+        "name": name,
+        "value": value,
+        "is_number": value[:1].isdigit(),
+        "detail": detail,
+        "tone": tone,
+        "word": word,
+    }
+
+
+def _percent(rate: float | None) -> str:
+    """The rate in percent; 100 % and 0 % only if it is exactly so."""
+    if rate is None:
+        return ""
+    text = f"{100 * rate:.1f}"
+    if text == "100.0" and rate < 1:
+        text = "99.9"
+    elif text == "0.0" and rate > 0:
+        text = "0.1"
+    return f"{text.removesuffix('.0')} %"
+
+
+def _certified(kpi: Mapping[str, Any]) -> str:
+    if kpi["certified_at"] is None:
+        return "not certified: a project has no complete run"
+    return f"certified {kpi['certified_at']} UTC"
+
+
+def _notice(kpi: Mapping[str, Any], connection: duckdb.DuckDBPyConnection) -> str:
+    """What stands above everything: which projects' numbers are not proven to the end."""
+    projects = data.rows_of(
+        connection,
+        "SELECT project_id, certified_at, last_verdict FROM dim_project CROSS JOIN settings "
+        "WHERE certified_at IS NULL OR last_verdict <> 'complete' "
+        "OR certificate_age_h > stale_after_h ORDER BY certified_at NULLS FIRST, project_id",
+    )
+    if not projects:
+        return "" if kpi["now_at"] else "The lake holds no run and no backup."
+    first, more = projects[0], len(projects) - 1
+    since = f"after {first['certified_at']} UTC" if first["certified_at"] else "so far"
+    others = f" {more} more project{'s' if more > 1 else ''} likewise." if more else ""
+    return f"Project {first['project_id']} has no complete run {since}: changes may be missing.{others}"
+
+
+def _quantity(value: float | None, unit: str) -> str:
+    """A number with its unit, seconds as minutes or hours once they are many."""
+    if value is None:
+        return ""
+    for name, seconds in (("h", 3600), ("min", 60)):
+        if unit == "s" and value >= 3 * seconds:
+            return f"{_number(value / seconds)} {name}"
+    return f"{_number(value)} {unit}"
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)

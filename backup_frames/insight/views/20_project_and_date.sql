@@ -1,0 +1,74 @@
+CREATE VIEW dim_project AS
+WITH runs AS (
+    SELECT
+        project_id,
+        max_by(endpoint, as_of) AS endpoint,
+        max(as_of) AS last_run_at,
+        max_by(verdict, as_of) AS last_verdict,
+        min(as_of) FILTER (is_certified) AS first_certified_at,
+        max(as_of) FILTER (is_certified) AS certified_at
+    FROM fact_sync_run
+    GROUP BY project_id
+),
+projects AS (
+    SELECT project_id FROM runs
+    UNION SELECT project_id FROM backups
+    UNION SELECT project_id FROM instances
+)
+SELECT
+    project_id,
+    runs.endpoint,
+    runs.last_run_at,
+    runs.last_verdict,
+    runs.first_certified_at,
+    runs.certified_at,
+    (epoch(now_at) - epoch(runs.certified_at)) / 3600 AS certificate_age_h,
+    project_id IN (SELECT project_id FROM instances) AS is_inventory_known
+FROM projects LEFT JOIN runs USING (project_id) CROSS JOIN v_now
+WHERE project_id IS NOT NULL;
+
+COMMENT ON VIEW dim_project IS 'One row per project of the lake; key project_id. Source: sync_runs, and the projects of backups and instances.';
+COMMENT ON COLUMN dim_project.last_run_at IS 'as_of of the project''s last run, whatever its verdict. Unit: UTC time.';
+COMMENT ON COLUMN dim_project.last_verdict IS 'Verdict of that run: complete or incomplete.';
+COMMENT ON COLUMN dim_project.first_certified_at IS 'as_of of the project''s first certified run; null if there was none. Unit: UTC time.';
+COMMENT ON COLUMN dim_project.certified_at IS 'as_of of the last certified run: the numbers are proven up to here; null if no run was. Unit: UTC time.';
+COMMENT ON COLUMN dim_project.certificate_age_h IS 'Data freshness: now_at - certified_at. Unit: hours.';
+COMMENT ON COLUMN dim_project.is_inventory_known IS 'The lake holds this project''s instances. Without them nobody can know which instances have no backup.';
+
+CREATE VIEW dim_date AS
+WITH days AS (
+    SELECT
+        unnest(generate_series(
+            (today - history_days)::TIMESTAMP, (today + trend_days)::TIMESTAMP, INTERVAL 1 DAY
+        ))::DATE AS date,
+        today
+    FROM v_now CROSS JOIN settings
+)
+SELECT
+    date,
+    year(date)::INTEGER AS year,
+    quarter(date)::INTEGER AS quarter,
+    month(date)::INTEGER AS month,
+    strftime(date, '%B') AS month_name,
+    day(date)::INTEGER AS day_of_month,
+    isoyear(date)::INTEGER AS iso_year,
+    week(date)::INTEGER AS iso_week,
+    isodow(date)::INTEGER AS weekday,
+    strftime(date, '%A') AS weekday_name,
+    isodow(date) >= 6 AS is_weekend,
+    date < today AS is_full_day
+FROM days;
+
+COMMENT ON VIEW dim_date IS 'One row per UTC day from settings.history_days before now_at to settings.trend_days after it, without gaps; key date.';
+COMMENT ON COLUMN dim_date.date IS 'The UTC day.';
+COMMENT ON COLUMN dim_date.year IS 'Calendar year.';
+COMMENT ON COLUMN dim_date.quarter IS 'Quarter of the year, 1 to 4.';
+COMMENT ON COLUMN dim_date.month IS 'Month, 1 to 12.';
+COMMENT ON COLUMN dim_date.month_name IS 'English name of the month.';
+COMMENT ON COLUMN dim_date.day_of_month IS 'Day of the month, 1 to 31.';
+COMMENT ON COLUMN dim_date.iso_year IS 'Year that the ISO week belongs to.';
+COMMENT ON COLUMN dim_date.iso_week IS 'ISO week, 1 to 53.';
+COMMENT ON COLUMN dim_date.weekday IS 'Day of the week as policies count it: 1 = Monday to 7 = Sunday.';
+COMMENT ON COLUMN dim_date.weekday_name IS 'English name of the weekday.';
+COMMENT ON COLUMN dim_date.is_weekend IS 'Saturday or Sunday.';
+COMMENT ON COLUMN dim_date.is_full_day IS 'The day lies wholly before now_at.';

@@ -1,0 +1,125 @@
+-- One pass over the backups for everything that is known per instance; the views on instances
+-- select from it, and the engine drops what they leave out.
+CREATE VIEW v_instance_ledger AS
+WITH ledger AS (
+    SELECT
+        b.project_id,
+        b.instance_id,
+        max_by(b.instance_name, b.begin_time) AS instance_name,
+        max_by(b.datastore_type, b.begin_time) AS datastore_type,
+        max_by(b.datastore_version, b.begin_time) AS datastore_version,
+        min(b.begin_time) AS first_backup_at,
+        max(b.begin_time) AS last_backup_at,
+        max(b.gone_at) AS last_gone_at,
+        count(*) AS ledger_count,
+        count(*) FILTER (b.is_present) AS present_count,
+        count(*) FILTER (b.is_present AND b.is_restore_point) AS restore_point_count,
+        max(b.begin_time) FILTER (b.is_present AND b.is_restore_point) AS newest_restore_point_at,
+        max_by(b.backup_id, b.begin_time) FILTER (b.is_present AND b.is_restore_point)
+            AS newest_restore_point_id,
+        min(b.begin_time) FILTER (
+            b.is_present AND b.is_restore_point AND b.backup_type = 'Auto'
+        ) AS oldest_auto_at,
+        min(b.begin_time) FILTER (b.backup_type = 'Auto') AS first_auto_at,
+        max(b.begin_time) FILTER (b.is_restore_point) AS last_success_at,
+        list(b.begin_time) FILTER (
+            b.is_failed AND b.backup_level = 'Instance' AND b.begin_time IS NOT NULL
+        ) AS failures_at,
+        count(*) FILTER (b.is_completed AND b.is_recent) AS completed_recent,
+        count(*) FILTER (b.is_failed AND b.is_recent) AS failed_recent,
+        count(*) FILTER (b.is_stuck) AS stuck_count,
+        count(*) FILTER (b.is_lost_early AND b.is_gone_recently) AS early_loss_recent,
+        count(*) FILTER (b.is_old_manual) AS old_manual_count,
+        sum(b.size_gib) FILTER (b.is_old_manual) AS old_manual_gib,
+        sum(b.size_gib) FILTER (b.is_present AND b.is_completed) AS stored_gib
+    FROM v_backup_state AS b
+    GROUP BY b.project_id, b.instance_id
+),
+inventory AS (
+    SELECT
+        i.project_id, i.instance_id, i.instance_name, i.datastore_type, i.datastore_version,
+        i.status, i.mode, i.region, i.volume_size_gb, i.volume_used_gb, i.node_count, i.pay_mode,
+        i.enterprise_project_id, i.time_zone, i.created_at, i.first_seen_at, i.gone_at,
+        true AS is_in_inventory, v.instance_id IS NOT NULL AS is_policy_enabled,
+        v.keep_days, v.window_start, v.period, v.policy_changed_at
+    FROM instances AS i
+    LEFT JOIN v_policy AS v ON v.project_id = i.project_id AND v.instance_id = i.instance_id
+),
+joined AS (
+    SELECT
+        project_id,
+        instance_id,
+        coalesce(i.instance_name, b.instance_name) AS instance_name,
+        coalesce(i.datastore_type, b.datastore_type) AS datastore_type,
+        coalesce(i.datastore_version, b.datastore_version) AS datastore_version,
+        i.* EXCLUDE (
+            project_id, instance_id, instance_name, datastore_type, datastore_version,
+            is_in_inventory, is_policy_enabled
+        ),
+        coalesce(i.is_in_inventory, false) AS is_in_inventory,
+        coalesce(i.is_policy_enabled, false) AS is_policy_enabled,
+        CASE WHEN project_id IN (SELECT project_id FROM instances)
+            THEN coalesce(i.is_in_inventory AND i.gone_at IS NULL, false)
+            ELSE instance_id IS NOT NULL AND coalesce(b.present_count, 0) > 0 END AS is_existing,
+        b.* EXCLUDE (
+            project_id, instance_id, instance_name, datastore_type, datastore_version,
+            ledger_count, present_count, restore_point_count, completed_recent, failed_recent,
+            stuck_count, early_loss_recent, old_manual_count, old_manual_gib, stored_gib
+        ),
+        coalesce(b.ledger_count, 0) AS ledger_count,
+        coalesce(b.present_count, 0) AS present_count,
+        coalesce(b.restore_point_count, 0) AS restore_point_count,
+        coalesce(b.completed_recent, 0) AS completed_recent,
+        coalesce(b.failed_recent, 0) AS failed_recent,
+        coalesce(b.stuck_count, 0) AS stuck_count,
+        coalesce(b.early_loss_recent, 0) AS early_loss_recent,
+        coalesce(b.old_manual_count, 0) AS old_manual_count,
+        coalesce(b.old_manual_gib, 0) AS old_manual_gib,
+        coalesce(b.stored_gib, 0) AS stored_gib
+    FROM inventory AS i FULL JOIN ledger AS b USING (project_id, instance_id)
+)
+SELECT
+    j.*,
+    CASE WHEN r.first_certified_at IS NOT NULL THEN greatest(
+        coalesce(j.created_at, j.first_seen_at, j.first_backup_at),
+        r.first_certified_at - to_days(coalesce(j.keep_days, assumed_keep_days))
+    ) END AS watched_from,
+    CASE WHEN j.is_existing THEN now_at ELSE least(coalesce(j.gone_at, j.last_gone_at), now_at)
+        END AS watched_until
+FROM joined AS j
+LEFT JOIN (
+    SELECT project_id, min(as_of) AS first_certified_at
+    FROM sync_runs WHERE verdict = 'complete' GROUP BY project_id
+) AS r ON r.project_id = j.project_id
+CROSS JOIN settings CROSS JOIN v_now;
+
+COMMENT ON VIEW v_instance_ledger IS 'Inventory and backups brought together: one row per instance that either names, and one per project for backups without instance_id. The other views on instances select from it; start with dim_instance or v_instance_current.';
+COMMENT ON COLUMN v_instance_ledger.oldest_auto_at IS 'Begin of the oldest present automated restore point. Unit: UTC time.';
+COMMENT ON COLUMN v_instance_ledger.first_auto_at IS 'Begin of the first automated backup that the lake saw. Unit: UTC time.';
+COMMENT ON COLUMN v_instance_ledger.last_gone_at IS 'When the last of its backups to go was missed. Unit: UTC time.';
+COMMENT ON COLUMN v_instance_ledger.ledger_count IS 'Backups that the lake ever saw of it. Unit: backups.';
+COMMENT ON COLUMN v_instance_ledger.failures_at IS 'Begins of its failed backups of level Instance. Unit: list of UTC times.';
+
+CREATE VIEW dim_instance AS
+SELECT
+    project_id, instance_id, instance_name, datastore_type, datastore_version,
+    status, mode, region, volume_size_gb, volume_used_gb, node_count, pay_mode,
+    enterprise_project_id, time_zone, created_at, gone_at,
+    is_in_inventory, is_existing,
+    is_policy_enabled, keep_days, window_start, period, policy_changed_at,
+    first_backup_at, last_backup_at,
+    watched_from, watched_until
+FROM v_instance_ledger
+WHERE instance_id IS NOT NULL;
+
+COMMENT ON VIEW dim_instance IS 'One row per instance that the inventory or any backup names, existing or not; key (project_id, instance_id). Deleted instances stay, because their manual backups stay. Source: instances and backup_policies of the lake; names and engine from the newest backup where the inventory has none.';
+COMMENT ON COLUMN dim_instance.gone_at IS 'First certified look at the inventory without this instance; null while it is there. Unit: UTC time.';
+COMMENT ON COLUMN dim_instance.is_in_inventory IS 'The inventory of the lake names, or once named, this instance.';
+COMMENT ON COLUMN dim_instance.is_existing IS 'The instance exists: it is in the inventory and not gone. Without an inventory: it has a present backup, which a deleted instance may have too.';
+COMMENT ON COLUMN dim_instance.is_policy_enabled IS 'Automated backups are on (policy enabled, keep_days above 0, instance existing); false also where no policy is known.';
+COMMENT ON COLUMN dim_instance.policy_changed_at IS 'When a change of the policy was first observed; null if it was never seen to change. Days before are not judged by it. Unit: UTC time.';
+COMMENT ON COLUMN dim_instance.first_backup_at IS 'Begin of the first backup that the lake saw. Unit: UTC time.';
+COMMENT ON COLUMN dim_instance.last_backup_at IS 'Begin of the last backup that the lake saw, of any status. Unit: UTC time.';
+COMMENT ON COLUMN dim_instance.watched_from IS 'From when on the lake vouches for this instance: its creation (else when it was first seen), or the first certified run less the days for which the service keeps automated backups (of the policy, else settings.assumed_keep_days), whichever is later; null without a certified run. Unit: UTC time.';
+COMMENT ON COLUMN dim_instance.watched_until IS 'Until when: now_at, or when a deleted instance was first missed. Unit: UTC time.';
+

@@ -1,0 +1,196 @@
+-- Restore points begun on or after the day `since`, each with when it was the newest one (start_at to
+-- end_at) and when it alone kept the RPO (cover_from to cover_to; empty if cover_to is not later).
+-- The covers of an instance are disjoint: each begins where all earlier ones have ended.
+-- A point matters until a later one that outlives it takes over, or until it is gone. To see that, it
+-- is enough to look at the next point that is still present, and for a gone one at the next gone one;
+-- where that neighbour does not outlive it, end_at is too late, which a maximum forgives.
+CREATE MACRO restore_spans(since) AS TABLE (
+    WITH points AS (
+        SELECT
+            project_id, instance_id, begin_time, restorable_at AS start_at, gone_at,
+            least(
+                begin_time + to_seconds((rpo_h + rpo_tolerance_h) * 3600),
+                gone_at, now_at + INTERVAL 1 DAY
+            ) AS cover_to,
+            now_at + INTERVAL 1 DAY AS open_end
+        FROM fact_backup CROSS JOIN settings CROSS JOIN v_now
+        WHERE is_restore_point AND begin_date >= since AND instance_id IS NOT NULL
+            AND restorable_at < now_at AND coalesce(gone_at > restorable_at, true)
+    ),
+    neighbours AS (
+        SELECT
+            project_id, instance_id, begin_time, start_at, gone_at, cover_to, open_end,
+            greatest(start_at, max(cover_to) OVER earlier) AS cover_from,
+            lead(CASE WHEN gone_at IS NULL THEN start_at END IGNORE NULLS) OVER later
+                AS held_start_at,
+            lead(CASE WHEN gone_at IS NULL THEN begin_time END IGNORE NULLS) OVER later
+                AS held_begin_time,
+            lead(CASE WHEN gone_at IS NOT NULL THEN start_at END IGNORE NULLS) OVER later
+                AS lost_start_at,
+            lead(CASE WHEN gone_at IS NOT NULL THEN begin_time END IGNORE NULLS) OVER later
+                AS lost_begin_time,
+            lead(CASE WHEN gone_at IS NOT NULL THEN gone_at END IGNORE NULLS) OVER later
+                AS lost_gone_at
+        FROM points
+        WINDOW
+            later AS (PARTITION BY instance_id, project_id ORDER BY start_at, begin_time),
+            earlier AS (
+                PARTITION BY instance_id, project_id ORDER BY start_at, begin_time
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            )
+    )
+    SELECT
+        project_id, instance_id, begin_time, start_at, cover_from, cover_to,
+        least(
+            gone_at,
+            CASE WHEN held_begin_time >= begin_time THEN held_start_at END,
+            CASE WHEN lost_begin_time >= begin_time AND lost_gone_at >= gone_at
+                THEN lost_start_at END,
+            open_end
+        ) AS end_at
+    FROM neighbours
+);
+
+CREATE VIEW v_instance_health AS
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+known AS MATERIALIZED (SELECT * FROM v_instance_ledger),
+failures AS (
+    SELECT project_id, instance_id, count(*) AS consecutive_failures
+    FROM (
+        SELECT project_id, instance_id, last_success_at, unnest(failures_at) AS failed_at
+        FROM known
+    )
+    WHERE last_success_at IS NULL OR failed_at > last_success_at
+    GROUP BY project_id, instance_id
+),
+failed_last AS (
+    SELECT project_id, instance_id, max(failed_at) AS last_failure_at
+    FROM (SELECT project_id, instance_id, unnest(failures_at) AS failed_at FROM known)
+    GROUP BY project_id, instance_id
+),
+slots AS (
+    SELECT project_id, instance_id,
+        count(*) AS slots_recent,
+        count(*) FILTER (is_missed) AS missed_slots_recent,
+        max(slot_at) FILTER (is_missed) AS last_missed_slot_at
+    FROM v_slot
+    WHERE is_recent
+    GROUP BY project_id, instance_id
+),
+gaps AS (
+    SELECT project_id, instance_id, max(gap_days) AS slot_gap_days
+    FROM (
+        SELECT project_id, instance_id, lead(weekday) OVER one - weekday AS gap_days
+        FROM (
+            SELECT project_id, instance_id, weekday FROM v_policy_weekday
+            UNION SELECT project_id, instance_id, weekday + 7 FROM v_policy_weekday
+        )
+        WINDOW one AS (PARTITION BY project_id, instance_id ORDER BY weekday)
+    )
+    GROUP BY project_id, instance_id
+),
+watch AS (
+    SELECT project_id, instance_id,
+        greatest(watched_from, today - trend_days) AS from_at,
+        least(watched_until, today) AS to_at
+    FROM known CROSS JOIN clock
+    WHERE watched_from IS NOT NULL
+),
+kept AS (
+    SELECT w.project_id, w.instance_id,
+        sum(epoch(least(s.cover_to, w.to_at)) - epoch(greatest(s.cover_from, w.from_at)))
+            AS rpo_met_s
+    FROM watch AS w
+    JOIN restore_spans((
+        SELECT (today - trend_days - to_seconds((rpo_h + rpo_tolerance_h) * 3600))::DATE
+        FROM clock
+    )) AS s ON s.project_id = w.project_id AND s.instance_id = w.instance_id
+    WHERE least(s.cover_to, w.to_at) > greatest(s.cover_from, w.from_at)
+    GROUP BY w.project_id, w.instance_id
+),
+joined AS (
+    SELECT
+        i.* EXCLUDE (failures_at, first_seen_at, window_start, period),
+        epoch(greatest(now_at, i.newest_restore_point_at) - i.newest_restore_point_at) / 3600
+            AS restore_point_age_h,
+        rpo_h + rpo_tolerance_h AS rpo_limit_h,
+        l.last_failure_at,
+        coalesce(f.consecutive_failures, 0) AS consecutive_failures,
+        coalesce(s.slots_recent, 0) AS slots_recent,
+        coalesce(s.missed_slots_recent, 0) AS missed_slots_recent,
+        s.last_missed_slot_at,
+        CASE WHEN i.is_policy_enabled
+            THEN coalesce(epoch(now_at) - epoch(i.oldest_auto_at), 0) / 86400 END
+            AS retention_depth_days,
+        CASE WHEN i.is_policy_enabled THEN least(
+            i.keep_days,
+            (epoch(now_at) - epoch(greatest(
+                coalesce(i.created_at, i.first_auto_at, now_at), i.policy_changed_at
+            ))) / 86400
+        ) END AS retention_target_days,
+        g.slot_gap_days,
+        slot_window_h,
+        greatest(epoch(w.to_at) - epoch(w.from_at), 0) AS watched_s,
+        CASE WHEN w.to_at > w.from_at THEN coalesce(k.rpo_met_s, 0) END AS rpo_met_s
+    FROM known AS i
+    LEFT JOIN failures AS f USING (project_id, instance_id)
+    LEFT JOIN failed_last AS l USING (project_id, instance_id)
+    LEFT JOIN slots AS s USING (project_id, instance_id)
+    LEFT JOIN gaps AS g USING (project_id, instance_id)
+    LEFT JOIN watch AS w USING (project_id, instance_id)
+    LEFT JOIN kept AS k USING (project_id, instance_id)
+    CROSS JOIN clock
+)
+SELECT
+    * EXCLUDE (slot_window_h),
+    coalesce(restore_point_count > 0, false) AS is_protected,
+    coalesce(restore_point_age_h <= rpo_limit_h, false) AS is_rpo_met,
+    rpo_met_s / watched_s AS rpo_time_rate,
+    CASE
+        WHEN restore_point_age_h IS NULL THEN 'none'
+        WHEN restore_point_age_h <= 24 THEN 'up to 24 h'
+        WHEN restore_point_age_h <= 48 THEN '24 to 48 h'
+        WHEN restore_point_age_h <= 168 THEN '2 to 7 days'
+        ELSE 'over 7 days'
+    END AS restore_point_age_band,
+    retention_depth_days + coalesce(slot_gap_days, 1) + slot_window_h / 24
+        >= retention_target_days AS is_retention_met
+FROM joined;
+
+COMMENT ON VIEW v_instance_health IS 'Everything that is measured per instance as of now_at, deleted instances included: one row per instance, and one per project for backups without instance_id. v_instance_current is the part of it that exists.';
+COMMENT ON COLUMN v_instance_health.watched_s IS 'Part of the last settings.trend_days full days for which the lake vouches for the instance. Unit: seconds.';
+COMMENT ON COLUMN v_instance_health.rpo_met_s IS 'Part of watched_s during which a restore point no older than rpo_limit_h was present; a point counts from end_time to gone_at; null if nothing was watched. Unit: seconds.';
+COMMENT ON COLUMN v_instance_health.rpo_time_rate IS 'RPO compliance over time: rpo_met_s / watched_s. Unit: ratio.';
+COMMENT ON COLUMN v_instance_health.present_count IS 'Backups that the service holds now, of any status. Unit: backups.';
+COMMENT ON COLUMN v_instance_health.restore_point_count IS 'Present completed backups of level Instance. Unit: backups.';
+COMMENT ON COLUMN v_instance_health.newest_restore_point_at IS 'begin_time of the newest present restore point: the state a restore would bring back. Unit: UTC time.';
+COMMENT ON COLUMN v_instance_health.newest_restore_point_id IS 'backup_id of the newest present restore point.';
+COMMENT ON COLUMN v_instance_health.restore_point_age_h IS 'Restore-point age: now_at - begin_time of the newest present restore point, since what was written after it began may be missing from it; null if there is none. Unit: hours.';
+COMMENT ON COLUMN v_instance_health.rpo_limit_h IS 'settings.rpo_h + settings.rpo_tolerance_h. Unit: hours.';
+COMMENT ON COLUMN v_instance_health.last_success_at IS 'Begin of the last restore point that the lake saw, gone ones too. Unit: UTC time.';
+COMMENT ON COLUMN v_instance_health.last_failure_at IS 'Begin of the last failed backup of level Instance, gone ones too. Unit: UTC time.';
+COMMENT ON COLUMN v_instance_health.consecutive_failures IS 'Failed backups of level Instance begun since the last completed one, from the ledger. Unit: backups.';
+COMMENT ON COLUMN v_instance_health.completed_recent IS 'Completed backups begun in the last settings.recent_days full days, gone ones too. Unit: backups.';
+COMMENT ON COLUMN v_instance_health.failed_recent IS 'Failed backups begun in the last settings.recent_days full days, gone ones too. Unit: backups.';
+COMMENT ON COLUMN v_instance_health.slots_recent IS 'Slots of the policy in the last settings.recent_days full days; see v_slot. Unit: slots.';
+COMMENT ON COLUMN v_instance_health.missed_slots_recent IS 'Slots of these without any automated backup. Unit: slots.';
+COMMENT ON COLUMN v_instance_health.last_missed_slot_at IS 'The last of them. Unit: UTC time.';
+COMMENT ON COLUMN v_instance_health.retention_depth_days IS 'Retention depth: age of the oldest present automated restore point, 0 if there is none; null without an enabled policy. Unit: days.';
+COMMENT ON COLUMN v_instance_health.retention_target_days IS 'What the policy promises: keep_days, or less where the instance or the present form of its policy is younger; null without an enabled policy. Unit: days.';
+COMMENT ON COLUMN v_instance_health.slot_gap_days IS 'Longest wait between two slots of the policy; the depth may lag behind the target by this much. Unit: days.';
+COMMENT ON COLUMN v_instance_health.is_retention_met IS 'retention_depth_days + slot_gap_days + slot_window_h reach retention_target_days; null without an enabled policy.';
+COMMENT ON COLUMN v_instance_health.early_loss_recent IS 'Early losses noticed in the last settings.recent_days days and today; see v_backup_state.is_lost_early. Unit: backups.';
+COMMENT ON COLUMN v_instance_health.stuck_count IS 'Backups stuck in BUILDING; see v_backup_state.is_stuck. Unit: backups.';
+COMMENT ON COLUMN v_instance_health.stored_gib IS 'Stored size: sum of the sizes of present completed backups. Unit: GiB.';
+COMMENT ON COLUMN v_instance_health.old_manual_count IS 'Cost-bearing old manual backups; see v_backup_state.is_old_manual. Unit: backups.';
+COMMENT ON COLUMN v_instance_health.old_manual_gib IS 'Their size. Unit: GiB.';
+COMMENT ON COLUMN v_instance_health.is_protected IS 'At least one restore point is present, of whatever age.';
+COMMENT ON COLUMN v_instance_health.is_rpo_met IS 'RPO compliance of the instance: restore_point_age_h <= rpo_limit_h; false without a restore point.';
+COMMENT ON COLUMN v_instance_health.restore_point_age_band IS 'Band of restore_point_age_h: up to 24 h, 24 to 48 h, 2 to 7 days, over 7 days, none.';
+
+CREATE VIEW v_instance_current AS
+SELECT * EXCLUDE (is_existing, gone_at, last_gone_at, watched_until)
+FROM v_instance_health
+WHERE is_existing;
+
+COMMENT ON VIEW v_instance_current IS 'Health of every existing instance as of now_at; one row per instance; key (project_id, instance_id). Without an inventory, only instances with a present backup are in it.';

@@ -1,0 +1,111 @@
+CREATE VIEW v_instance_daily AS
+WITH fleet AS MATERIALIZED (
+    SELECT
+        row_number() OVER (ORDER BY project_id, instance_id) AS n,  -- the same at each use
+        project_id, instance_id, instance_name, datastore_type,
+        watched_from, watched_until,
+        epoch(greatest(least(watched_from, first_backup_at)::DATE, today - history_days))::BIGINT
+            // 86400 AS first_d,
+        epoch(least(watched_until::DATE, today - 1))::BIGINT // 86400 AS last_d
+    FROM dim_instance CROSS JOIN settings CROSS JOIN v_now
+),
+spans AS (
+    SELECT
+        f.n, p.begin_time,
+        epoch_us(p.start_at) AS start_us,
+        epoch_us(p.end_at) AS end_us,
+        epoch_us(greatest(p.cover_from, f.watched_from)) AS from_us,
+        epoch_us(least(p.cover_to, f.watched_until)) AS to_us,
+        unnest(generate_series(
+            greatest(epoch_us(p.start_at) // 86400000000, f.first_d),
+            least(epoch_us(greatest(p.end_at, p.cover_to)) // 86400000000, f.last_d)
+        )) AS d
+    FROM restore_spans((SELECT today - history_days FROM settings CROSS JOIN v_now)) AS p
+    JOIN fleet AS f ON f.instance_id = p.instance_id AND f.project_id = p.project_id
+),
+-- Every day of every instance, every backup on its begin day and every restore point on the days
+-- it reaches, one under the other: grouping them once is twice as fast as joining them.
+events AS (
+    SELECT n, unnest(generate_series(first_d, last_d)) AS d,
+        false AS is_backup, false AS is_completed, false AS is_failed, false AS is_restore_point,
+        NULL::DOUBLE AS size_gib, NULL::DOUBLE AS met_s, NULL::TIMESTAMP AS restore_point_at
+    FROM fleet
+    UNION ALL
+    SELECT f.n, epoch(b.begin_date)::BIGINT // 86400,
+        true, b.is_completed, b.is_failed, b.is_restore_point,
+        CASE WHEN b.is_completed THEN b.size_gib END, NULL, NULL
+    FROM fact_backup AS b
+    JOIN fleet AS f ON f.instance_id = b.instance_id AND f.project_id = b.project_id
+    WHERE b.begin_date >= (SELECT today - history_days FROM settings CROSS JOIN v_now)
+    UNION ALL
+    SELECT n, d, false, false, false, false, NULL,
+        greatest(least(to_us, (d + 1) * 86400000000) - greatest(from_us, d * 86400000000), 0) / 1e6,
+        CASE WHEN start_us < (d + 1) * 86400000000 AND end_us >= (d + 1) * 86400000000
+            THEN begin_time END
+    FROM spans
+),
+days AS (
+    SELECT
+        n, d,
+        count(*) FILTER (is_backup) AS backup_count,
+        count(*) FILTER (is_completed) AS completed_count,
+        count(*) FILTER (is_failed) AS failed_count,
+        count(*) FILTER (is_restore_point) AS restore_point_count,
+        coalesce(sum(size_gib), 0) AS size_gib,
+        coalesce(sum(met_s), 0) AS rpo_met_s,
+        max(restore_point_at) AS restore_point_at
+    FROM events
+    GROUP BY n, d
+),
+joined AS (
+    SELECT
+        f.*, d.* EXCLUDE (n),
+        CASE WHEN f.watched_from IS NULL THEN 0 ELSE greatest(
+            least(epoch(f.watched_until), (d.d + 1) * 86400)
+            - greatest(epoch(f.watched_from), d.d * 86400), 0
+        ) END AS watched_s
+    FROM days AS d
+    JOIN fleet AS f ON f.n = d.n AND d.d BETWEEN f.first_d AND f.last_d
+)
+SELECT
+    project_id,
+    instance_id,
+    instance_name,
+    datastore_type,
+    DATE '1970-01-01' + d::INTEGER AS date,
+    backup_count,
+    completed_count,
+    failed_count,
+    backup_count - completed_count - failed_count AS unfinished_count,
+    restore_point_count,
+    size_gib,
+    watched_s > 0 AS is_watched,
+    watched_s,
+    CASE WHEN watched_s > 0 THEN rpo_met_s END AS rpo_met_s,
+    CASE WHEN watched_s > 0 THEN rpo_met_s / watched_s END AS rpo_met_rate,
+    CASE WHEN watched_s > 0 THEN ((d + 1) * 86400 - epoch(restore_point_at)) / 3600 END
+        AS restore_point_age_h,
+    CASE
+        WHEN failed_count > 0 AND completed_count > 0 THEN 'partly failed'
+        WHEN failed_count > 0 THEN 'failed'
+        WHEN restore_point_count > 0 THEN 'completed'
+        WHEN completed_count > 0 THEN 'tables only'
+        WHEN backup_count > 0 THEN 'unfinished'
+        WHEN watched_s > 0 THEN 'none'
+        ELSE 'not known'
+    END AS day_state
+FROM joined;
+
+COMMENT ON VIEW v_instance_daily IS 'Instance x UTC day without gaps: a day without a backup is a row with zeros. From the first backup or the start of the watch to the last full day before now_at (the current day is partial and left out), for deleted instances to the day they were missed; key (project_id, instance_id, date).';
+COMMENT ON COLUMN v_instance_daily.backup_count IS 'Backups begun on the day, of any level, type and status, gone ones too. Unit: backups.';
+COMMENT ON COLUMN v_instance_daily.completed_count IS 'COMPLETED ones of these. Unit: backups.';
+COMMENT ON COLUMN v_instance_daily.failed_count IS 'FAILED ones of these. Unit: backups.';
+COMMENT ON COLUMN v_instance_daily.unfinished_count IS 'The others: BUILDING or an unknown status, neither success nor failure. Unit: backups.';
+COMMENT ON COLUMN v_instance_daily.restore_point_count IS 'Restore points (COMPLETED, level Instance) begun on the day. Unit: backups.';
+COMMENT ON COLUMN v_instance_daily.size_gib IS 'Size of the completed backups begun on the day. Unit: GiB.';
+COMMENT ON COLUMN v_instance_daily.is_watched IS 'The lake vouches for at least a part of the day; on other days an absent backup may simply have expired before the first sync.';
+COMMENT ON COLUMN v_instance_daily.watched_s IS 'Part of the day between dim_instance.watched_from and watched_until. Unit: seconds.';
+COMMENT ON COLUMN v_instance_daily.rpo_met_s IS 'Part of watched_s during which a restore point no older than rpo_h + rpo_tolerance_h was present; a point counts from end_time to gone_at. Null on unwatched days. Unit: seconds.';
+COMMENT ON COLUMN v_instance_daily.rpo_met_rate IS 'RPO compliance over time: rpo_met_s / watched_s; null on unwatched days. Unit: ratio.';
+COMMENT ON COLUMN v_instance_daily.restore_point_age_h IS 'Age of the newest restore point that was present when the day ended; null if there was none, and on unwatched days. Unit: hours.';
+COMMENT ON COLUMN v_instance_daily.day_state IS 'completed (a restore point began), tables only (only table-level backups completed), partly failed, failed, unfinished, none (no backup), not known (none, and the day is not watched).';

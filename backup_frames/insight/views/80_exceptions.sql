@@ -1,0 +1,76 @@
+CREATE VIEW v_exceptions AS
+WITH instances_now AS MATERIALIZED (
+    SELECT i.*, failures_alert
+    FROM v_instance_current AS i CROSS JOIN settings
+),
+backups_now AS MATERIALIZED (
+    SELECT b.*, settings.*
+    FROM v_backup_history AS b CROSS JOIN settings
+    WHERE is_stuck OR is_old_manual OR is_lost_early OR is_empty OR is_tiny OR is_duration_outlier
+),
+found AS (
+    SELECT 'unprotected' AS kind, 1 AS severity, project_id, instance_id, instance_name,
+        NULL::VARCHAR AS backup_id, coalesce(last_success_at, created_at, watched_from) AS since,
+        0::DOUBLE AS measured, 1::DOUBLE AS limit_value, 'restore points' AS unit,
+        'The instance exists and has no restore point.' AS message
+    FROM instances_now WHERE NOT is_protected
+    UNION ALL
+    SELECT 'rpo missed', 1, project_id, instance_id, instance_name, newest_restore_point_id,
+        newest_restore_point_at, restore_point_age_h, rpo_limit_h, 'h',
+        'The newest restore point is older than the RPO allows.'
+    FROM instances_now WHERE is_protected AND NOT is_rpo_met
+    UNION ALL
+    SELECT 'failing', 1, project_id, instance_id, instance_name, NULL, last_failure_at,
+        consecutive_failures, failures_alert, 'backups',
+        'The last backups failed, one after the other.'
+    FROM instances_now WHERE consecutive_failures >= failures_alert
+    UNION ALL
+    SELECT 'stale data', 1, project_id, NULL, NULL, NULL, certified_at, certificate_age_h,
+        stale_after_h, 'h', 'No certified run lately: newer changes are not proven.'
+    FROM dim_project CROSS JOIN settings
+    WHERE coalesce(certificate_age_h > stale_after_h, true)
+    UNION ALL
+    SELECT 'early loss', 1, project_id, instance_id, instance_name, backup_id, gone_at,
+        held_days, NULL, 'days', 'The backup was gone before the policy''s keep_days were over.'
+    FROM backups_now WHERE is_lost_early AND is_gone_recently
+    UNION ALL
+    SELECT 'missed slots', 2, project_id, instance_id, instance_name, NULL, last_missed_slot_at,
+        missed_slots_recent, 0, 'slots', 'No automated backup started where the policy has a slot.'
+    FROM instances_now WHERE missed_slots_recent > 0
+    UNION ALL
+    SELECT 'retention short', 2, project_id, instance_id, instance_name, NULL, NULL,
+        retention_depth_days, retention_target_days, 'days',
+        'The oldest automated restore point is younger than the policy promises.'
+    FROM instances_now WHERE NOT is_retention_met
+    UNION ALL
+    SELECT 'stuck', 2, project_id, instance_id, instance_name, backup_id, begin_time,
+        held_days * 24, stuck_after_h, 'h', 'The backup has been BUILDING for too long.'
+    FROM backups_now WHERE is_stuck
+    UNION ALL
+    SELECT 'empty', 2, project_id, instance_id, instance_name, backup_id, begin_time,
+        size_kb, 0, 'KB', 'The backup is COMPLETED and has a size of zero.'
+    FROM backups_now WHERE is_empty AND is_present AND is_recent
+    UNION ALL
+    SELECT 'tiny', 3, project_id, instance_id, instance_name, backup_id, begin_time,
+        size_kb, tiny_share * size_median_kb, 'KB',
+        'The backup is far smaller than its instance''s usual ones.'
+    FROM backups_now WHERE is_tiny AND is_present AND is_recent
+    UNION ALL
+    SELECT 'unusual duration', 3, project_id, instance_id, instance_name, backup_id, begin_time,
+        duration_s, duration_median_s, 's', 'The backup took far from its instance''s usual time.'
+    FROM backups_now WHERE is_duration_outlier AND is_recent
+    UNION ALL
+    SELECT 'old manual', 3, project_id, instance_id, instance_name, backup_id, begin_time,
+        held_days, old_manual_days, 'days', 'The manual backup costs storage until it is deleted.'
+    FROM backups_now WHERE is_old_manual
+)
+SELECT * FROM found;
+
+COMMENT ON VIEW v_exceptions IS 'What somebody should look at: one row per finding, of an instance, a backup or a project. Kinds: unprotected, rpo missed, failing, stale data, early loss, missed slots, retention short, stuck, empty, tiny, unusual duration, old manual. Findings about single backups reach back settings.recent_days, stuck and old manual ones any time.';
+COMMENT ON COLUMN v_exceptions.kind IS 'What was found; see the view''s description.';
+COMMENT ON COLUMN v_exceptions.severity IS '1 = data could not be restored or the numbers are not proven, 2 = the policy is not kept, 3 = worth a look.';
+COMMENT ON COLUMN v_exceptions.since IS 'Since when, or when it happened: the last restore point, failure or missed slot, the backup''s begin, the loss; null where it has no moment. Unit: UTC time.';
+COMMENT ON COLUMN v_exceptions.measured IS 'What was measured, in the unit of the column unit.';
+COMMENT ON COLUMN v_exceptions.limit_value IS 'What it was measured against, in the same unit; null if it is a matter of yes or no.';
+COMMENT ON COLUMN v_exceptions.unit IS 'Unit of measured and limit_value.';
+COMMENT ON COLUMN v_exceptions.message IS 'The finding in a sentence.';

@@ -1,0 +1,108 @@
+"""The charts: what they take, what they show at most, and what they do with nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import duckdb
+import pytest
+
+from backup_frames.frames.flatten import ArrowFrames
+from backup_frames.frames.frames import BackupFrames
+from backup_frames.frames.schema import BACKUP_DATABASES, BACKUP_TABLES, BACKUPS
+from backup_frames.insight import charts, connect_lake
+from backup_frames.insight.chart_data import MAX_BARS, MAX_INSTANCES, MAX_OUTLIERS, plain
+
+from .lake_maker import at, backup, connect_rows, table_of
+
+ALL = [getattr(charts, name) for name in charts.__all__]
+each_chart = pytest.mark.parametrize("chart", ALL, ids=charts.__all__)
+Chart = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def views(small_lake: Path) -> duckdb.DuckDBPyConnection:
+    return connect_lake(small_lake, is_materialized=True)
+
+
+@pytest.fixture(scope="module")
+def no_rows() -> duckdb.DuckDBPyConnection:
+    return connect_rows()
+
+
+@each_chart
+@pytest.mark.parametrize("theme", ["light", "dark", "page"])
+def test_a_valid_chart(views: duckdb.DuckDBPyConnection, chart: Chart, theme: str) -> None:
+    """Every chart is a valid Vega-Lite specification with data, in every theme."""
+    spec = chart(views, theme=theme).to_dict()
+    assert sum(map(len, spec["datasets"].values())) > 0
+
+
+@each_chart
+def test_no_data(no_rows: duckdb.DuckDBPyConnection, chart: Chart) -> None:
+    """An empty lake gives an empty chart that says why, not an error."""
+    spec = chart(no_rows).to_dict()
+    ((row,),) = spec["datasets"].values()
+    assert row["note"].startswith(("No ", "There "))
+
+
+@each_chart
+def test_frames_instead_of_a_lake(chart: Chart) -> None:
+    """A chart takes frames from a read as well; what only a lake knows is empty in it."""
+    rows = [backup(f"b{day}", "i", at(f"2026-03-{day:02d} 02:00")) for day in range(1, 11)]
+    arrow = ArrowFrames(
+        table_of(rows, BACKUPS), table_of([], BACKUP_DATABASES), table_of([], BACKUP_TABLES)
+    )
+    assert isinstance(chart(BackupFrames(arrow)), alt.TopLevelMixin)
+
+
+@each_chart
+def test_a_large_fleet_stays_small(large_views: duckdb.DuckDBPyConnection, chart: Chart) -> None:
+    """However many instances and backups there are, a chart holds at most 2,000 rows."""
+    spec = chart(large_views).to_dict()
+    assert sum(map(len, spec["datasets"].values())) < 2_000
+
+
+def test_the_worst_come_first(large_views: duckdb.DuckDBPyConnection) -> None:
+    """Of many instances the grid shows the 40 with the most bad days, and says so."""
+    spec = charts.instance_grid(large_views).to_dict()
+    (rows,) = spec["datasets"].values()
+    shown = {row["place"]: row["bad_days"] for row in rows}
+    assert len(shown) == MAX_INSTANCES
+    assert [shown[place] for place in sorted(shown)] == sorted(shown.values(), reverse=True)
+    assert "of 60 instances" in " ".join(spec["title"]["text"])
+
+
+def test_limits_of_marks(large_views: duckdb.DuckDBPyConnection) -> None:
+    """Bars and outliers have their limits too."""
+    ages = charts.restore_point_ages(large_views).to_dict()
+    assert max(map(len, ages["datasets"].values())) == MAX_BARS
+    durations = charts.duration_by_size(large_views).to_dict()
+    (rows,) = durations["datasets"].values()
+    assert sum(row["kind"] == "unusual" for row in rows) <= MAX_OUTLIERS
+
+
+def test_states_can_be_told_without_colour(views: duckdb.DuckDBPyConnection) -> None:
+    """A bad day carries a sign, so that the grid can be read in black and white."""
+    (rows,) = charts.instance_grid(views).to_dict()["datasets"].values()
+    signs = {row["state"]: row["sign"] for row in rows}
+    assert signs["failed"] == "×"  # noqa: RUF001 - it is the sign
+    assert all(sign for state, sign in signs.items() if state not in ("completed", "not known"))
+
+
+def test_hostile_names_are_data(hostile_lake: Path) -> None:
+    """Names reach a chart with invisible and reordering characters spelled out."""
+    with connect_lake(hostile_lake) as connection:
+        text = json.dumps(charts.instance_grid(connection).to_dict(), ensure_ascii=False)
+    assert "\u202e" not in text
+    assert "\\\\u{202e}" in text
+
+
+def test_plain() -> None:
+    """Letters of all languages stay; controls, separators and invisible characters are spelled."""
+    assert plain("größe 日本 №1") == "größe 日本 №1"
+    assert plain("a\u202eb\u200bc\x1b[0m\n") == r"a\u{202e}b\u{200b}c\u{1b}[0m\u{a}"

@@ -1,0 +1,103 @@
+"""What a lake of a million backups costs: every view, the file and the report, against a budget.
+
+The budgets are two seconds a view, fifteen seconds and 5 MB for the report, on two idle cores. What
+is asserted on any machine is a ratio: the processor time in units of reading every column of the
+lake once, because a busy machine makes everything wait, and slower. On an idle one the seconds are
+asserted too. The table of both is printed (``-s``).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from backup_frames.insight import connect_lake, publish_lake, write_report
+
+from .lake_maker import make_big_lake
+
+pytestmark = pytest.mark.slow
+CORES = 2
+VIEW_BUDGET_S, VIEW_BUDGET_READS = 2.0, 14
+REPORT_BUDGET_S, REPORT_BUDGET_READS, REPORT_BUDGET_BYTES = 15.0, 60, 5_000_000
+
+
+@dataclass
+class Cost:
+    """The least of several tries."""
+
+    wall_s: float
+    processor_s: float
+
+
+def cost_of(work: Callable[[], object], tries: int = 1) -> Cost:
+    walls, processors = [], []
+    for _ in range(tries):
+        wall, processor = time.perf_counter(), time.process_time()
+        work()
+        walls.append(time.perf_counter() - wall)
+        processors.append(time.process_time() - processor)
+    return Cost(min(walls), min(processors))
+
+
+def read_everything(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.sql("SELECT count(COLUMNS(*)) FROM backups").fetchall()
+
+
+def is_idle() -> bool:
+    return os.getloadavg()[0] < CORES
+
+
+@pytest.fixture(scope="module")
+def big_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_big_lake(tmp_path_factory.mktemp("big") / "lake", backups=1_000_000)
+
+
+def test_every_view(big_lake: Path) -> None:
+    """Each view over 1,000,000 backups answers, all columns computed, within its budget."""
+    costs = {}
+    with connect_lake(big_lake) as connection:
+        connection.execute(f"SET threads = {CORES}")
+        read = cost_of(lambda: read_everything(connection), tries=5)
+        names = connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+        for (name,) in names:
+            query = f"SELECT count(COLUMNS(*)) FROM {name}"
+            costs[name] = cost_of(lambda query=query: connection.sql(query).fetchall(), tries=3)
+    for name, cost in sorted(costs.items(), key=lambda item: item[1].processor_s):
+        print(f"{name:24} {cost.wall_s:6.2f} s, {cost.processor_s:6.2f} s of processor")
+    print(f"reading every column once: {read}")
+    slow = {n for n, c in costs.items() if c.processor_s > VIEW_BUDGET_READS * read.processor_s}
+    assert slow == set()
+    if is_idle():
+        assert {name for name, cost in costs.items() if cost.wall_s > VIEW_BUDGET_S} == set()
+
+
+def test_publish(big_lake: Path, tmp_path: Path) -> None:
+    """Publishing costs next to nothing when it points, and one pass over the lake when it holds."""
+    pointing = cost_of(lambda: publish_lake(big_lake, tmp_path / "points.duckdb"))
+    holding = cost_of(
+        lambda: publish_lake(big_lake, tmp_path / "holds.duckdb", is_materialized=True)
+    )
+    print(pointing, holding)
+    assert (tmp_path / "points.duckdb").stat().st_size < 2_000_000
+    assert pointing.processor_s < holding.processor_s
+    with duckdb.connect(str(tmp_path / "holds.duckdb"), read_only=True) as connection:
+        assert connection.sql("SELECT count(*) FROM backups").fetchall() == [(1_000_000,)]
+
+
+def test_report(big_lake: Path, tmp_path: Path) -> None:
+    """The report about 1,000,000 backups is made in 15 s and is smaller than 5 MB."""
+    with connect_lake(big_lake) as connection:
+        read = cost_of(lambda: read_everything(connection), tries=5)
+    cost = cost_of(lambda: write_report(big_lake, tmp_path / "report.html"))
+    size = (tmp_path / "report.html").stat().st_size
+    print(cost, size)
+    assert size < REPORT_BUDGET_BYTES
+    assert cost.processor_s < REPORT_BUDGET_READS * read.processor_s
+    if is_idle():
+        assert cost.wall_s < REPORT_BUDGET_S

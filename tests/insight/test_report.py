@@ -1,0 +1,151 @@
+"""The report as a page: self-contained, under a strict policy, with every value as text."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from backup_frames.errors import LakeError
+from backup_frames.insight import connect_lake, write_report
+from backup_frames.insight.chart_data import plain
+
+from .conftest import HOSTILE
+
+HTML_TAGS = {
+    *("html", "head", "meta", "link", "title", "style", "body", "header", "footer", "div", "span"),
+    *("section", "h1", "h2", "p", "ul", "li", "strong", "small", "code", "bdi", "details"),
+    *("summary", "table", "thead", "tbody", "tr", "th", "td"),
+}
+SVG_TAGS = {"svg", "g", "path", "text", "tspan", "rect", "line", "defs", "clippath"}
+SVG_TAGS |= {"lineargradient", "stop"}
+
+
+class Page(HTMLParser):
+    """What a browser would find: tags, attributes, text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self.size = path.stat().st_size
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.texts)
+
+
+@pytest.fixture(scope="module")
+def page(hostile_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The report about a lake whose every text is hostile."""
+    return Page(write_report(hostile_lake, tmp_path_factory.mktemp("report") / "report.html"))
+
+
+@pytest.fixture(scope="module")
+def empty_page(empty_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The report about a lake before its first sync."""
+    return Page(write_report(empty_lake, tmp_path_factory.mktemp("report") / "report.html"))
+
+
+def test_the_policy_comes_first_and_allows_nothing(page: Page) -> None:
+    """The content security policy stands before anything that could load, and forbids scripts."""
+    names = [tag for tag, _ in page.tags]
+    place = next(i for i, (_, a) in enumerate(page.tags) if "http-equiv" in a)
+    assert names[:place] == ["html", "head", "meta"]
+    policy = page.tags[place][1]["content"].split("; ")
+    assert policy[:3] == ["default-src 'none'", "img-src data:", "style-src 'unsafe-inline'"]
+    assert "script" not in names
+
+
+def test_only_known_tags(page: Page) -> None:
+    """No value became markup: the page has the template's tags and those of the charts only."""
+    assert {tag for tag, _ in page.tags} <= HTML_TAGS | SVG_TAGS
+
+
+def test_nothing_points_outside(page: Page) -> None:
+    """No attribute and no style names another resource, and no attribute is an event handler."""
+    for tag, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            if name in ("href", "src", "xlink:href", "srcset", "action", "poster"):
+                assert value == "data:,", (tag, value)
+            assert not re.search(r"url\((?!#)", value), (tag, value)
+    styles = re.findall(r"<style>(.*?)</style>", page.source, re.DOTALL)
+    assert len(styles) == 1
+    assert "url(" not in styles[0]
+    assert "@import" not in styles[0]
+
+
+def test_hostile_names_are_text(page: Page) -> None:
+    """Every hostile name that is in the report stands there as text, letter by letter."""
+    shown = [name for name in HOSTILE if plain(name) in page.text]
+    assert len(shown) >= 7
+    for char in "\u202e\u200b\x1b\x00":
+        assert char not in page.source
+
+
+def test_fragments_of_charts_do_not_collide(page: Page) -> None:
+    """Each id exists once, so that no chart uses the clip path of another."""
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for target in re.findall(r"url\(#([^)]+)\)", page.source):
+        assert target in ids
+
+
+def test_tiles_and_their_certificate(page: Page, hostile_lake: Path) -> None:
+    """The five tiles stand on top, each with the time of the certificate."""
+    with connect_lake(hostile_lake) as connection:
+        ((certified,),) = connection.sql("SELECT min(certified_at) FROM dim_project").fetchall()
+    for name in ("Coverage", "RPO compliance", "Success, 7 days", "Stuck", "Unprotected"):
+        assert name in page.texts
+    assert page.texts.count(f"certified {certified} UTC") == 5
+
+
+def test_every_chart_twice_with_its_table(page: Page) -> None:
+    """Seven charts, each wide and narrow, and a table under each."""
+    names = [tag for tag, _ in page.tags]
+    assert names.count("svg") == 14
+    assert names.count("details") == 7
+    assert names.count("table") == 8
+
+
+def test_exceptions_with_ids(page: Page, hostile_lake: Path) -> None:
+    """Each finding stands in the table with the ids that a colleague needs."""
+    with connect_lake(hostile_lake) as connection:
+        rows = connection.sql("SELECT kind, instance_id, backup_id FROM v_exceptions").fetchall()
+    assert rows
+    for kind, instance_id, backup_id in rows:
+        assert kind in page.texts
+        for text in filter(None, (instance_id, backup_id)):
+            assert plain(text) in page.text
+
+
+def test_dark_and_print(page: Page) -> None:
+    """The page follows the reader's scheme; charts take the colour of the text around them."""
+    assert "prefers-color-scheme: dark" in page.source
+    assert "@media print" in page.source
+    assert "currentColor" in page.source
+
+
+def test_an_empty_lake(empty_page: Page) -> None:
+    """Nothing is known of an empty lake, and the page says so instead of 100 %."""
+    assert "cannot be known" in empty_page.text
+    assert "100 %" not in empty_page.text
+    assert "not certified: a project has no complete run" in empty_page.text
+
+
+def test_atomic_and_tidy(hostile_lake: Path, tmp_path: Path) -> None:
+    """A folder that does not exist is a LakeError; nothing is left beside the page."""
+    with pytest.raises(LakeError, match="could not be written"):
+        write_report(hostile_lake, tmp_path / "missing" / "report.html")
+    assert list(tmp_path.iterdir()) == []

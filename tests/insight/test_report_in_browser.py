@@ -1,0 +1,71 @@
+"""The report in a real browser: nothing leaves the page, nothing complains, everything fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup_frames.insight import write_report
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs `pip install playwright`")
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs `apt-get install chromium`"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    quiet = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=str(CHROMIUM), args=list(quiet))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def path(hostile_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(hostile_lake, tmp_path_factory.mktemp("report") / "report.html")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(browser: Any, path: Path, tmp_path: Path, width: int, scheme: str) -> None:
+    """At both widths and in both schemes: one request, a silent console, no sideways scrolling."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=True
+    )
+    page = context.new_page()
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.goto(path.as_uri())
+    for summary in page.query_selector_all("summary"):
+        summary.click()
+    page.screenshot(path=str(tmp_path / f"{width}-{scheme}.png"), full_page=True)
+    assert requests == [path.as_uri()]
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    shown = "[...document.querySelectorAll('svg')].filter(s => s.getBoundingClientRect().width)"
+    assert page.evaluate(f"{shown}.length") == 7
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+        "rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 22, 22)"
+    )
+    context.close()
+
+
+def test_on_paper(browser: Any, path: Path, tmp_path: Path) -> None:
+    """Printed, the page is a handful of sheets with all charts, in light colours."""
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    sheets = page.pdf(path=str(tmp_path / "report.pdf"), format="A4").count(b"/Type /Page\n")
+    assert 2 <= sheets <= 12
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
