@@ -1,0 +1,110 @@
+"""The command line `backup-frames`: each subcommand is one call of the library.
+
+In: arguments. Out: data on stdout, notes and progress on stderr, an exit code: 0 done and complete,
+2 usage, settings or query, 3 the service, 4 data outside the contract, 5 lake, 6 incomplete,
+1 a bug of ours, 130 Ctrl-C, 143 SIGTERM. Heavy libraries load inside the commands that need them.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from . import demo, lake, read, service, sync
+from .session import Debug, LogFormatOption, Quiet, Session, release_log
+
+__all__ = ["app", "main"]
+
+STOP_WITHIN_S = 4.0
+
+app = typer.Typer(
+    name="backup-frames",
+    help="Huawei Cloud GeminiDB backups as verified tables and a Parquet lake.",
+    epilog="Exit codes: 0 done and complete, 2 usage or settings, 3 service, 4 data outside the "
+    "contract, 5 lake, 6 incomplete, 1 a bug. Start without an account: backup-frames demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+for room in (demo, read, sync, lake, service):
+    room.register(app)
+
+
+def _show_version(is_asked: bool) -> None:
+    if not is_asked:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        number = version("backup-frames")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        number = "unknown"
+    sys.stdout.write(f"backup-frames {number}\n")
+    raise typer.Exit
+
+
+@app.callback()
+def options_before_subcommand(
+    context: typer.Context,
+    *,
+    debug: Debug = False,
+    quiet: Quiet = False,
+    log_format: LogFormatOption = None,
+    version: Annotated[  # noqa: ARG001 - acts through its callback
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
+    ] = False,
+) -> None:
+    """Huawei Cloud GeminiDB backups as verified tables and a Parquet lake."""
+    context.ensure_object(Session).adopt(debug=debug, quiet=quiet, log_format=log_format)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; never raises.
+
+    Args:
+        argv: the arguments without the program's name; default: those of the process, which then
+            also stops within five seconds of Ctrl-C or SIGTERM, whatever its threads wait for.
+    """
+    if argv is None:
+        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGINT, _stop)
+    try:
+        code = app(
+            args=argv if argv is None else list(argv),
+            prog_name="backup-frames",
+            standalone_mode=False,
+        )
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer's usage errors have in common
+            return Session().fail(error)
+        if text := error.format_message():
+            sys.stderr.write(f"Error: {text.rstrip('.')}. Try: backup-frames --help\n")
+        return 2
+    finally:
+        release_log()
+    return code if isinstance(code, int) else 0
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """Unwind the main thread; if requests in flight hold it up, end the process.
+
+    Both are safe: the lake is built to survive kill -9.
+    """
+    timer = threading.Timer(STOP_WITHIN_S, os._exit, [128 + number])
+    timer.daemon = True
+    timer.start()
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+
+@pytest.fixture
+def lake(run, account, tmp_path):
+    """A lake that a sync filled."""
+    folder = tmp_path / "lake"
+    ran = run("sync", "--lake", folder)
+    assert ran.code == 0, ran.err
+    return folder
+
+
+def test_a_sound_lake_has_no_findings(run, lake):
+    """verify ends with 0 and prints nothing on stdout."""
+    ran = run("verify", "--lake", lake)
+    assert (ran.code, ran.out) == (0, ""), ran.err
+
+
+def test_a_flipped_bit_is_one_line_and_code_5(run, lake):
+    """A damaged file is named on its line, and --repair makes the lake sound again."""
+    damaged = min((lake / "backups").rglob("*.parquet"))
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    ran = run("verify", "--lake", lake)
+    assert ran.code == 5
+    assert damaged.relative_to(lake).as_posix() in ran.out
+    run("verify", "--lake", lake, "--repair")
+    assert run("verify", "--lake", lake).code == 0
+
+
+def test_a_lake_agrees_with_its_service(run, lake):
+    """--against-service compares with a fresh read."""
+    assert run("verify", "--lake", lake, "--against-service").code == 0
+
+
+@pytest.mark.parametrize("command", ["verify", "publish", "report"])
+def test_without_a_lake_they_ask_for_one(run, command, tmp_path):
+    """A missing lake is a settings error that names option and variable."""
+    out = [] if command == "verify" else ["--out", tmp_path / "x"]
+    ran = run(command, *out)
+    assert ran.code == 2
+    assert "BACKUP_FRAMES_LAKE" in ran.err
+
+
+@pytest.mark.parametrize("how", [[], ["--materialize"]])
+def test_publish_writes_a_database(run, lake, tmp_path, how):
+    """publish writes a DuckDB file whose views count the lake's backups."""
+    out = tmp_path / "lake.duckdb"
+    ran = run("publish", "--lake", lake, "--out", out, *how)
+    assert ran.code == 0, ran.err
+    with duckdb.connect(str(out), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM v_backups_current").fetchone() == (120,)
+
+
+def test_report_writes_a_page(run, lake, tmp_path):
+    """report writes one HTML page."""
+    out = tmp_path / "lake.html"
+    ran = run("report", "--lake", lake, "--out", out)
+    assert ran.code == 0, ran.err
+    assert out.read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+
+
+def test_doctor_finds_a_good_account_well(run, account, tmp_path):
+    """Every line begins with ok, and none shows a secret."""
+    ran = run("doctor", "--lake", tmp_path / "lake", "--debug")
+    assert ran.code == 0, ran.out
+    assert {line[:2] for line in ran.out.splitlines()} == {"ok"}
+    assert account.token not in ran.out + ran.err
+
+
+def test_doctor_tells_what_fails(run, account, monkeypatch):
+    """A refused token is a line with FAIL and exit code 3."""
+    monkeypatch.setenv("BACKUP_FRAMES_TOKEN", "wrong-token")
+    ran = run("doctor")
+    assert ran.code == 3
+    assert "FAIL" in ran.out
