@@ -84,7 +84,7 @@ def _check_small_read(settings: Settings) -> Check:
 
 def _check_lake(lake: str) -> Iterator[Check]:
     from backup_frames.api.doctor import Check
-    from backup_frames.lake.store import check_store
+    from backup_frames.lake.store_url import check_store
 
     for step in check_store(lake, scratch="_meta/doctor/tmp"):
         name = f"lake {step.step}"

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from backup_frames.errors import LakeError
 from backup_frames.frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
 from backup_frames.lake.layout import parse_key
-from backup_frames.lake.store import open_store
+from backup_frames.lake.store_url import open_store
 
 #: Every base relation with its columns as they stand in a lake.
 RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}

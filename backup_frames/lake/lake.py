@@ -24,8 +24,9 @@ from .documents import LakeRecord, decode_record
 from .layout import LAKE_KEY, parse_key
 from .ledger import LEDGER_SCHEMAS
 from .spans import Grain, partition_span
-from .store import Store, open_store
+from .store import Store
 from .store_files import open_file_system
+from .store_url import open_store
 
 Moment = str | date | datetime
 

@@ -22,7 +22,8 @@ from .reader import Reader
 from .report import SyncReport
 from .run import SyncRun, SyncSettings
 from .spans import Grain
-from .store import Store, open_store
+from .store import Store
+from .store_url import open_store
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP

@@ -21,7 +21,7 @@ from .compare import compare_project
 from .lake import open_lake
 from .layout import meta_key
 from .repair import repair_project
-from .store import open_store
+from .store_url import open_store
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP

@@ -12,7 +12,7 @@ import pytest
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight import PublishReport, connect_lake, publish_lake
 from backup_frames.insight.relations import create_relations
-from backup_frames.lake.store import open_store
+from backup_frames.lake.store_url import open_store
 
 from .lake_maker import at, backup, make_lake, run
 

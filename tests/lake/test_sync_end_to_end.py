@@ -12,7 +12,7 @@ import pytest
 
 from backup_frames.errors import LakeConflictError, LakeError
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.store import open_store
+from backup_frames.lake.store_url import open_store
 from backup_frames.lake.sync import sync_backups
 from backup_frames.lake.verify import verify_lake
 from backup_frames.sandbox import Sandbox

@@ -20,7 +20,7 @@ from lake_service import (
 )
 
 from backup_frames.frames.frames import Part
-from backup_frames.lake.store import open_store
+from backup_frames.lake.store_url import open_store
 from backup_frames.lake.sync import sync_lake
 from backup_frames.scan.plan import CoveredSpan
 

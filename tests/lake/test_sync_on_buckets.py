@@ -15,7 +15,8 @@ from backup_frames.errors import LakeConflictError
 from backup_frames.lake.check import check_lake
 from backup_frames.lake.lake import open_lake
 from backup_frames.lake.repair import repair_project
-from backup_frames.lake.store import Store, open_store
+from backup_frames.lake.store import Store
+from backup_frames.lake.store_url import open_store
 
 
 @pytest.fixture

@@ -19,14 +19,14 @@ import pytest
 
 from backup_frames.errors import ConfigError, LakeConflictError, LakeError
 from backup_frames.lake import local_store
-from backup_frames.lake.store import check_store, open_store
+from backup_frames.lake.store_url import check_store, open_store
 
 SCRATCH = "_meta/p/tmp"
 LOCK = "_meta/p/lock"
 PRELUDE = """
 import sys
 from backup_frames.errors import LakeError
-from backup_frames.lake.store import open_store
+from backup_frames.lake.store_url import open_store
 store = open_store(sys.argv[1], scratch="_meta/p/tmp")
 """
 
