@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from backup_frames.errors import LakeConflictError, LakeError
-from backup_frames.lake.store import Lock, Store, StoredFile, check_key
+from backup_frames.lake.store import Lock, RunNote, Store, StoredFile, check_key
 
 
 class MemoryStore:
     """A `Store` in a dictionary; `files` is the truth and may be tampered with."""
 
+    format = "parquet"
     warnings: tuple[str, ...] = ()
 
     def __init__(self, url: str = "memory://lake", *, scratch: str = "_meta/p/tmp") -> None:
@@ -49,6 +50,9 @@ class MemoryStore:
 
     def put(self, key: str, data: bytes) -> None:
         self.files[check_key(key)] = bytes(data)
+
+    def commit(self, note: RunNote) -> None:
+        pass
 
     def list(self, prefix: str) -> list[StoredFile]:
         folder = check_key(prefix.rstrip("/")) + "/" if prefix else ""
@@ -95,7 +99,7 @@ class Killed(BaseException):
 
 
 class Call(NamedTuple):
-    """One call to a store: "read", "put", "list", "delete", "lock" or "check", and its key."""
+    """One call to a store: "read", "put", "commit", "list", "delete", "lock" or "check", and its key."""
 
     method: str
     key: str
@@ -119,6 +123,7 @@ def faults_of(calls: Sequence[Call]) -> list[Fault]:
     """Every fault that can befall a run that makes these calls."""
     moments: dict[str, tuple[Literal["before", "after", "torn"], ...]] = {
         "put": ("before", "torn", "after"),
+        "commit": ("before", "after"),
         "delete": ("before", "after"),
         "lock": ("before", "after"),
     }
@@ -155,6 +160,10 @@ class FaultStore:
         return self.inner.url
 
     @property
+    def format(self) -> str:
+        return self.inner.format
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         return self.inner.warnings
 
@@ -165,6 +174,12 @@ class FaultStore:
     def put(self, key: str, data: bytes) -> None:
         with self._struck("put", key, data):
             self.inner.put(key, data)
+
+    def commit(self, note: RunNote) -> None:
+        if self.inner.format == "parquet":
+            return  # there is nothing to strike at
+        with self._struck("commit", note.run_id):
+            self.inner.commit(note)
 
     def list(self, prefix: str) -> list[StoredFile]:
         with self._struck("list", prefix):

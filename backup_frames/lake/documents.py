@@ -22,12 +22,13 @@ class FileEntry(msgspec.Struct, frozen=True):
     rows: int
 
 
-class LakeRecord(msgspec.Struct, frozen=True):
-    """``_meta/lake.json``: which lake this is and how it is cut."""
+class LakeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``_meta/lake.json``: which lake this is, how it is cut, and what holds its rows."""
 
     lake_id: str
     layout_version: int
     partition_by: str
+    format: str = "parquet"
 
 
 class Manifest(msgspec.Struct):

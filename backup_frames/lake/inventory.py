@@ -214,7 +214,7 @@ class _InventoryRun:
                 table = pa.Table.from_pylist(list(rows[name].values()), schema=TABLES[name])
                 writer.stage_file(key, table)
         if writer.file_count or encode_record(self._state) != self._state_before:
-            writer.commit(self._state, is_finished=True)
+            writer.commit(self._state, verdict=self._report.verdict, is_finished=True)
         present = sum(row["gone_at"] is None for row in rows["instances"].values())
         return replace(
             self._report,

@@ -21,7 +21,7 @@ _PROJECT = r"(?P<project>[A-Za-z0-9_-]{1,64})"
 _DATE = r"date=(?P<date>\d{4}-\d{2}-\d{2})"
 _KEYS: tuple[tuple[str, str], ...] = (
     ("table", rf"(?P<table>{'|'.join(TABLE_NAMES)})/{_DATE}/{_PROJECT}\.parquet"),
-    ("run", rf"(?P<table>{RUNS})/{_DATE}/{_PROJECT}-(?P<run>\d{{8}}T\d{{12}}Z(-\d+)?)\.parquet"),
+    ("run", rf"(?P<table>{RUNS})/{_DATE}/{_PROJECT}-(?P<run>\d{{8}}T\d{{12}}Z(?:-\d+)?)\.parquet"),
     ("inventory", rf"(?P<table>{'|'.join(INVENTORY_NAMES)})/{_PROJECT}\.parquet"),
     ("lake", re.escape(LAKE_KEY)),
     ("record", rf"_meta/{_PROJECT}/(manifest|state|pending)\.json"),
@@ -39,6 +39,7 @@ class KeyParts(NamedTuple):
     table: str | None
     partition: date | None
     project_id: str | None
+    run_id: str | None = None
 
 
 def run_key(day: date, project_id: str, run_id: str) -> str:
@@ -67,5 +68,7 @@ def parse_key(key: str) -> KeyParts | None:
             partition = date.fromisoformat(names["date"]) if "date" in names else None
         except ValueError:
             return None
-        return KeyParts(kind, names.get("table"), partition, names.get("project"))  # type: ignore[arg-type]  # kinds above
+        named = (names.get(name) for name in ("table", "project", "run"))
+        table, project_id, run_id = named
+        return KeyParts(kind, table, partition, project_id, run_id)  # type: ignore[arg-type]  # kinds above
     return None

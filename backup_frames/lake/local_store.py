@@ -17,7 +17,7 @@ from pathlib import Path
 
 from backup_frames.api.clock import Clock
 from backup_frames.errors import LakeConflictError, LakeError
-from backup_frames.lake.store import StoredFile, check_key, describe_holder, holder_record
+from backup_frames.lake.store import RunNote, StoredFile, check_key, describe_holder, holder_record
 
 _IN_THE_WAY = "A file stands where a folder belongs (or the reverse): move it away."
 _ADVICE = {
@@ -47,6 +47,7 @@ class LocalStore:
         clock: what the lock's "since" is taken from.
     """
 
+    format = "parquet"
     warnings: tuple[str, ...] = ()
 
     def __init__(self, root: Path, *, url: str, scratch: str, clock: Clock) -> None:
@@ -86,6 +87,9 @@ class LocalStore:
                     temporary.unlink()
                 raise
             _flush_folder(path.parent)
+
+    def commit(self, note: RunNote) -> None:
+        """Nothing: each file was shown as it was put."""
 
     def list(self, prefix: str) -> list[StoredFile]:
         """All files below the folder, sorted by key; linked folders inside are not entered."""

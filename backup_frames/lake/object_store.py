@@ -23,7 +23,7 @@ from backup_frames.errors import LakeError
 from backup_frames.lake.object_calls import ObjectCalls
 from backup_frames.lake.object_lock import LEASE_S, Lease
 from backup_frames.lake.object_url import ObjectAddress, read_object_url
-from backup_frames.lake.store import StoredFile, check_key
+from backup_frames.lake.store import RunNote, StoredFile, check_key
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ class ObjectStore:
         retries: how often a request is sent again after 5xx, a timeout or a broken connection.
         lease_s: how long the lock outlives its last renewal.
     """
+
+    format = "parquet"
 
     def __init__(
         self,
@@ -91,6 +93,9 @@ class ObjectStore:
             except BaseError:
                 if not self._holds(key, data):
                     raise
+
+    def commit(self, note: RunNote) -> None:
+        """Nothing: each object was shown as it was put."""
 
     def list(self, prefix: str) -> list[StoredFile]:
         """All objects below the folder, sorted by key. One request per 1,000 objects."""

@@ -83,7 +83,7 @@ class _Repair:
                 self._settle_single(path, str(found.table))
         if parts:
             # A torn partition of an unfinished sync is for the next sync to read again.
-            self._writer.commit(self._state, is_finished=not self._records.torn)
+            self._writer.commit(self._state, verdict="repair", is_finished=not self._records.torn)
         return self._lost
 
     def _read(self, damaged: Collection[date]) -> list[FreshPartition]:

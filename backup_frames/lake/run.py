@@ -139,7 +139,7 @@ class SyncRun:
         if report.verdict == "complete":
             self._state.as_of_s = self._as_of_s
         run = (self._run_key, encode_table(run_row(report)))
-        writer.commit(self._state, run, is_finished=True)
+        writer.commit(self._state, run, verdict=report.verdict, is_finished=True)
         return report
 
     def _open_writer(self, lock: Lock) -> LakeWriter:
@@ -204,7 +204,8 @@ class SyncRun:
                 reasons = [f"The run ended early: {error or type(error).__name__}"]
                 report = self._report(plan, reasons, merge.tally, writer)
                 row = run_row(report, error=f"{type(error).__name__}: {error}")
-                writer.commit(self._state, (self._run_key, encode_table(row)), is_finished=False)
+                run = (self._run_key, encode_table(row))
+                writer.commit(self._state, run, verdict=report.verdict, is_finished=False)
 
     def _report(
         self,

@@ -11,7 +11,7 @@ import os
 import socket
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from backup_frames.api.clock import Clock
 from backup_frames.errors import LakeError
@@ -40,6 +40,22 @@ class Lock(Protocol):
         """
 
 
+class RunNote(NamedTuple):
+    """Which run puts what it puts, for stores that keep a history of their own.
+
+    Attributes:
+        project_id: whose files.
+        run_id: the run.
+        as_of_s: its moment.
+        verdict: ``complete``, ``incomplete``, or ``repair``.
+    """
+
+    project_id: str
+    run_id: str
+    as_of_s: int
+    verdict: str
+
+
 class Store(Protocol):
     """Whole files under keys; handed in, so that tests drive every crash point.
 
@@ -50,6 +66,10 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """The lake's URL as the user wrote it; it never holds a secret."""
+
+    @property
+    def format(self) -> str:
+        """What holds the rows of the lake's tables: ``parquet`` for files as they are put."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -63,6 +83,12 @@ class Store(Protocol):
 
         The one exception is an object store that falls silent: the outcome is then asked for,
         and if that fails too the error says that it is unknown. Nothing is deleted on doubt.
+        """
+
+    def commit(self, note: RunNote) -> None:
+        """Let readers see the tables' files that were put since the last commit.
+
+        A store of plain files has shown each as it was put, and has nothing to do.
         """
 
     def list(self, prefix: str) -> list[StoredFile]:

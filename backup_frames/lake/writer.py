@@ -33,7 +33,7 @@ from .layout import LAKE_KEY, meta_key
 from .ledger import LEDGER_SCHEMAS, LedgerTables
 from .records import ProjectRecords, load_table
 from .spans import Grain
-from .store import Lock, Store
+from .store import Lock, RunNote, Store
 
 HOLD_BYTES: Final = 16 << 20
 """So many encoded bytes are held back, to be announced together in one ``pending.json``."""
@@ -154,7 +154,12 @@ class LakeWriter:
         self._staged, self._staged_bytes = {}, 0
 
     def commit(
-        self, state: State, run: tuple[str, bytes] | None = None, *, is_finished: bool
+        self,
+        state: State,
+        run: tuple[str, bytes] | None = None,
+        *,
+        verdict: str,
+        is_finished: bool,
     ) -> None:
         """Write what is held back, then manifest, the run's row (key and bytes), and the state.
 
@@ -172,10 +177,14 @@ class LakeWriter:
         else:
             self._announce()
         manifest.files |= entries
+        project_id, run_id = self.pending.project_id, self.pending.run_id
+        note = RunNote(project_id, run_id, self.pending.as_of_s, verdict)
         self.lock.check()
+        self.store.commit(note)
         self._put_record("manifest.json", encode_record(manifest))
         if run:
             self.store.put(*run)
+            self.store.commit(note)
         self.lock.check()
         self._put_record("state.json", encode_record(state))
         if is_finished:
@@ -185,7 +194,7 @@ class LakeWriter:
         self.lock.check()
         if self.is_new:
             lake_id = str(uuid.uuid5(uuid.NAMESPACE_URL, self.store.url))
-            record = LakeRecord(lake_id, LAYOUT_VERSION, self.grain)
+            record = LakeRecord(lake_id, LAYOUT_VERSION, self.grain, self.store.format)
             self.store.put(LAKE_KEY, encode_record(record))
             self.is_new = False
         self._put_record("pending.json", encode_record(self.pending))
