@@ -92,9 +92,10 @@ class SyncRun:
         """Say what `execute` would read; counts may be asked, nothing is written."""
         plan = self._plan()
         known = [day for day in map(date.fromisoformat, self._state.days) if _touches(plan, day)]
-        if not plan.is_full:
-            head = range(plan.spans[-1][0] // DAY_S, self._as_of_s // DAY_S + 1)
-            known += [day_of(number * DAY_S) for number in head]
+        if self._state.as_of_s is not None and not plan.is_full:
+            # Backups may also have begun on days since the last sync; on older ones few ever do.
+            since_s = self._state.as_of_s - self._settings.overlap_s
+            known += map(day_of, range(since_s // DAY_S * DAY_S, self._as_of_s + 1, DAY_S))
         days = sorted(set(known))
         partitions = sorted({partition_of(day, self._grain).isoformat() for day in days})
         expected = plan.expected_requests

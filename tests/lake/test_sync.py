@@ -503,6 +503,8 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_read(world):
     assert snapshot(world.store) == before
     assert report.is_dry_run
     assert "2025-12-26" in report.days
+    assert f"{world.clock.now():%Y-%m-%d}" in report.days
+    assert len(report.days) <= 8, "days that hold nothing are none"
     assert set(report.partitions) == set(report.days)
     assert 0 < report.expected_requests < 20
     assert "dry run" in report.to_text()
