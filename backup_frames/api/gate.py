@@ -16,10 +16,10 @@ What is tried again, and how often:
 
 Why not a retry library: these wait per call. Here a 429 met by one thread pauses them all, and one
 request tries the ice after each pause. A server that names its limit is held to its word: so many
-requests per period from then on. Waste stays small by two rules: after a pause half as many
-requests go side by side (one more for every 40 that succeed), and a window of time is tried once
-for every 20 requests it let through before. The clock is handed in, so that the simulation lives
-through hours of throttling in milliseconds.
+requests per period from then on. Waste stays small by one rule: for every 20 requests that went
+through between two pauses, one may run into the next pause, and one may try whether it is over. So
+many go side by side, and so often is a window of time tried. The clock is handed in, so that the
+simulation lives through hours of throttling in milliseconds.
 
 Source: the gateway's text ``The throttling threshold has been reached: policy user over
 ratelimit,limit:200,time:5 minute`` (APIGW.0308); its windows are whole minutes.
@@ -47,8 +47,7 @@ RETRY_SHARE: Final = 0.10
 _BACKOFF_S: Final = 0.5
 _MAX_BACKOFF_S: Final = 20.0
 _WINDOW_S: Final = 60.0  # of a server that does not name its own
-_REQUESTS_PER_LANE: Final = 40
-_REQUESTS_PER_TRY: Final = 20
+_REQUESTS_PER_WASTE: Final = 20
 _MAX_TRIES: Final = 30  # of one window
 _MAX_LOG: Final = 100_000
 _SLICE_S: Final = 1.0
@@ -94,7 +93,8 @@ class Gate:
         self._paused_at = 0.0
         self._waited_s = 0.0  # from the last "too many requests" to the next success
         self._in_flight = 0
-        self._lanes = float("inf")
+        self._passed = 0  # successes since the last pause
+        self._passed_before = _MAX_LOG  # between that pause and the one before; none yet
         self._limit: tuple[int, float] | None = None
         self._granted: deque[float] = deque(maxlen=_MAX_LOG)  # starts of what succeeded
 
@@ -131,14 +131,14 @@ class Gate:
                 return
             self._successes += 1
             self._failing_since = None
-            self._lanes += 1 / _REQUESTS_PER_LANE
             if self._is_ice_thin and entered_at >= self._resume_at:
-                self._is_ice_thin, self._pauses = False, 0
+                self._is_ice_thin, self._pauses, self._passed = False, 0, 0
                 self._waited_s = entered_at - self._paused_at
                 if self._limit and self._is_full(self._limit, entered_at):
                     # sooner than a sliding window allows: the server counts in fixed ones, and
                     # this request is the first of the next
                     self._granted.clear()
+            self._passed += 1
             self._granted.append(entered_at)
 
     def failed(self, error: FetchError | SchemaError, attempt: int) -> None:
@@ -197,7 +197,8 @@ class Gate:
     def _wait_s(self, now: float) -> float:
         """Seconds until a request may start; 0 or less for now. Called with the lock held."""
         wait_s = max(self._resume_at, self._next_at) - now
-        if self._in_flight >= (1 if self._is_ice_thin else max(self._lanes, 1.0)):
+        lanes = max(self._passed, self._passed_before) // _REQUESTS_PER_WASTE
+        if self._in_flight >= (1 if self._is_ice_thin else max(lanes, 1)):
             return max(wait_s, _TURN_S)
         if self._limit and not self._is_ice_thin:
             count, period_s = self._limit
@@ -231,14 +232,15 @@ class Gate:
         self._pauses += 1
         if self._pauses == 1:
             self._paused_at = now
-        self._lanes = max(min(self._lanes, self._in_flight + 1) / 2, 1.0)
+            self._passed_before = self._passed
         if retry_after_s is not None:
             self._resume_at = now + retry_after_s + self._rng.random()
             return
         window_s = self._limit[1] if self._limit else _WINDOW_S
         recent = len(self._granted) - bisect_right(self._granted, now - window_s)
-        pause_s = window_s / min(max(recent // _REQUESTS_PER_TRY, 1), _MAX_TRIES)
+        pause_s = window_s / min(max(recent // _REQUESTS_PER_WASTE, 1), _MAX_TRIES)
         if not self._limit:
-            pause_s = min(pause_s, max(2.0, self._waited_s / 4) * 2 ** (self._pauses - 1))
+            tries = min(max(self._passed // _REQUESTS_PER_WASTE, 1), 4)
+            pause_s = min(pause_s, max(2.0, self._waited_s / tries) * 2 ** (self._pauses - 1))
         pause_s *= 1.0 + 0.1 * self._rng.random()
         self._resume_at = min(now + pause_s, give_up_at)

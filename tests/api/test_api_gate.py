@@ -423,13 +423,18 @@ def test_sliding_windows_are_used_well(service: dict[str, bool]) -> None:
     assert throttling.wasted <= 0.1 * throttling.requests
 
 
-@pytest.mark.parametrize(("limit", "period_s", "pages"), [(40, 60.0, 300), (200, 300.0, 700)])
+@pytest.mark.parametrize(
+    ("limit", "period_s", "pages"), [(20, 60.0, 220), (40, 60.0, 300), (200, 300.0, 700)]
+)
 @pytest.mark.parametrize("is_sliding", [False, True], ids=["fixed", "sliding"])
+@pytest.mark.parametrize("names_limit", [True, False], ids=["named", "not named"])
 def test_small_limits_waste_little(
-    limit: int, period_s: float, pages: int, is_sliding: bool
+    limit: int, period_s: float, pages: int, is_sliding: bool, names_limit: bool
 ) -> None:
     """Under a limit of some requests per window, 8 threads still waste at most a tenth."""
-    throttling = Throttling(TurnClock(), limit, period_s, is_sliding=is_sliding)
+    throttling = Throttling(
+        TurnClock(), limit, period_s, is_sliding=is_sliding, names_limit=names_limit
+    )
     read_side_by_side(throttling, pages)
     assert throttling.clock.seconds <= 1.3 * throttling.ideal_s(pages, 8)
     assert throttling.wasted <= 0.1 * throttling.requests

@@ -55,7 +55,7 @@ class Storm(Fault):
     ids=lambda kind: ", ".join(f"{name}={value}" for name, value in kind.items()),
 )
 def test_a_storm_is_weathered(kind: dict[str, int]) -> None:
-    """8 threads under a small limit: complete, and beyond the first collision a tenth is wasted."""
+    """8 threads under a small limit: complete, and at most a tenth of its requests wasted."""
     clock = InstantClock()
     storm = Storm(clock=clock, **kind)  # type: ignore[arg-type]  # limits and switches
     with Sandbox(backups=20_000, faults=[storm]) as box:
@@ -67,7 +67,7 @@ def test_a_storm_is_weathered(kind: dict[str, int]) -> None:
     assert certificate.verdict == "complete"
     assert certificate.throttles == storm.wasted > 0
     assert certificate.requests == box.request_count
-    assert storm.wasted <= 8 + 0.1 * box.request_count
+    assert storm.wasted <= 0.1 * box.request_count
     assert (
         clock.slept_s >= 60 * (box.request_count - storm.wasted - storm.limit) // storm.limit - 60
     )
