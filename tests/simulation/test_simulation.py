@@ -1,7 +1,7 @@
 """The promise of the verified walk, against services that move and misbehave.
 
 The commit tier runs a few dozen reads of each profile; ``python -m pytest -m slow
-tests/simulation -n 2`` runs 100,000 in all.
+tests/simulation -n 2 -rP`` runs 100,000 in all and shows a line of figures for each.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ each_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: 
 
 def judge(profile: Profile, seeds: range) -> None:
     """Fail if any complete read lost, doubled or invented a row, or a reason is a wrong one."""
-    complete = 0
+    complete = requests = 0
     for seed in seeds:
         outcome = verified_read(profile, seed)
+        requests += outcome.requests
         story = f"{profile.name}, seed {seed}: {outcome}"
         assert outcome.error is None or isinstance(outcome.error, FetchError), story
         assert outcome.error is None or profile.expire, story
@@ -42,7 +43,9 @@ def judge(profile: Profile, seeds: range) -> None:
             assert (outcome.lost, outcome.doubled, outcome.invented) == (0, 0, 0), story
         for reason in outcome.reasons:
             assert any(text in reason for text in profile.reasons), story
-    assert complete >= profile.min_complete * len(seeds) - 1, f"{complete} of {len(seeds)}"
+    figures = f"{profile.name}: {complete} of {len(seeds)} complete, {requests} requests"
+    print(figures)  # noqa: T201  # pytest -rP shows them
+    assert complete >= profile.min_complete * len(seeds) - 1, figures
 
 
 def test_there_are_at_least_forty_kinds_of_service() -> None:
