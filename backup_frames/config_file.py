@@ -55,12 +55,13 @@ def read_config_file(config: str | Path | None) -> ConfigFile:
         raise ConfigError(f"{path}: project is not a list of tables. Write [[project]].")
     lake = top.get("lake")
     if isinstance(lake, dict):
-        if unknown := sorted(lake.keys() - {"url", "partition_by"}):
+        if unknown := sorted(lake.keys() - {"url", "partition_by", "format"}):
             raise ConfigError(
-                f"{path}: unknown key {unknown[0]!r} in [lake]. Use url, partition_by."
+                f"{path}: unknown key {unknown[0]!r} in [lake]. Use url, partition_by, format."
             )
         del top["lake"]
-        top |= {("lake" if name == "url" else name): value for name, value in lake.items()}
+        names = {"url": "lake", "format": "lake_format"}
+        top |= {str(names.get(name, name)): value for name, value in lake.items()}
     return ConfigFile(path, top, projects)
 
 

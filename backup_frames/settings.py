@@ -43,6 +43,8 @@ from .config_file import (
 )
 from .errors import ConfigError
 
+LakeFormat = Literal["parquet", "delta", "iceberg"]
+
 PREFIX = "BACKUP_FRAMES_"
 EUROPEAN_REGION = "eu-west-101"  # a cloud of its own, under .eu
 HUAWEI_NAMES = {
@@ -149,6 +151,7 @@ class Settings(BaseSettings):
     security_token: HeaderSecret | None = None  # comes with temporary keys
     lake: Text | None = None
     partition_by: Literal["day", "month"] = "day"  # of a new lake
+    lake_format: LakeFormat | None = None  # of a new lake; default: as it is, else parquet
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60  # per request, all in all
     max_connections: Annotated[int, Field(ge=1, le=64)] = 8
     max_requests_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None

@@ -84,8 +84,9 @@ def publish(
     url = lake_of(session.load(config, lake=lake))
     from backup_frames.insight.publish import publish_lake
 
-    publish_lake(url, out, is_materialized=materialize)
-    session.note(f"Wrote {out}")
+    written = publish_lake(url, out, is_materialized=materialize)
+    holds = " It holds the rows: publish again after a sync." if written.is_materialized else ""
+    session.note(f"Wrote {out}.{holds}")
 
 
 @command

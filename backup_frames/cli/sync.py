@@ -41,6 +41,13 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     partition_by: Annotated[
         str | None, typer.Option(help="day or month; fixed once the lake exists. Default: day.")
     ] = None,
+    lake_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="parquet, delta or iceberg; fixed once the lake exists. Default: parquet.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say requests, days and partitions; write nothing.")
     ] = False,
@@ -84,6 +91,7 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         region=region,
         project_id=project_id,
         partition_by=partition_by,
+        lake_format=lake_format,
         overlap_s=overlap,
         reread_requests=reread_requests,
         max_requests_per_second=max_requests_per_second,

@@ -65,7 +65,8 @@ def publish_lake(
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         out: the file to write or replace; its folder must exist.
         is_materialized: hold the rows. Required for object stores, since DuckDB's S3 reader is an
-            extension that it fetches from the network.
+            extension that it fetches from the network; a lake of format delta or iceberg is always
+            held, for the same reason.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
 
     Returns:
@@ -88,7 +89,7 @@ def publish_lake(
             )
             connection.execute("USE published")
             connection.begin()  # else each of hundreds of comments is flushed to disk
-            create_relations(connection, str(lake), is_materialized=is_materialized)
+            is_held = create_relations(connection, str(lake), is_materialized=is_materialized)
             create_views(connection, thresholds)
             describe_everything(connection)
             connection.commit()
@@ -109,7 +110,7 @@ def publish_lake(
             aside.with_name(aside.name + ".wal").unlink()
     return PublishReport(
         path=target,
-        is_materialized=is_materialized,
+        is_materialized=is_held,
         tables=tuple(name for (name,) in names),
         backup_count=count,
         as_of=now_at.replace(tzinfo=UTC) if now_at else None,

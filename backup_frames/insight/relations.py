@@ -3,8 +3,8 @@
 In: a lake URL. Out: `backups`, `backup_databases`, `backup_tables`, `sync_runs`, `instances` and
 `backup_policies`, as views over the lake's Parquet by absolute path or as tables that hold the
 rows. A table that has no file yet is an empty relation with the right types, so that every KPI
-view works on every lake. Object stores can only be held: DuckDB's own S3 reader is an extension
-that it would have to fetch.
+view works on every lake. Object stores, Delta Lake and Iceberg can only be held: DuckDB's own
+readers of them are extensions that it would have to fetch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from backup_frames.errors import LakeError
 from backup_frames.frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
+from backup_frames.lake.formats import open_lake_store
 from backup_frames.lake.layout import parse_key
-from backup_frames.lake.store_url import open_store
+from backup_frames.lake.store import Store
 
 #: Every base relation with its columns as they stand in a lake.
 RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
@@ -64,13 +65,17 @@ def local_root(lake: str) -> Path | None:
 
 def create_relations(
     connection: duckdb.DuckDBPyConnection, lake: str, *, is_materialized: bool
-) -> None:
+) -> bool:
     """Create all base relations in the connection's current database.
 
     Args:
         connection: where to.
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         is_materialized: hold the rows (one read of the whole lake) instead of pointing at files.
+
+    Returns:
+        Whether the rows are held: as asked, and always of a lake of format delta or iceberg, which
+        DuckDB reads only with extensions that it would have to fetch.
 
     Raises:
         LakeError: no such lake, an unreadable file, or an object store that is to be pointed at.
@@ -81,9 +86,11 @@ def create_relations(
             "A DuckDB file cannot point into an object store without an extension that DuckDB "
             "fetches from the network. Publish with --materialize, which holds the data."
         )
+    store = open_lake_store(lake, scratch="_meta/insight/tmp")
+    is_plain = store.format == "parquet"
     for name, schema in RELATIONS.items():
-        if root is None:
-            _hold_objects(connection, lake, name, schema)
+        if root is None or not is_plain:
+            _hold_files(connection, store, name, schema)
             continue
         source = _source(root, name)
         if name == "sync_runs" and source and not is_materialized:
@@ -91,6 +98,7 @@ def create_relations(
         else:
             kind = "TABLE" if is_materialized else "VIEW"
             connection.execute(f"CREATE {kind} {name} AS {source or _empty(schema)}")
+    return is_materialized or not is_plain
 
 
 def create_arrow_relations(
@@ -167,10 +175,9 @@ def _empty(schema: pa.Schema) -> str:
     return f"SELECT {_columns(schema, ())} WHERE false"
 
 
-def _hold_objects(
-    connection: duckdb.DuckDBPyConnection, lake: str, name: str, schema: pa.Schema
+def _hold_files(
+    connection: duckdb.DuckDBPyConnection, store: Store, name: str, schema: pa.Schema
 ) -> None:
-    store = open_store(lake, scratch="_meta/insight/tmp")
     connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
     for file in store.list(name):
         parts = parse_key(file.key)

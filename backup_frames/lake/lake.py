@@ -21,12 +21,12 @@ from backup_frames.frames.partitions import NO_DATE, decode_table
 from backup_frames.frames.schema import TABLES, with_ledger
 
 from .documents import LakeRecord, decode_record
-from .layout import LAKE_KEY, parse_key
+from .formats import open_lake_store
+from .layout import LAKE_KEY, RUNS, known_projects, parse_key
 from .ledger import LEDGER_SCHEMAS
 from .spans import Grain, partition_span
 from .store import Store
 from .store_files import open_file_system
-from .store_url import open_store
 
 Moment = str | date | datetime
 
@@ -59,7 +59,7 @@ def open_lake(url: str) -> Lake:
         ...     open_lake(folder).backups().num_rows
         200
     """
-    return Lake(open_store(url, scratch=_SCRATCH))
+    return Lake(open_lake_store(url, scratch=_SCRATCH))
 
 
 class Lake:
@@ -195,10 +195,12 @@ class Lake:
         return pa.concat_tables([LEDGER_SCHEMAS[table].empty_table(), *parts]).combine_chunks()
 
     def _keys(self, table: str) -> Iterator[str]:
-        for file in self._store.list(table):
-            parts = parse_key(file.key)
-            if parts is not None and parts.table == table:
-                yield file.key
+        named = {file.key: parse_key(file.key) for file in self._store.list(table)}
+        found = {key: one.project_id for key, one in named.items() if one and one.table == table}
+        projects = known_projects([*found, *(file.key for file in self._store.list("_meta"))])
+        if not projects.issuperset(found.values()):  # foreign, or their records are lost
+            projects |= known_projects(file.key for file in self._store.list(RUNS))
+        yield from (key for key, project in found.items() if project in projects)
 
     def _load(self, key: str, missing: pa.Table | None = None) -> pa.Table:
         data = self._store.read(key)

@@ -59,7 +59,7 @@ def open_store(url: str, *, scratch: str, clock: Clock | None = None) -> Store:
         from .object_store import open_object_store  # noqa: PLC0415 - loads obstore only if used
 
         return open_object_store(url, scratch=scratch, clock=clock, environ=os.environ)
-    return LocalStore(_local_root(url, scheme), url=url, scratch=scratch, clock=clock)
+    return LocalStore(local_root(url, scheme), url=url, scratch=scratch, clock=clock)
 
 
 def check_store(url: str, *, scratch: str, clock: Clock | None = None) -> list[CheckStep]:
@@ -103,7 +103,12 @@ def check_store(url: str, *, scratch: str, clock: Clock | None = None) -> list[C
     return steps
 
 
-def _local_root(url: str, scheme: str) -> Path:
+def local_root(url: str, scheme: str) -> Path:
+    """The folder that a path or a ``file://`` URL names, absolute.
+
+    Raises:
+        ConfigError: it is neither.
+    """
     if scheme not in ("", "file"):
         raise ConfigError(
             f"A lake cannot live at {scheme}://: give a local path, file://, s3:// or obs://."

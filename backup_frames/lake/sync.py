@@ -14,8 +14,9 @@ from backup_frames.api.query import BackupQuery, check_project_id
 from backup_frames.errors import ConfigError
 from backup_frames.frames.inventory import InventoryReader
 from backup_frames.frames.reader import BackupReader, Progress
-from backup_frames.settings import Settings, load_settings
+from backup_frames.settings import LakeFormat, Settings, load_settings
 
+from .formats import open_lake_store
 from .inventory import sync_inventory
 from .layout import meta_key
 from .reader import Reader
@@ -23,7 +24,6 @@ from .report import SyncReport
 from .run import SyncRun, SyncSettings
 from .spans import Grain
 from .store import Store
-from .store_url import open_store
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
@@ -39,6 +39,7 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
     project_id: str | None = None,
     token: str | None = None,
     partition_by: Grain | None = None,
+    lake_format: LakeFormat | None = None,
     overlap_s: int | None = None,
     reread_requests: int | None = None,
     is_full: bool = False,
@@ -64,6 +65,8 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         project_id: the project; looked up by region if it is not given.
         token: an IAM token; better from the environment.
         partition_by: "day" or "month", fixed once the lake exists; None: as it is, else "day".
+        lake_format: "parquet", "delta" or "iceberg", fixed once the lake exists; None: as it is,
+            else "parquet". The latter two need an extra of that name.
         overlap_s: how far back before the last sync to read again, in seconds; default 3600.
         reread_requests: requests to spend on days long unverified; default 10.
         is_full: read everything again.
@@ -84,7 +87,9 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         had left the list.
 
     Raises:
-        ConfigError: a setting is missing or wrong, or the lake is partitioned otherwise.
+        ConfigError: a setting is missing or wrong, or the lake is partitioned otherwise, or of
+            another format.
+        MissingExtraError: the library for the format is not installed.
         QueryError: the project id cannot be one.
         LakeConflictError: another run holds this project's part of the lake.
         LakeError: the lake cannot be read or written, or a file in it is damaged.
@@ -108,6 +113,7 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         project_id=project_id,
         token=token,
         partition_by=partition_by,
+        lake_format=lake_format,
         overlap_s=overlap_s,
         reread_requests=reread_requests,
     )
@@ -132,7 +138,12 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
             progress=progress,
         )
         inventory = InventoryReader(client, found_id, connections=settings.max_connections)
-        store = open_store(url, scratch=meta_key(found_id, "tmp"), clock=clock)
+        store = open_lake_store(
+            url,
+            scratch=meta_key(found_id, "tmp"),
+            clock=clock,
+            lake_format=settings.lake_format,
+        )
         return sync_lake(
             reader,
             store,

@@ -18,10 +18,10 @@ from backup_frames.settings import Settings, load_settings
 
 from .check import Finding, check_lake
 from .compare import compare_project
+from .formats import open_lake_store
 from .lake import open_lake
 from .layout import meta_key
 from .repair import repair_project
-from .store_url import open_store
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
@@ -78,9 +78,9 @@ def verify_lake(
     lost = list[Finding]()
     if repair:
         with _open_reader(settings, transport, clock) as (reader, project_id):
-            store = open_store(lake, scratch=meta_key(project_id, "tmp"), clock=clock)
+            store = open_lake_store(lake, scratch=meta_key(project_id, "tmp"), clock=clock)
             lost = repair_project(reader, store, project_id=project_id, clock=clock)
-    store = open_store(lake, scratch="_meta/verify/tmp", clock=clock)
+    store = open_lake_store(lake, scratch="_meta/verify/tmp", clock=clock)
     findings = [*lost, *check_lake(store)]
     if against_service:
         with _open_reader(settings, transport, clock) as (reader, project_id):

@@ -1,0 +1,263 @@
+"""The lake's tables as Delta Lake tables, one each below the lake's folder.
+
+In: which partitions have which file from now on. Out: commits to the tables' logs, made by
+`deltalake`; data files are the store's. Tables are partitioned by ``date`` and ``project_id``, so
+that projects never conflict, and a file has all columns but these two, as Delta wants it. Each
+commit carries the run: as application transaction, and with its verdict in the history.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backup_frames.api.clock import Clock
+from backup_frames.errors import LakeError, MissingExtraError
+from backup_frames.frames.partitions import decode_table, encode_table
+from backup_frames.frames.schema import DESCRIPTIONS, describe_field
+
+from .layout import INVENTORY_NAMES
+from .store import RunNote
+from .table_store import SCHEMAS, Slot, TableFile
+
+if TYPE_CHECKING:
+    from .object_url import ObjectAddress
+
+try:
+    from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+    from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+    from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+except ImportError as error:
+    raise MissingExtraError(
+        "deltalake is not there, or is too old for a lake of format delta. "
+        "Run pip install 'backup-frames[delta]'."
+    ) from error
+
+DATE: Final = pa.field("date", pa.date32())
+DATE_WORDS: Final = (
+    "UTC day of the partition: that of begin_time (or the first of its month), 1970-01-01 without "
+    "one; of a run the day it stands for. Unit: UTC day."
+)
+TRIES: Final = 8
+"""A commit that another one was faster than is tried so often, each time on what is there now."""
+
+
+class DeltaTables:
+    """`Tables` in Delta Lake.
+
+    Args:
+        root: the lake's folder, or ``s3://bucket/prefix``.
+        options: deltalake's options of the object store; empty for a folder.
+        secrets: what no message may repeat.
+        clock: for waiting between tries, and the time of a removal.
+    """
+
+    name = "delta"
+    needs_conditional_puts = True
+
+    def __init__(
+        self, root: str, *, options: dict[str, str], secrets: Sequence[str], clock: Clock
+    ) -> None:
+        self._root = root
+        self._options = options
+        self._secrets = secrets
+        self._clock = clock
+
+    def files(self, table: str) -> Mapping[Slot, Sequence[TableFile]] | None:
+        """The files of the newest version; reads the table's log."""
+        with self._explained(table):
+            opened = self._open(table)
+            return None if opened is None else _files_of(opened, table)
+
+    def encode(self, table: str, slot: Slot, rows: pa.Table) -> bytes:  # noqa: ARG002 - protocol
+        """Parquet without the partition's columns."""
+        return encode_table(rows.drop_columns(["project_id"]))
+
+    def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:
+        """The rows, with the project that the partition names."""
+        rows, schema = decode_table(data), SCHEMAS[table]
+        project = pa.repeat(pa.scalar(slot[0]), rows.num_rows)
+        try:
+            columns = [
+                project if field.name == "project_id" else rows[field.name].cast(field.type)
+                for field in schema
+            ]
+        except (KeyError, pa.ArrowException) as error:
+            raise LakeError(f"A file of {table} lacks a column: {error}.") from error
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    def new_file(self, table: str, slot: Slot, name: str, data: bytes) -> TableFile:
+        """A file in the partition's folder."""
+        folders = "/".join(f"{key}={value}" for key, value in _partition_values(slot).items())
+        rows = pq.read_metadata(pa.BufferReader(data)).num_rows
+        return TableFile(f"{table}/{folders}/{name}", len(data), rows)
+
+    def swap(self, table: str, changed: Mapping[Slot, TableFile | None], note: RunNote) -> None:
+        """One commit: the partitions' files out, the new ones in."""
+        app_id, version = f"backup-frames/{note.project_id}", _run_number(note)
+        facts = {"run_id": note.run_id, "project_id": note.project_id, "verdict": note.verdict}
+        properties = CommitProperties(
+            custom_metadata=facts, app_transactions=[Transaction(app_id, version)]
+        )
+        for number in range(TRIES):
+            with self._explained(table):
+                opened = self._open(table) or self._create(table)
+                if number and opened.transaction_version(app_id) == version:
+                    return  # it was made: only the answer was lost
+                known = _files_of(opened, table)
+                actions: list[AddAction | RemoveAction] = [
+                    *self._removals(known, changed),
+                    *_additions(changed),
+                ]
+                try:
+                    opened.create_write_transaction(
+                        actions,
+                        "append",
+                        _schema_of(table),
+                        _partition_columns(table),
+                        commit_properties=properties,
+                    )
+                    return
+                except (CommitFailedError, OSError):
+                    if number + 1 == TRIES:
+                        raise
+            self._clock.sleep(0.1 * 2**number)
+
+    def owns(self, key: str) -> bool:
+        """A table's log, or a data file in the folder of a partition."""
+        table, _, path = key.partition("/")
+        is_data = re.fullmatch(r"(date=[0-9-]+/)?project_id=[A-Za-z0-9_-]+/[^/]+\.parquet", path)
+        return table in SCHEMAS and (path.startswith("_delta_log/") or is_data is not None)
+
+    def _open(self, table: str) -> DeltaTable | None:
+        try:
+            opened = DeltaTable(f"{self._root}/{table}", storage_options=self._options or None)
+        except TableNotFoundError:
+            return None
+        protocol = opened.protocol()
+        if protocol.min_reader_version > 1:
+            features = ", ".join(protocol.reader_features or ["column mapping"])
+            raise LakeError(
+                f"The Delta table {table} of {self._root} was changed to need {features}, which "
+                "a lake does not use. Restore the table to a version before that.",
+                path=table,
+            )
+        return opened
+
+    def _create(self, table: str) -> DeltaTable:
+        with suppress(DeltaError):  # another project's run may be faster
+            create_table_with_add_actions(
+                f"{self._root}/{table}",
+                _schema_of(table),
+                [],
+                partition_by=_partition_columns(table),
+                name=table,
+                description=DESCRIPTIONS[table],
+                storage_options=self._options or None,
+            )
+        opened = self._open(table)
+        if opened is None:
+            raise LakeError(f"The Delta table {table} of {self._root} could not be made.")
+        return opened
+
+    def _removals(
+        self, known: Mapping[Slot, Sequence[TableFile]], changed: Mapping[Slot, object]
+    ) -> Iterator[RemoveAction]:
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        for slot in changed:
+            for file in known.get(slot, ()):
+                path = file.key.partition("/")[2]
+                yield RemoveAction(path, True, now_ms, file.size, _partition_values(slot))
+
+    @contextmanager
+    def _explained(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except (DeltaError, OSError, ValueError) as error:
+            reason = re.sub(r"\s+", " ", str(error))[:300].rstrip(". ")
+            for secret in self._secrets:
+                reason = reason.replace(secret, "***")
+            # `from None`: the cause may repeat what was signed.
+            raise LakeError(
+                f"The Delta table {table} of {self._root} failed: {reason}. Nothing half-written "
+                "is visible; check the store and run again.",
+                path=table,
+            ) from None
+
+
+def delta_options(address: ObjectAddress) -> dict[str, str]:
+    """The options of deltalake for the object store of a lake."""
+    access_key, secret_key, token = address.credentials or (None, None, None)
+    options = {
+        "aws_region": address.region,
+        "aws_access_key_id": access_key,
+        "aws_secret_access_key": secret_key,
+        "aws_session_token": token,
+        # Both, since AWS_ENDPOINT_URL_S3 of the environment would win over the other alone.
+        "aws_endpoint_url": address.endpoint,
+        "aws_endpoint_url_s3": address.endpoint,
+        "aws_virtual_hosted_style_request": str(address.is_virtual_host).lower(),
+        "aws_allow_http": str((address.endpoint or "").startswith("http://")).lower(),
+        "connect_timeout": "5s",
+        "timeout": "120s",
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _files_of(opened: DeltaTable, table: str) -> dict[Slot, list[TableFile]]:
+    actions = pa.table(opened.get_add_actions(flatten=True))
+    files = defaultdict[Slot, list[TableFile]](list)
+    for row in actions.to_pylist():
+        slot = (row["partition.project_id"], row.get("partition.date"))
+        files[slot].append(TableFile(f"{table}/{row['path']}", row["size_bytes"]))
+    return dict(files)
+
+
+def _additions(changed: Mapping[Slot, TableFile | None]) -> Iterator[AddAction]:
+    for slot, file in changed.items():
+        if file is not None:
+            path = file.key.partition("/")[2]
+            stats = json.dumps({"numRecords": file.note})
+            yield AddAction(path, file.size, _partition_values(slot), 0, True, stats)
+
+
+def _partition_columns(table: str) -> list[str]:
+    return ["project_id"] if table in INVENTORY_NAMES else ["date", "project_id"]
+
+
+def _partition_values(slot: Slot) -> dict[str, str | None]:
+    project_id, partition = slot
+    named: dict[str, str | None] = {} if partition is None else {"date": partition.isoformat()}
+    return named | {"project_id": project_id}
+
+
+def _schema_of(table: str) -> Schema:
+    """The table's columns with their words as comments, and the partition's date."""
+    fields = []
+    for field in SCHEMAS[table]:
+        description, unit = describe_field(field)
+        fields.append(_described(field, f"{description} Unit: {unit}."))
+    if table not in INVENTORY_NAMES:
+        fields.append(_described(DATE, DATE_WORDS))
+    return Schema.from_arrow(pa.schema(fields))
+
+
+def _described(field: pa.Field, words: str) -> Any:
+    return field.with_metadata({"comment": words})
+
+
+def _run_number(note: RunNote) -> int:
+    """The run as the number that a Delta application transaction wants: it grows with time."""
+    match = re.fullmatch(r"(\d{8}T\d{12})Z(?:-(\d+))?", note.run_id)
+    if match is None:
+        return note.as_of_s * 1_000_000
+    started_at = datetime.strptime(match[1] + "+0000", "%Y%m%dT%H%M%S%f%z")
+    return int(started_at.timestamp() * 1_000_000) + int(match[2] or 1) - 1

@@ -1,0 +1,87 @@
+"""What holds a lake's rows, chosen in one place: plain Parquet files, Delta Lake, or Iceberg.
+
+In: a lake's URL, and the format that is wanted. Out: the store that everything else uses, without
+knowing which it is. A lake is of one format for good, which its record names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+from backup_frames.api.clock import Clock, SystemClock
+from backup_frames.errors import ConfigError
+
+from .documents import LakeRecord, decode_record
+from .layout import LAKE_KEY, parse_key
+from .store import Store
+from .store_url import local_root, open_store
+from .table_store import SCHEMAS, Tables, TableStore
+
+FORMATS: Final = ("parquet", "delta", "iceberg")
+
+
+def open_lake_store(
+    url: str, *, scratch: str, clock: Clock | None = None, lake_format: str | None = None
+) -> Store:
+    """The store of a lake, of whatever format it is. Costs one small read.
+
+    Args:
+        url: as for `open_store`.
+        scratch: as for `open_store`.
+        clock: as for `open_store`.
+        lake_format: what a new lake is to be; None: what the lake is, ``parquet`` for a new one.
+
+    Raises:
+        ConfigError: the URL is none, the format is unknown, or the lake is of another.
+        MissingExtraError: the library for the format is not installed.
+        LakeError: the store cannot be read.
+    """
+    clock = clock or SystemClock()
+    files = open_store(url, scratch=scratch, clock=clock)
+    known = _known_format(files)
+    if lake_format is not None and lake_format not in FORMATS:
+        raise ConfigError(f"There is no lake of format {lake_format!r}: {', '.join(FORMATS)}.")
+    if known and lake_format and known != lake_format:
+        raise ConfigError(
+            f"{url} is a lake of format {known}, not {lake_format}, and one place holds one lake. "
+            "Leave the format out, or sync into a new place."
+        )
+    chosen = known or lake_format or "parquet"
+    return files if chosen == "parquet" else TableStore(files, _open_tables(chosen, url, clock))
+
+
+def _known_format(files: Store) -> str | None:
+    """What the lake's record says, else what its files look like; None if there is no lake."""
+    record = decode_record(files.read(LAKE_KEY), LakeRecord)
+    if record is not None:
+        return record.format
+    for table in SCHEMAS:
+        for file in files.list(table):
+            path = file.key.partition("/")[2]
+            if path.startswith("_delta_log/"):
+                return "delta"
+            if path.startswith("metadata/"):
+                return "iceberg"
+            if parse_key(file.key):
+                return "parquet"
+    return None
+
+
+def _open_tables(lake_format: str, url: str, clock: Clock) -> Tables:
+    scheme = match[1].lower() if (match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)) else ""
+    is_bucket = scheme in ("s3", "obs")
+    if lake_format != "delta":
+        raise ConfigError(f"A lake of format {lake_format} needs a newer backup-frames.")
+    from .delta import DeltaTables, delta_options  # noqa: PLC0415 - loads deltalake only if used
+
+    if not is_bucket:
+        root = str(local_root(url, scheme))
+        return DeltaTables(root, options={}, secrets=(), clock=clock)
+    from .object_url import read_object_url  # noqa: PLC0415 - loads obstore only if used
+
+    address = read_object_url(url, os.environ)
+    secrets = [secret for secret in address.credentials or () if secret]
+    root = f"s3://{address.bucket}/{address.prefix}".rstrip("/")
+    return DeltaTables(root, options=delta_options(address), secrets=secrets, clock=clock)

@@ -1,0 +1,327 @@
+"""A lake whose tables keep their own list of files: Delta Lake or Iceberg, seen as a store.
+
+In: keys and bytes, as of every store. Out: the same keys and bytes, made of the tables' rows. The
+partition of a project is what a file is in a plain lake: its bytes are those that a plain lake
+would have, so manifest, verify, repair and what follows a crash are the same for all formats. What
+is put lies beside the tables, unseen by their readers, until `commit` swaps it in: one commit per
+table, children first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any, Final, NamedTuple, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backup_frames.errors import LakeError
+from backup_frames.frames.partitions import decode_table, encode_table, partition_path
+from backup_frames.frames.schema import TABLES
+
+from .documents import Manifest, Pending, decode_record
+from .layout import (
+    INVENTORY_NAMES,
+    RUNS,
+    TABLE_NAMES,
+    KeyParts,
+    inventory_key,
+    meta_key,
+    parse_key,
+    run_key,
+)
+from .ledger import LEDGER_SCHEMAS
+from .store import Lock, RunNote, Store, StoredFile
+
+SCHEMAS: Final[Mapping[str, pa.Schema]] = {**TABLES, **LEDGER_SCHEMAS}
+_COMMIT_ORDER: Final = (*TABLE_NAMES, *reversed(INVENTORY_NAMES), RUNS)
+
+Slot = tuple[str, date | None]
+"""A project's partition of a table; the inventory has one per project, without a date."""
+
+
+class TableFile(NamedTuple):
+    """One data file of a table: its key below the lake, its size, and what its format notes."""
+
+    key: str
+    size: int
+    note: Any = None
+
+    @property
+    def sha256(self) -> str | None:
+        """What its name says of its bytes; None for a file that another program wrote."""
+        stem = self.key.rpartition("/")[2].partition(".")[0]
+        return stem[:64] if len(stem) == 73 and stem[64] == "-" else None
+
+
+class Tables(Protocol):
+    """A table format: which files a table consists of, and how that is changed at once."""
+
+    @property
+    def name(self) -> str:
+        """The format's name, as in ``--format``."""
+
+    @property
+    def needs_conditional_puts(self) -> bool:
+        """Whether commits of two projects at once are safe only where the store has them."""
+
+    def files(self, table: str) -> Mapping[Slot, Sequence[TableFile]] | None:
+        """The files of the table's newest version; None if there is no table yet."""
+
+    def encode(self, table: str, slot: Slot, rows: pa.Table) -> bytes:
+        """The bytes of a data file with these rows."""
+
+    def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:
+        """The rows of a data file, with all columns of the table.
+
+        Raises:
+            LakeError: the bytes are damaged, or lack a column.
+        """
+
+    def new_file(self, table: str, slot: Slot, name: str, data: bytes) -> TableFile:
+        """What a file with these bytes, as `encode` gave them, will be to the table."""
+
+    def swap(self, table: str, changed: Mapping[Slot, TableFile | None], note: RunNote) -> None:
+        """Replace these partitions by one file each, or none, in one commit.
+
+        The table is made if it does not exist. A commit of the same run that was made already,
+        though its answer was lost, is not made again.
+
+        Raises:
+            LakeError: it was not made, or that is unknown.
+        """
+
+    def owns(self, key: str) -> bool:
+        """Whether a file below the lake is one of the tables', current or not."""
+
+
+class TableStore:
+    """A `Store` whose tables' files are rows of a table format.
+
+    Args:
+        files: where data files and the lake's records are.
+        tables: the format.
+    """
+
+    def __init__(self, files: Store, tables: Tables) -> None:
+        self._files = files
+        self._tables = tables
+        self._token = uuid.uuid4().hex[:8]  # no file of another run is ever written over
+        self._known = dict[str, Mapping[Slot, Sequence[TableFile]]]()
+        self._staged = dict[str, dict[Slot, TableFile | None]]()
+
+    @property
+    def url(self) -> str:
+        """The lake's URL as the user wrote it."""
+        return self._files.url
+
+    @property
+    def format(self) -> str:
+        """The name of the table format."""
+        return self._tables.name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the store below cannot promise."""
+        return self._files.warnings
+
+    def read(self, key: str) -> bytes | None:
+        """A record as it is; of a table the partition's rows, as a plain lake's file has them.
+
+        A data file that is damaged comes as it is, so that whoever compares hashes sees it. A
+        partition without rows leaves nothing in a table: it reads as an empty file.
+        """
+        parts = _data_parts(key)
+        if parts is None:
+            return self._files.read(key)
+        table, slot = str(parts.table), _slot(parts)
+        pieces = [SCHEMAS[table].empty_table()]
+        for file in self._content(table, slot):
+            data = self._files.read(file.key)
+            rows = None if data is None else self._decode(table, slot, file, data)
+            if rows is None:
+                return data
+            pieces.append(rows)
+        rows = pa.concat_tables(pieces)
+        if parts.run_id is not None:
+            rows = rows.filter(pc.field("run_id") == parts.run_id)
+            return encode_table(rows) if rows.num_rows else None
+        return encode_table(rows)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a record; write a table's file beside the table, to be committed."""
+        parts = _data_parts(key)
+        if parts is None:
+            self._files.put(key, data)
+            return
+        rows = decode_table(data)
+        if parts.run_id is not None:
+            rows = pa.concat_tables([self._other_runs(parts), rows])
+        self._stage(str(parts.table), _slot(parts), rows)
+
+    def delete(self, key: str) -> None:
+        """Remove a record; take a file out of its table with the next commit."""
+        parts = _data_parts(key)
+        if parts is None:
+            self._files.delete(key)
+            return
+        table = str(parts.table)
+        rows = SCHEMAS[table].empty_table()
+        self._stage(table, _slot(parts), rows if parts.run_id is None else self._other_runs(parts))
+
+    def commit(self, note: RunNote) -> None:
+        """Swap in what was put, table by table; partitions that are the same are left alone."""
+        for table in _COMMIT_ORDER:
+            staged = self._staged.get(table)
+            if staged is None:
+                continue
+            known = self._tables.files(table)
+            changed = {
+                slot: file
+                for slot, file in sorted(staged.items())
+                if not _is_same(file, (known or {}).get(slot, ()))
+            }
+            if changed or known is None:
+                self._tables.swap(table, changed, note)
+            del self._staged[table]
+            self._known.pop(table, None)
+
+    def list(self, prefix: str) -> list[StoredFile]:
+        """Records and foreign files as they are, and a key for each partition with rows."""
+        if prefix.startswith("_meta"):
+            return [file for file in self._files.list(prefix) if not self._tables.owns(file.key)]
+        self._known.clear()
+        found = dict[str, int]()
+        for table in SCHEMAS:
+            if not prefix or prefix.strip("/") == table:
+                found |= self._keys(table)
+        if not prefix:
+            for file in self._files.list(""):
+                if self._tables.owns(file.key):
+                    continue
+                if _data_parts(file.key):
+                    raise LakeError(
+                        f"{self.url} is a lake of format {self.format}, but it holds a file of a "
+                        f"plain lake: {file.key}. Move it away; nothing reads it.",
+                        path=file.key,
+                    )
+                found[file.key] = file.size
+            found |= self._empty_keys(found)
+        return sorted(StoredFile(key, size) for key, size in found.items())
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[Lock]:
+        """Hold the lock of the store below; what an earlier run left uncommitted is forgotten."""
+        with self._files.lock(key) as lock:
+            if self._files.warnings and self._tables.needs_conditional_puts:
+                raise LakeError(
+                    f"{self.url} cannot hold a lake of format {self.format}: "
+                    f"{' '.join(self._files.warnings)} Use another store, or --format parquet."
+                )
+            self._known.clear()
+            self._staged.clear()
+            yield lock
+
+    def _content(self, table: str, slot: Slot) -> Sequence[TableFile]:
+        """The files of a partition as this run sees them: staged, else committed."""
+        staged = self._staged.get(table, {})
+        if slot in staged:
+            file = staged[slot]
+            return () if file is None else (file,)
+        if table not in self._known:
+            self._known[table] = self._tables.files(table) or {}
+        return self._known[table].get(slot, ())
+
+    def _decode(self, table: str, slot: Slot, file: TableFile, data: bytes) -> pa.Table | None:
+        """The rows of a data file; None if it is not as it was written."""
+        if file.sha256 not in (None, hashlib.sha256(data).hexdigest()):
+            return None
+        try:
+            return self._tables.decode(table, slot, data)
+        except LakeError:
+            return None
+
+    def _other_runs(self, parts: KeyParts) -> pa.Table:
+        """The runs of the same day; those of a damaged file are lost, as verify will have said."""
+        pieces = [SCHEMAS[RUNS].empty_table()]
+        slot = _slot(parts)
+        for file in self._content(RUNS, slot):
+            rows = self._decode(RUNS, slot, file, self._files.read(file.key) or b"")
+            if rows is not None:
+                pieces.append(rows)
+        return pa.concat_tables(pieces).filter(pc.field("run_id") != parts.run_id)
+
+    def _stage(self, table: str, slot: Slot, rows: pa.Table) -> None:
+        staged = self._staged.setdefault(table, {})
+        before, file = staged.get(slot), None
+        if rows.num_rows:
+            data = self._tables.encode(table, slot, rows)
+            name = f"{hashlib.sha256(data).hexdigest()}-{self._token}.parquet"
+            file = self._tables.new_file(table, slot, name, data)
+            self._files.put(file.key, data)
+        staged[slot] = file
+        if before is not None and (file is None or before.key != file.key):
+            self._files.delete(before.key)  # it was never part of a table
+
+    def _keys(self, table: str) -> dict[str, int]:
+        """The keys of a table's partitions, and about how large each is."""
+        files = self._known[table] = self._tables.files(table) or {}
+        found = dict[str, int]()
+        for slot, parts in files.items():
+            project_id, partition = slot
+            size = sum(file.size for file in parts)
+            if partition is None:
+                found[inventory_key(table, project_id)] = size
+            elif table != RUNS:
+                found[partition_path(table, partition, project_id)] = size
+            else:
+                for run_id in self._run_ids(slot):
+                    found[run_key(partition, project_id, run_id)] = size
+        return found
+
+    def _run_ids(self, slot: Slot) -> Iterator[str]:
+        for file in self._content(RUNS, slot):
+            rows = self._decode(RUNS, slot, file, self._files.read(file.key) or b"")
+            if rows is not None:
+                yield from rows["run_id"].to_pylist()
+
+    def _empty_keys(self, found: Mapping[str, int]) -> dict[str, int]:
+        """Files without rows that the records name: of them nothing is left in a table."""
+        named = dict[str, int]()
+        for project_id in {parts.project_id for key in found if (parts := parse_key(key))}:
+            if project_id is None:
+                continue
+            manifest = self._files.read(meta_key(project_id, "manifest.json"))
+            if known := decode_record(manifest, Manifest):
+                named |= {key: entry.rows for key, entry in known.files.items()}
+            pending = self._files.read(meta_key(project_id, "pending.json"))
+            if announced := decode_record(pending, Pending):
+                for key, versions in announced.files.items():
+                    rows = [entry.rows for entry in versions]
+                    named[key] = min([*rows, named.get(key, rows[0])]) if rows else 1
+        return {
+            key: 0
+            for key, rows in named.items()
+            if rows == 0 and key not in found and (parts := parse_key(key)) and parts.kind != "run"
+        }
+
+
+def _is_same(new: TableFile | None, known: Sequence[TableFile]) -> bool:
+    """Whether a partition's files hold just the bytes of the new one."""
+    if new is None or len(known) != 1:
+        return new is None and not known
+    return new.sha256 == known[0].sha256
+
+
+def _data_parts(key: str) -> KeyParts | None:
+    """What a key of a table's file names; None for every other key."""
+    parts = parse_key(key)
+    return parts if parts is not None and parts.kind in ("table", "run", "inventory") else None
+
+
+def _slot(parts: KeyParts) -> Slot:
+    return str(parts.project_id), parts.partition
