@@ -26,11 +26,7 @@ Facts are keyword arguments with defaults, so that an error rebuilt from ``(mess
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from .frames.frames import BackupFrames
-    from .scan.certificate import Certificate
+from typing import Any, ClassVar
 
 
 class BackupFramesError(Exception):
@@ -176,8 +172,8 @@ class IncompleteReadError(BackupFramesError):
     """The read ended, but cannot prove that it is complete.
 
     Attributes:
-        frames: what was read, with its certificate; None if there is nothing.
-        certificate: the certificate whose ``reasons`` say what could not be proven.
+        frames: the `BackupFrames` that were read, with their certificate; None if there are none.
+        certificate: the `Certificate` whose ``reasons`` say what could not be proven, or None.
     """
 
     exit_code = 6
@@ -186,8 +182,8 @@ class IncompleteReadError(BackupFramesError):
         self,
         message: str,
         *,
-        frames: BackupFrames | None = None,
-        certificate: Certificate | None = None,
+        frames: Any = None,  # Any, because errors come first: nothing is imported here
+        certificate: Any = None,
     ) -> None:
         super().__init__(message)
         self.frames = frames
