@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 try:
     from deltalake import CommitProperties, DeltaTable, Schema, Transaction
-    from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+    from deltalake.exceptions import DeltaError, TableNotFoundError
     from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 except ImportError as error:
     raise MissingExtraError(
@@ -46,8 +46,6 @@ DATE_WORDS: Final = (
     "UTC day of the partition: that of begin_time (or the first of its month), 1970-01-01 without "
     "one; of a run the day it stands for. Unit: UTC day."
 )
-TRIES: Final = 8
-"""A commit that another one was faster than is tried so often, each time on what is there now."""
 
 
 class DeltaTables:
@@ -57,7 +55,7 @@ class DeltaTables:
         root: the lake's folder, or ``s3://bucket/prefix``.
         options: deltalake's options of the object store; empty for a folder.
         secrets: what no message may repeat.
-        clock: for waiting between tries, and the time of a removal.
+        clock: says when a file was added or removed.
     """
 
     name = "delta"
@@ -98,38 +96,37 @@ class DeltaTables:
         """A file in the partition's folder."""
         folders = "/".join(f"{key}={value}" for key, value in _partition_values(slot).items())
         rows = pq.read_metadata(pa.BufferReader(data)).num_rows
-        return TableFile(f"{table}/{folders}/{name}", len(data), rows)
+        return TableFile(f"{table}/{folders}/{name}", len(data), slot, rows)
 
-    def swap(self, table: str, changed: Mapping[Slot, TableFile | None], note: RunNote) -> None:
-        """One commit: the partitions' files out, the new ones in."""
-        app_id, version = f"backup-frames/{note.project_id}", _run_number(note)
+    def swap(
+        self,
+        table: str,
+        added: Sequence[TableFile],
+        removed: Sequence[TableFile],
+        note: RunNote,
+    ) -> None:
+        """One commit to the table's log, which names the run."""
         facts = {"run_id": note.run_id, "project_id": note.project_id, "verdict": note.verdict}
-        properties = CommitProperties(
-            custom_metadata=facts, app_transactions=[Transaction(app_id, version)]
-        )
-        for number in range(TRIES):
-            with self._explained(table):
-                opened = self._open(table) or self._create(table)
-                if number and opened.transaction_version(app_id) == version:
-                    return  # it was made: only the answer was lost
-                known = _files_of(opened, table)
-                actions: list[AddAction | RemoveAction] = [
-                    *self._removals(known, changed),
-                    *_additions(changed),
-                ]
-                try:
-                    opened.create_write_transaction(
-                        actions,
-                        "append",
-                        _schema_of(table),
-                        _partition_columns(table),
-                        commit_properties=properties,
-                    )
-                    return
-                except (CommitFailedError, OSError):
-                    if number + 1 == TRIES:
-                        raise
-            self._clock.sleep(0.1 * 2**number)
+        run = Transaction(f"backup-frames/{note.project_id}", _run_number(note))
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        actions: list[AddAction | RemoveAction] = [
+            RemoveAction(_path(file), True, now_ms, file.size, _partition_values(file.slot))
+            for file in removed
+        ]
+        actions += [
+            AddAction(_path(file), file.size, _partition_values(file.slot), now_ms, True, stats)
+            for file in added
+            if (stats := json.dumps({"numRecords": file.detail}))
+        ]
+        with self._explained(table):
+            opened = self._open(table) or self._create(table)
+            opened.create_write_transaction(
+                actions,
+                "append",
+                _schema_of(table),
+                _partition_columns(table),
+                commit_properties=CommitProperties(facts, app_transactions=[run]),
+            )
 
     def owns(self, key: str) -> bool:
         """A table's log, or a data file in the folder of a partition."""
@@ -167,15 +164,6 @@ class DeltaTables:
         if opened is None:
             raise LakeError(f"The Delta table {table} of {self._root} could not be made.")
         return opened
-
-    def _removals(
-        self, known: Mapping[Slot, Sequence[TableFile]], changed: Mapping[Slot, object]
-    ) -> Iterator[RemoveAction]:
-        now_ms = int(self._clock.now().timestamp() * 1000)
-        for slot in changed:
-            for file in known.get(slot, ()):
-                path = file.key.partition("/")[2]
-                yield RemoveAction(path, True, now_ms, file.size, _partition_values(slot))
 
     @contextmanager
     def _explained(self, table: str) -> Iterator[None]:
@@ -217,16 +205,13 @@ def _files_of(opened: DeltaTable, table: str) -> dict[Slot, list[TableFile]]:
     files = defaultdict[Slot, list[TableFile]](list)
     for row in actions.to_pylist():
         slot = (row["partition.project_id"], row.get("partition.date"))
-        files[slot].append(TableFile(f"{table}/{row['path']}", row["size_bytes"]))
+        files[slot].append(TableFile(f"{table}/{row['path']}", row["size_bytes"], slot))
     return dict(files)
 
 
-def _additions(changed: Mapping[Slot, TableFile | None]) -> Iterator[AddAction]:
-    for slot, file in changed.items():
-        if file is not None:
-            path = file.key.partition("/")[2]
-            stats = json.dumps({"numRecords": file.note})
-            yield AddAction(path, file.size, _partition_values(slot), 0, True, stats)
+def _path(file: TableFile) -> str:
+    """A file's path below its table."""
+    return file.key.partition("/")[2]
 
 
 def _partition_columns(table: str) -> list[str]:

@@ -49,7 +49,11 @@ def open_lake_store(
             "Leave the format out, or sync into a new place."
         )
     chosen = known or lake_format or "parquet"
-    return files if chosen == "parquet" else TableStore(files, _open_tables(chosen, url, clock))
+    return (
+        files
+        if chosen == "parquet"
+        else TableStore(files, _open_tables(chosen, url, clock), clock=clock)
+    )
 
 
 def _known_format(files: Store) -> str | None:

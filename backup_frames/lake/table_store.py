@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backup_frames.api.clock import Clock
 from backup_frames.errors import LakeError
 from backup_frames.frames.partitions import decode_table, encode_table, partition_path
 from backup_frames.frames.schema import TABLES
@@ -39,17 +40,26 @@ from .store import Lock, RunNote, Store, StoredFile
 
 SCHEMAS: Final[Mapping[str, pa.Schema]] = {**TABLES, **LEDGER_SCHEMAS}
 _COMMIT_ORDER: Final = (*TABLE_NAMES, *reversed(INVENTORY_NAMES), RUNS)
+_TRIES: Final = 5  # a commit, if another one was faster
 
 Slot = tuple[str, date | None]
 """A project's partition of a table; the inventory has one per project, without a date."""
 
 
 class TableFile(NamedTuple):
-    """One data file of a table: its key below the lake, its size, and what its format notes."""
+    """One data file of a table.
+
+    Attributes:
+        key: where it is below the lake.
+        size: in bytes.
+        slot: the partition that it is in.
+        detail: what else its format needs to know of it.
+    """
 
     key: str
     size: int
-    note: Any = None
+    slot: Slot
+    detail: Any = None
 
     @property
     def sha256(self) -> str | None:
@@ -85,14 +95,18 @@ class Tables(Protocol):
     def new_file(self, table: str, slot: Slot, name: str, data: bytes) -> TableFile:
         """What a file with these bytes, as `encode` gave them, will be to the table."""
 
-    def swap(self, table: str, changed: Mapping[Slot, TableFile | None], note: RunNote) -> None:
-        """Replace these partitions by one file each, or none, in one commit.
-
-        The table is made if it does not exist. A commit of the same run that was made already,
-        though its answer was lost, is not made again.
+    def swap(
+        self,
+        table: str,
+        added: Sequence[TableFile],
+        removed: Sequence[TableFile],
+        note: RunNote,
+    ) -> None:
+        """Take files out and others in, in one commit; the table is made if it does not exist.
 
         Raises:
-            LakeError: it was not made, or that is unknown.
+            LakeError: it was not made, since another commit was faster or the storage failed; or
+                only its answer was lost. `files` tells.
         """
 
     def owns(self, key: str) -> bool:
@@ -105,11 +119,13 @@ class TableStore:
     Args:
         files: where data files and the lake's records are.
         tables: the format.
+        clock: for waiting between tries to commit.
     """
 
-    def __init__(self, files: Store, tables: Tables) -> None:
+    def __init__(self, files: Store, tables: Tables, *, clock: Clock) -> None:
         self._files = files
         self._tables = tables
+        self._clock = clock
         self._token = uuid.uuid4().hex[:8]  # no file of another run is ever written over
         self._known = dict[str, Mapping[Slot, Sequence[TableFile]]]()
         self._staged = dict[str, dict[Slot, TableFile | None]]()
@@ -176,19 +192,10 @@ class TableStore:
     def commit(self, note: RunNote) -> None:
         """Swap in what was put, table by table; partitions that are the same are left alone."""
         for table in _COMMIT_ORDER:
-            staged = self._staged.get(table)
-            if staged is None:
-                continue
-            known = self._tables.files(table)
-            changed = {
-                slot: file
-                for slot, file in sorted(staged.items())
-                if not _is_same(file, (known or {}).get(slot, ()))
-            }
-            if changed or known is None:
-                self._tables.swap(table, changed, note)
-            del self._staged[table]
-            self._known.pop(table, None)
+            if table in self._staged:
+                self._commit_table(table, note)
+                del self._staged[table]
+                self._known.pop(table, None)
 
     def list(self, prefix: str) -> list[StoredFile]:
         """Records and foreign files as they are, and a key for each partition with rows."""
@@ -225,6 +232,27 @@ class TableStore:
             self._known.clear()
             self._staged.clear()
             yield lock
+
+    def _commit_table(self, table: str, note: RunNote) -> None:
+        """Commit until the table is as staged: whatever became of the last try, it shows."""
+        for number in range(_TRIES):
+            known = self._tables.files(table)
+            changed = {
+                slot: file
+                for slot, file in sorted(self._staged[table].items())
+                if not _is_same(file, (known or {}).get(slot, ()))
+            }
+            if not changed and known is not None:
+                return
+            added = [file for file in changed.values() if file is not None]
+            removed = [file for slot in changed for file in (known or {}).get(slot, ())]
+            try:
+                self._tables.swap(table, added, removed, note)
+                return
+            except LakeError:
+                if number + 1 == _TRIES:
+                    raise
+            self._clock.sleep(0.1 * 2**number)
 
     def _content(self, table: str, slot: Slot) -> Sequence[TableFile]:
         """The files of a partition as this run sees them: staged, else committed."""
