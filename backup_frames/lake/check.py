@@ -7,7 +7,7 @@ what an unfinished run announced in ``pending.json`` is as sound as what the man
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -28,7 +28,7 @@ from .documents import (
     decode_record,
     describe_file,
 )
-from .layout import LAKE_KEY, KeyParts, meta_key, parse_key
+from .layout import LAKE_KEY, KeyParts, known_projects, meta_key, parse_key
 from .ledger import EMPTY_LEDGER, LEDGER_SCHEMAS, LedgerTables
 from .store import Store, StoredFile
 
@@ -63,14 +63,18 @@ def check_lake(store: Store) -> list[Finding]:
     """Check every file of the lake; reads all of it, one partition in memory at a time."""
     files = store.list("")
     findings = list[Finding]()
-    projects = set[str]()
-    for file in files:
-        parts = parse_key(file.key)
+    named = {file.key: parse_key(file.key) for file in files}
+    projects = known_projects(named)
+    for key, parts in named.items():
         if parts is None:
             message = "It is no file of the lake's layout. Nothing reads it; move it away."
-            findings.append(Finding(file.key, "foreign", message))
-        elif parts.project_id is not None and parts.kind != "scratch":
-            projects.add(parts.project_id)
+            findings.append(Finding(key, "foreign", message))
+        elif parts.kind in _DATA_KINDS and parts.project_id not in projects:
+            message = (
+                f"The lake has no records of a project {parts.project_id}. Nothing reads the file; "
+                "move it away, or sync that project if it is one of yours."
+            )
+            findings.append(Finding(key, "foreign", message))
     if projects and decode_record(store.read(LAKE_KEY), LakeRecord) is None:
         message = "The lake's own record cannot be read; the next sync writes it again."
         findings.append(Finding(LAKE_KEY, "damaged", message))
@@ -102,6 +106,8 @@ class _ProjectCheck:
         self._records = records
         self._manifest = decode_record(records["manifest.json"], Manifest)
         self._pending = decode_record(records["pending.json"], Pending)
+        # Without a manifest either will do.
+        self._grains = (self._manifest.partition_by,) if self._manifest else ("day", "month")
         self._accepted = defaultdict[str, list[FileEntry]](list)
         for key, entry in (self._manifest.files if self._manifest else {}).items():
             self._accepted[key].append(entry)
@@ -156,7 +162,7 @@ class _ProjectCheck:
         if versions is None and self._manifest is not None:
             message = "It is named like a file of the lake, but no sync recorded it. " + _REPAIR
             return None, [Finding(key, "unlisted", message)]
-        return _check_content(key, data, parts, versions)
+        return _check_content(key, data, parts, versions, self._grains)
 
     def _check_partition(self, partition: date, keys: dict[str, KeyParts]) -> Iterator[Finding]:
         tables = EMPTY_LEDGER._asdict()
@@ -198,7 +204,11 @@ def find_misfits(parents: pa.Table, children: pa.Table, name: str) -> pa.Table:
 
 
 def _check_content(
-    key: str, data: bytes | None, parts: KeyParts, versions: list[FileEntry] | None
+    key: str,
+    data: bytes | None,
+    parts: KeyParts,
+    versions: list[FileEntry] | None,
+    grains: Sequence[str],
 ) -> tuple[pa.Table | None, list[Finding]]:
     """The file's rows if they can be trusted, and what is wrong with it."""
     if data is None:
@@ -216,7 +226,7 @@ def _check_content(
         table = decode_table(data)
     except LakeError as error:
         return None, [Finding(key, "damaged", str(error))]
-    problem = _wrong_schema(table, parts) or _wrong_keys(table, parts)
+    problem = _wrong_schema(table, parts) or _wrong_keys(table, parts, grains)
     return table, [Finding(key, *problem)] if problem else []
 
 
@@ -232,7 +242,7 @@ def _wrong_schema(table: pa.Table, parts: KeyParts) -> tuple[str, str] | None:
     return "schema", f"Its columns are not those of the table: {what}. {_REPAIR}"
 
 
-def _wrong_keys(table: pa.Table, parts: KeyParts) -> tuple[str, str] | None:
+def _wrong_keys(table: pa.Table, parts: KeyParts, grains: Sequence[str]) -> tuple[str, str] | None:
     key = list(KEYS[str(parts.table)])
     distinct = table.group_by(key).aggregate([]).num_rows if table.num_rows > 1 else table.num_rows
     if distinct != table.num_rows:
@@ -241,8 +251,7 @@ def _wrong_keys(table: pa.Table, parts: KeyParts) -> tuple[str, str] | None:
     if projects:
         return "keys", f"It holds rows of project {min(map(str, projects))}. {_REPAIR}"
     if parts.kind == "table" and table.num_rows:
-        by_day = set(pc.unique(partition_keys(table, "day")).to_pylist())
-        by_month = set(pc.unique(partition_keys(table, "month")).to_pylist())
-        if parts.partition not in (*by_month, *by_day) or len(by_month) > 1:
+        found = [set(pc.unique(partition_keys(table, grain)).to_pylist()) for grain in grains]
+        if {parts.partition} not in found:
             return "keys", f"It holds rows that began on other days. {_REPAIR}"
     return None

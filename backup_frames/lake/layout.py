@@ -8,6 +8,7 @@ foreign files are never read and never deleted.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from typing import Final, Literal, NamedTuple
 
@@ -55,6 +56,16 @@ def inventory_key(table: str, project_id: str) -> str:
 def meta_key(project_id: str, name: str) -> str:
     """The key of a project's record: ``manifest.json``, ``state.json``, ``lock`` and so on."""
     return f"_meta/{project_id}/{name}"
+
+
+def known_projects(keys: Iterable[str]) -> set[str]:
+    """The projects with records or runs among these keys: files of any other are foreign.
+
+    Where nobody has any, as in a lake that lost them all, every project that is named counts.
+    """
+    named = [one for one in map(parse_key, keys) if one and one.project_id]
+    known = {str(one.project_id) for one in named if one.kind in ("record", "run")}
+    return known or {str(one.project_id) for one in named if one.kind != "scratch"}
 
 
 def parse_key(key: str) -> KeyParts | None:

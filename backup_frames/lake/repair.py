@@ -25,7 +25,7 @@ from .layout import INVENTORY_NAMES, meta_key, parse_key
 from .ledger import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
 from .reader import Reader
 from .records import read_grain, read_records, recount_partition
-from .salvage import complete_backups, fit_children, salvage_table
+from .salvage import complete_backups, fit_children, is_of_partition, salvage_table
 from .spans import clip_spans, merge_spans, partition_span
 from .store import Lock, Store
 from .writer import LakeWriter
@@ -128,14 +128,17 @@ class _Repair:
             return self._writer.load_one(name, fresh.partition)
         entry = self._records.manifest.files.get(path)
         saved = salvage_table(self._store.read(path), name)
+        if saved and not is_of_partition(saved, fresh.partition, self._grain, self._project_id):
+            saved = None
         if name != "backups":  # what the service sends is taken for what was lost: no change
             same = {"backup_databases": fresh.fresh.databases, "backup_tables": fresh.fresh.tables}
             return saved.rows if saved else same[name]
         rows, problems = complete_backups(
             saved, fresh.fresh.backups, project_id=self._project_id, as_of=self._as_of
         )
-        if saved is None:
-            problems.append(_nothing_saved(entry, fresh.fresh.backups.num_rows))
+        found = saved.rows.num_rows if saved else 0
+        if saved is None or (entry and found < entry.rows):
+            problems.append(_few_saved(entry, found, fresh.fresh.backups.num_rows))
         for problem in problems:
             self._say_lost(name, fresh.partition, problem)
         return rows
@@ -169,9 +172,9 @@ class _Repair:
         return partition_path(table, partition, self._project_id)
 
 
-def _nothing_saved(entry: FileEntry | None, present: int) -> str:
-    held = f"{entry.rows} backups" if entry else "an unknown number of backups"
+def _few_saved(entry: FileEntry | None, found: int, present: int) -> str:
+    held = str(entry.rows) if entry else "an unknown number of"
     return (
-        f"Nothing of the file could be read. It held {held}; {present} that the service has are "
-        "back and count as first seen now, any others are lost."
+        f"Of {held} backups {found} could be read from the file; {present} are on the service's "
+        "list. What only the list has counts as first seen now, what neither has is lost."
     )

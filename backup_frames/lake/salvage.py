@@ -6,17 +6,19 @@ be, and words for what is lost. Pages carry checksums: a flipped bit costs one c
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from backup_frames.frames.partitions import partition_keys
 from backup_frames.frames.schema import LEDGER_FIELDS, TIMESTAMP
 
 from .check import CHILD_COUNTS, PARENT_KEYS, find_misfits
 from .ledger import LEDGER_SCHEMAS, LedgerTables
+from .spans import Grain
 
 _FAILURES: Final = (pa.ArrowException, OSError, OverflowError, ValueError, KeyError)
 _NEEDED: Final = {
@@ -55,6 +57,19 @@ def salvage_table(data: bytes | None, table: str) -> Salvage | None:
     return Salvage(pa.Table.from_arrays(columns, schema=schema), tuple(lost))
 
 
+def is_of_partition(saved: Salvage, partition: date, grain: Grain, project_id: str) -> bool:
+    """Whether the rows can be that partition's: another file may stand in the damaged one's place.
+
+    A column that could not be read does not speak against it.
+    """
+    days, projects = set(), set()
+    if "begin_date" not in saved.lost:
+        days = set(partition_keys(saved.rows, grain).to_pylist())
+    if "project_id" not in saved.lost:
+        projects = set(saved.rows["project_id"].to_pylist())
+    return days <= {partition} and projects <= {project_id}
+
+
 def complete_backups(
     saved: Salvage | None, fresh: pa.Table, *, project_id: str, as_of: datetime
 ) -> tuple[pa.Table, list[str]]:
@@ -76,7 +91,7 @@ def complete_backups(
             column = fresh[name].take(at)
         place = rows.schema.get_field_index(name)
         rows = rows.set_column(place, rows.schema.field(place), column)
-    if history := [name for name in saved.lost if name in _LEDGER_NAMES]:
+    if len(rows) and (history := [name for name in saved.lost if name in _LEDGER_NAMES]):
         problems.append(f"{', '.join(history)} of {len(rows)} backups begin anew with this repair.")
     facts = [name for name in saved.lost if name not in (*_LEDGER_NAMES, "project_id")]
     left = pc.sum(at.is_null()).as_py() or 0

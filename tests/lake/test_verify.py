@@ -17,6 +17,7 @@ from backup_frames.frames.partitions import decode_table, encode_table
 from backup_frames.lake.check import Finding, check_lake
 from backup_frames.lake.compare import compare_project
 from backup_frames.lake.documents import Manifest, decode_record, describe_file, encode_record
+from backup_frames.lake.lake import Lake
 from backup_frames.lake.repair import repair_project
 from backup_frames.lake.salvage import salvage_table
 
@@ -119,6 +120,26 @@ def test_a_lost_file_loses_only_what_the_service_forgot(aged):
     assert {row["backup_id"] for row in rows} == set(aged.service.backups)
 
 
+def test_a_file_in_another_ones_place_is_not_taken_for_it(aged):
+    """Another day's file, intact but misplaced, lends no rows: the day comes from the service."""
+    before = tables(aged.store)
+    aged.store.files[DAY_FILE] = before[DAY_FILE.replace("28", "29")]
+    assert [(one.path, one.kind) for one in check_lake(aged.store)] == [(DAY_FILE, "damaged")]
+    assert [one.kind for one in repair(aged)] == ["lost"]  # when they were first seen
+    assert check_lake(aged.store) == []
+    assert compare_project(aged.service.reader(), aged.store, project_id=PROJECT) == []
+
+
+def test_files_without_any_records_are_still_read(aged):
+    """A lake that lost its records and runs is not taken for a heap of foreign files."""
+    rows = Lake(aged.store).backups()
+    for key in list(aged.store.files):
+        if key.startswith(("_meta/", "sync_runs/")):
+            del aged.store.files[key]
+    assert Lake(aged.store).backups().equals(rows)
+    assert "foreign" not in {one.kind for one in check_lake(aged.store)}
+
+
 def gone_in(store, key):
     return (
         decode_table(store.read(key))["gone_at"].null_count < decode_table(store.read(key)).num_rows
@@ -189,12 +210,20 @@ def test_a_lost_lake_record_is_found_and_healed(aged):
 
 @pytest.mark.parametrize(
     "key",
-    ["README.txt", f"backups/date=2025-12-28/.{PROJECT}.parquet", "backups/x.parquet", "_meta/x"],
+    [
+        "README.txt",
+        f"backups/date=2025-12-28/.{PROJECT}.parquet",
+        "backups/date=2025-12-28/part-0.parquet",
+        "backups/x.parquet",
+        "_meta/x",
+    ],
 )
 def test_foreign_files_are_listed_and_left_alone(aged, key):
-    """Each is a finding; neither repair nor sync touches it."""
+    """Each is a finding; neither readers nor repair nor sync touch it."""
+    rows = Lake(aged.store).backups()
     aged.store.files[key] = b"mine"
     assert [(one.path, one.kind) for one in check_lake(aged.store)] == [(key, "foreign")]
+    assert Lake(aged.store).backups().equals(rows)
     repair(aged)
     sync(aged.service, aged.store)
     assert aged.store.files[key] == b"mine"
@@ -221,10 +250,12 @@ def test_rows_that_a_bug_wrote_are_found(aged):
     table = decode_table(aged.store.read(DAY_FILE))
     other = table.set_column(0, table.schema.field(0), pa.array(["other"] * table.num_rows))
     wrong_day = decode_table(aged.store.read(DAY_FILE.replace("28", "29")))
+    two_days = pa.concat_tables([table, wrong_day])
     for kind, rows in (
         ("keys", pa.concat_tables([table, table.slice(0, 1)])),
         ("keys", other),
         ("keys", wrong_day),
+        ("keys", two_days),
         ("schema", table.drop_columns(["size_kb"])),
     ):
         store = aged.store.copy()
