@@ -112,11 +112,22 @@ def _check_project_id(text: str) -> str:
     return text
 
 
+def _check_catalog(text: str) -> str:
+    """Keep secrets out: a catalog's URL is shown and logged."""
+    if not re.fullmatch(r"[a-z][a-z0-9+]*://[^@\s]+", text):
+        raise ValueError(
+            "must be https://host, sqlite:////path or another database's URL, without user and "
+            "password; pyiceberg takes those from PYICEBERG_CATALOG__LAKE__TOKEN or __URI"
+        )
+    return text
+
+
 Origin = Annotated[str, AfterValidator(_check_origin)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_check_header)]
 Region = Annotated[str, AfterValidator(_check_region)]
 ProjectId = Annotated[str, AfterValidator(_check_project_id)]
 Text = Annotated[str, Field(min_length=1)]
+Catalog = Annotated[str, AfterValidator(_check_catalog)]
 
 
 class Settings(BaseSettings):
@@ -152,6 +163,8 @@ class Settings(BaseSettings):
     lake: Text | None = None
     partition_by: Literal["day", "month"] = "day"  # of a new lake
     lake_format: LakeFormat | None = None  # of a new lake; default: as it is, else parquet
+    iceberg_catalog: Catalog | None = None  # default: an SQLite file in the lake's folder
+    iceberg_namespace: Text = "backup_frames"  # of the lake's tables in the catalog
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60  # per request, all in all
     max_connections: Annotated[int, Field(ge=1, le=64)] = 8
     max_requests_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None

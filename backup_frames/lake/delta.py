@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +26,7 @@ from backup_frames.frames.schema import DESCRIPTIONS, describe_field
 
 from .layout import INVENTORY_NAMES
 from .store import RunNote
-from .table_store import SCHEMAS, Slot, TableFile
+from .table_store import DATE, DATE_WORDS, SCHEMAS, Slot, TableFile
 
 if TYPE_CHECKING:
     from .object_url import ObjectAddress
@@ -41,11 +41,19 @@ except ImportError as error:
         "Run pip install 'backup-frames[delta]'."
     ) from error
 
-DATE: Final = pa.field("date", pa.date32())
-DATE_WORDS: Final = (
-    "UTC day of the partition: that of begin_time (or the first of its month), 1970-01-01 without "
-    "one; of a run the day it stands for. Unit: UTC day."
-)
+
+def open_delta(root: str, address: ObjectAddress | None, *, clock: Clock) -> DeltaTables:
+    """The Delta tables of a lake; no I/O yet.
+
+    Args:
+        root: the lake's folder, or ``s3://bucket/prefix``.
+        address: where that bucket is, and how to get in; None for a folder.
+        clock: says when a file was added or removed.
+    """
+    if address is None:
+        return DeltaTables(root, options={}, secrets=(), clock=clock)
+    secrets = [secret for secret in address.credentials or () if secret]
+    return DeltaTables(root, options=_options_of(address), secrets=secrets, clock=clock)
 
 
 class DeltaTables:
@@ -75,7 +83,7 @@ class DeltaTables:
             opened = self._open(table)
             return None if opened is None else _files_of(opened, table)
 
-    def encode(self, table: str, slot: Slot, rows: pa.Table) -> bytes:  # noqa: ARG002 - protocol
+    def encode(self, slot: Slot, rows: pa.Table) -> bytes:  # noqa: ARG002 - protocol
         """Parquet without the partition's columns."""
         return encode_table(rows.drop_columns(["project_id"]))
 
@@ -181,8 +189,7 @@ class DeltaTables:
             ) from None
 
 
-def delta_options(address: ObjectAddress) -> dict[str, str]:
-    """The options of deltalake for the object store of a lake."""
+def _options_of(address: ObjectAddress) -> dict[str, str]:
     access_key, secret_key, token = address.credentials or (None, None, None)
     options = {
         "aws_region": address.region,
@@ -226,17 +233,12 @@ def _partition_values(slot: Slot) -> dict[str, str | None]:
 
 def _schema_of(table: str) -> Schema:
     """The table's columns with their words as comments, and the partition's date."""
-    fields = []
-    for field in SCHEMAS[table]:
-        description, unit = describe_field(field)
-        fields.append(_described(field, f"{description} Unit: {unit}."))
+    fields = [(field, "{} Unit: {}.".format(*describe_field(field))) for field in SCHEMAS[table]]
     if table not in INVENTORY_NAMES:
-        fields.append(_described(DATE, DATE_WORDS))
-    return Schema.from_arrow(pa.schema(fields))
-
-
-def _described(field: pa.Field, words: str) -> Any:
-    return field.with_metadata({"comment": words})
+        fields.append((DATE, DATE_WORDS))
+    return Schema.from_arrow(
+        pa.schema([field.with_metadata({"comment": words}) for field, words in fields])
+    )
 
 
 def _run_number(note: RunNote) -> int:

@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from backup_frames.api.clock import Clock, SystemClock
 from backup_frames.errors import ConfigError
+from backup_frames.settings import Settings, load_settings
 
 from .documents import LakeRecord, decode_record
 from .layout import LAKE_KEY, parse_key
 from .store import Store
 from .store_url import local_root, open_store
-from .table_store import SCHEMAS, Tables, TableStore
+from .table_store import SCHEMAS, TableStore
+
+if TYPE_CHECKING:
+    from .object_url import ObjectAddress
 
 FORMATS: Final = ("parquet", "delta", "iceberg")
 
 
 def open_lake_store(
-    url: str, *, scratch: str, clock: Clock | None = None, lake_format: str | None = None
+    url: str,
+    *,
+    scratch: str,
+    clock: Clock | None = None,
+    lake_format: str | None = None,
+    settings: Settings | None = None,
 ) -> Store:
     """The store of a lake, of whatever format it is. Costs one small read.
 
@@ -32,6 +41,7 @@ def open_lake_store(
         scratch: as for `open_store`.
         clock: as for `open_store`.
         lake_format: what a new lake is to be; None: what the lake is, ``parquet`` for a new one.
+        settings: where to look for an Iceberg catalog; None: environment and config file.
 
     Raises:
         ConfigError: the URL is none, the format is unknown, or the lake is of another.
@@ -41,19 +51,28 @@ def open_lake_store(
     clock = clock or SystemClock()
     files = open_store(url, scratch=scratch, clock=clock)
     known = _known_format(files)
-    if lake_format is not None and lake_format not in FORMATS:
-        raise ConfigError(f"There is no lake of format {lake_format!r}: {', '.join(FORMATS)}.")
+    for one in (lake_format, known):
+        if one is not None and one not in FORMATS:
+            raise ConfigError(f"There is no lake of format {one!r}. Use {', '.join(FORMATS)}.")
     if known and lake_format and known != lake_format:
         raise ConfigError(
             f"{url} is a lake of format {known}, not {lake_format}, and one place holds one lake. "
             "Leave the format out, or sync into a new place."
         )
     chosen = known or lake_format or "parquet"
-    return (
-        files
-        if chosen == "parquet"
-        else TableStore(files, _open_tables(chosen, url, clock), clock=clock)
-    )
+    if chosen == "parquet":
+        return files
+    root, address = _find_place(url)
+    if chosen == "delta":
+        from .delta import open_delta  # noqa: PLC0415 - loads deltalake only if used
+
+        return TableStore(files, open_delta(root, address, clock=clock), clock=clock)
+    from .iceberg import open_iceberg  # noqa: PLC0415 - loads pyiceberg only if used
+
+    settings = settings or load_settings()
+    catalog, namespace = settings.iceberg_catalog, settings.iceberg_namespace
+    tables = open_iceberg(root, address, catalog=catalog, namespace=namespace)
+    return TableStore(files, tables, clock=clock)
 
 
 def _known_format(files: Store) -> str | None:
@@ -73,19 +92,12 @@ def _known_format(files: Store) -> str | None:
     return None
 
 
-def _open_tables(lake_format: str, url: str, clock: Clock) -> Tables:
+def _find_place(url: str) -> tuple[str, ObjectAddress | None]:
+    """The lake's folder, or its bucket and prefix as a URL with the address behind it."""
     scheme = match[1].lower() if (match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)) else ""
-    is_bucket = scheme in ("s3", "obs")
-    if lake_format != "delta":
-        raise ConfigError(f"A lake of format {lake_format} needs a newer backup-frames.")
-    from .delta import DeltaTables, delta_options  # noqa: PLC0415 - loads deltalake only if used
-
-    if not is_bucket:
-        root = str(local_root(url, scheme))
-        return DeltaTables(root, options={}, secrets=(), clock=clock)
+    if scheme not in ("s3", "obs"):
+        return str(local_root(url, scheme)), None
     from .object_url import read_object_url  # noqa: PLC0415 - loads obstore only if used
 
     address = read_object_url(url, os.environ)
-    secrets = [secret for secret in address.credentials or () if secret]
-    root = f"s3://{address.bucket}/{address.prefix}".rstrip("/")
-    return DeltaTables(root, options=delta_options(address), secrets=secrets, clock=clock)
+    return f"s3://{address.bucket}/{address.prefix}".rstrip("/"), address

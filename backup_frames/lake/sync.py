@@ -143,6 +143,7 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
             scratch=meta_key(found_id, "tmp"),
             clock=clock,
             lake_format=settings.lake_format,
+            settings=settings,
         )
         return sync_lake(
             reader,

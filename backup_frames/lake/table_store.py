@@ -39,6 +39,11 @@ from .ledger import LEDGER_SCHEMAS
 from .store import Lock, RunNote, Store, StoredFile
 
 SCHEMAS: Final[Mapping[str, pa.Schema]] = {**TABLES, **LEDGER_SCHEMAS}
+DATE: Final = pa.field("date", pa.date32())
+DATE_WORDS: Final = (
+    "UTC day of the partition: that of begin_time (or the first of its month), 1970-01-01 without "
+    "one; of a run the day it stands for. Unit: UTC day."
+)
 _COMMIT_ORDER: Final = (*TABLE_NAMES, *reversed(INVENTORY_NAMES), RUNS)
 _TRIES: Final = 5  # a commit, if another one was faster
 
@@ -82,7 +87,7 @@ class Tables(Protocol):
     def files(self, table: str) -> Mapping[Slot, Sequence[TableFile]] | None:
         """The files of the table's newest version; None if there is no table yet."""
 
-    def encode(self, table: str, slot: Slot, rows: pa.Table) -> bytes:
+    def encode(self, slot: Slot, rows: pa.Table) -> bytes:
         """The bytes of a data file with these rows."""
 
     def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:
@@ -287,7 +292,7 @@ class TableStore:
         staged = self._staged.setdefault(table, {})
         before, file = staged.get(slot), None
         if rows.num_rows:
-            data = self._tables.encode(table, slot, rows)
+            data = self._tables.encode(slot, rows)
             name = f"{hashlib.sha256(data).hexdigest()}-{self._token}.parquet"
             file = self._tables.new_file(table, slot, name, data)
             self._files.put(file.key, data)
