@@ -13,8 +13,11 @@ tables ``backups``, ``backup_databases`` and ``backup_tables``, with keys and me
 
 The first run reads everything; later ones read from the newest begin time seen, minus `lag`, and
 merge. A run that cannot prove that its range is complete raises `IncompleteReadError`, and dlt loads
-nothing of it. What dlt cannot do, and our own lake does: notice that a backup left the list, or
-changed after `lag`.
+nothing of it. Column descriptions, units and keys go into dlt's schema.
+
+What dlt cannot do, and our own lake does: notice that a backup left the list, changed after `lag`,
+came late without begin time, or lost all its databases; and merge where a destination only appends,
+as plain files do.
 """
 
 from __future__ import annotations
@@ -23,13 +26,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import MissingExtraError
 from ..frames.frames import BackupFrames
 from ..frames.partitions import FRAME_TABLES
 from ..frames.read import scan_backups
-from ..frames.schema import KEYS
+from ..frames.schema import DESCRIPTIONS, KEYS, TABLES, describe_field
 
 try:
     import dlt
@@ -80,13 +84,26 @@ def _items(part: BackupFrames) -> Iterator[Any]:
     """The three tables of a part, each with its name and hints; empty ones would tell nothing."""
     for name, table in zip(FRAME_TABLES, part.arrow, strict=True):
         if table.num_rows:
-            hints = dlt.mark.make_hints(
-                table_name=name,
-                write_disposition="merge",
-                primary_key=KEYS[name],
-                merge_key=KEYS["backups"],  # a backup's old rows go before its new ones come
-            )
-            yield dlt.mark.with_hints(table, hints, create_table_variant=True)
+            # dlt takes keys for not null, and warns of a table that says otherwise
+            fields = [field.with_nullable(field.name not in KEYS[name]) for field in table.schema]
+            item = table.cast(pa.schema(fields))
+            yield dlt.mark.with_hints(item, _hints(name), create_table_variant=True)
+
+
+def _hints(name: str) -> Any:
+    return dlt.mark.make_hints(
+        table_name=name,
+        write_disposition="merge",
+        primary_key=KEYS[name],
+        merge_key=KEYS["backups"],  # a backup's old rows go before its new ones come
+        columns={field.name: {"description": _words(field)} for field in TABLES[name]},
+        additional_table_hints={"description": DESCRIPTIONS[name]},
+    )
+
+
+def _words(field: pa.Field) -> str:
+    description, unit = describe_field(field)
+    return f"{description} Unit: {unit}."
 
 
 def _newest(part: BackupFrames, newest: str | None) -> str | None:
