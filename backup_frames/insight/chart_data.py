@@ -53,13 +53,30 @@ def _value(value: Any) -> Any:
 
 
 def instance_grid_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
-    """Instance x day of the last five weeks, for the instances with the most bad days."""
+    """Instance x day of the last five weeks, for the instances with the most bad days.
+
+    A day without a backup on which the policy asks for none is "not due", and no bad day.
+    """
     return rows_of(
         connection,
         f"""
-        WITH recent AS MATERIALIZED (
-            SELECT d.*, day_state IN ('failed', 'partly failed', 'none') AS is_bad
-            FROM v_instance_daily AS d CROSS JOIN v_now
+        WITH plans AS MATERIALIZED (
+            SELECT project_id, instance_id, list(weekday) AS weekdays,
+                any_value(policy_changed_at) AS policy_changed_at
+            FROM v_policy_weekday JOIN v_policy USING (project_id, instance_id)
+            GROUP BY project_id, instance_id
+        ),
+        recent AS MATERIALIZED (
+            SELECT d.* EXCLUDE (day_state),
+                CASE WHEN day_state = 'none' AND weekdays IS NOT NULL
+                        AND NOT list_contains(weekdays, isodow(date))
+                        AND date >= coalesce(policy_changed_at::DATE, date)
+                    THEN 'not due' ELSE day_state END AS state,
+                state IN ('failed', 'partly failed', 'none') AS is_bad
+            FROM v_instance_daily AS d
+            LEFT JOIN plans AS p
+                ON p.project_id = d.project_id AND p.instance_id = d.instance_id
+            CROSS JOIN v_now
             WHERE date >= today - 35
         ),
         ranked AS (
@@ -73,7 +90,7 @@ def instance_grid_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
             GROUP BY project_id, instance_id
         )
         SELECT k.place, coalesce(k.instance_name, k.instance_id) AS instance, k.instance_id,
-            r.date, r.day_state AS state, r.completed_count AS completed,
+            r.date, r.state, r.completed_count AS completed,
             r.failed_count AS failed, k.bad_days, k.instance_count
         FROM ranked AS k
         JOIN recent AS r ON r.project_id = k.project_id AND r.instance_id = k.instance_id

@@ -23,7 +23,7 @@ from backup_frames.frames.schema import SYNC_RUNS
 
 from . import chart_data, drawing
 from .catalog import create_views
-from .drawing import Theme
+from .chart_style import Theme
 from .relations import create_arrow_relations
 
 if TYPE_CHECKING:

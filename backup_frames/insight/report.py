@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,14 @@ from . import drawing
 from .publish import connect_lake
 
 MAX_EXCEPTIONS = 300
-WIDE, NARROW = 580, 330
+WIDE, NARROW = 640, 340
+
+_LARGER = {
+    "s": (("h", 3600), ("min", 60)),
+    "h": (("days", 24),),
+    "KB": (("GiB", 1024**2), ("MiB", 1024)),
+}
+_UNITS = {"h": "h", "gib": "GiB", "min": "min", "rate": "rate"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,8 @@ _FIGURES = (
     _Figure(
         "grid",
         "Instances, day by day",
-        "One row per instance, one cell per full day of the last five weeks.",
+        "One row per instance, one cell per full day of the last five weeks. Not due: none begun, and "
+        "the policy asks for none.",
         drawing.instance_grid,
         data.instance_grid_rows,
         ("instance", "instance_id", "days", "completed", "failed", "bad_days", "worst_days"),
@@ -88,7 +97,7 @@ _FIGURES = (
     _Figure(
         "hours",
         "When backups begin",
-        "Backups begun in each hour of the week, over the last four full weeks.",
+        "Backups begun in each hour of the week, over the last four full weeks; blank: none.",
         drawing.start_hours,
         data.start_hour_rows,
         ("day", "hour", "backups", "failed"),
@@ -159,19 +168,19 @@ def _render(connection: duckdb.DuckDBPyConnection) -> str:
     kinds = data.rows_of(
         connection,
         "SELECT kind, message, min(severity) AS severity, count(*) AS findings FROM findings "
-        "GROUP BY kind, message ORDER BY severity, findings DESC, kind",
+        "GROUP BY kind, message ORDER BY severity, kind <> 'unprotected', findings DESC, kind",
     )
     exceptions = data.rows_of(
         connection,
-        "FROM findings ORDER BY severity, kind, since NULLS FIRST, instance_id, backup_id "
-        f"LIMIT {MAX_EXCEPTIONS}",
+        "FROM findings ORDER BY severity, kind <> 'unprotected', kind, since NULLS FIRST, "
+        f"instance_id, backup_id LIMIT {MAX_EXCEPTIONS}",
     )
     environment = Environment(
         loader=PackageLoader("backup_frames.insight", ""),
         autoescape=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(number=_number, quantity=_quantity)
+    environment.filters.update(cell=_cell, heading=_heading, quantity=_quantity)
     return environment.get_template("report.html.j2").render(
         kpi=kpi,
         tiles=_tiles(kpi),
@@ -249,10 +258,10 @@ def _tiles(kpi: Mapping[str, Any]) -> list[dict[str, Any]]:
         _tile(
             "RPO compliance",
             _percent(kpi["rpo_instance_rate"]) or "no instances",
-            f"{kpi['rpo_met_count']:,} instances within {kpi['rpo_limit_h']:g} h, "
-            + (f"oldest {age:,.1f} h. " if age is not None else "")
+            f"{kpi['rpo_met_count']:,} instances within {kpi['rpo_limit_h']:g} h"
+            + (f", the oldest {_quantity(age, 'h')}. " if age is not None else ". ")
             + (
-                f"{_percent(time_rate)} of the last 30 days' time. "
+                f"Over the last 30 days: {_percent(time_rate)} of the time. "
                 if time_rate is not None
                 else ""
             )
@@ -324,13 +333,25 @@ def _notice(kpi: Mapping[str, Any], connection: duckdb.DuckDBPyConnection) -> st
 
 
 def _quantity(value: float | None, unit: str) -> str:
-    """A number with its unit, seconds as minutes or hours once they are many."""
+    """A number with its unit, in a larger unit once it is large."""
     if value is None:
         return ""
-    for name, seconds in (("h", 3600), ("min", 60)):
-        if unit == "s" and value >= 3 * seconds:
-            return f"{_number(value / seconds)} {name}"
-    return f"{_number(value)} {unit}"
+    for larger, size in _LARGER.get(unit, ()):
+        if abs(value) >= 3 * size:
+            return f"{_number(value / size)} {larger}"
+    return f"{_number(value)} {unit.removesuffix('s') if value == 1 and len(unit) > 1 else unit}"
+
+
+def _heading(column: str) -> str:
+    """A column's name as words: `restore_point_age_h` as "restore point age, h"."""
+    words = column.split("_")
+    if words[-1] in _UNITS and len(words) > 1:
+        return f"{' '.join(words[:-1])}, {_UNITS[words[-1]]}"
+    return " ".join(words)
+
+
+def _cell(value: Any, column: str) -> str:
+    return _percent(value) if column.endswith("_rate") else _number(value)
 
 
 def _number(value: Any) -> str:
@@ -338,6 +359,6 @@ def _number(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return str(value)
+    if isinstance(value, float) and abs(value) < 1000:
+        return f"{Decimal(f'{value:.3g}'):,f}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,16 @@ from backup_frames.frames.flatten import ArrowFrames
 from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.schema import BACKUP_DATABASES, BACKUP_TABLES, BACKUPS
 from backup_frames.insight import charts, connect_lake
-from backup_frames.insight.chart_data import MAX_BARS, MAX_INSTANCES, MAX_OUTLIERS, plain
+from backup_frames.insight.chart_data import (
+    MAX_BARS,
+    MAX_INSTANCES,
+    MAX_OUTLIERS,
+    instance_grid_rows,
+    plain,
+)
+from backup_frames.insight.chart_style import days_axis, label
 
-from .lake_maker import at, backup, connect_rows, table_of
+from .lake_maker import at, backup, borrow_views, connect_rows, instance, policy, run, table_of
 
 ALL = [getattr(charts, name) for name in charts.__all__]
 each_chart = pytest.mark.parametrize("chart", ALL, ids=charts.__all__)
@@ -91,7 +99,43 @@ def test_states_can_be_told_without_colour(views: duckdb.DuckDBPyConnection) -> 
     (rows,) = charts.instance_grid(views).to_dict()["datasets"].values()
     signs = {row["state"]: row["sign"] for row in rows}
     assert signs["failed"] == "×"  # noqa: RUF001 - it is the sign
-    assert all(sign for state, sign in signs.items() if state not in ("completed", "not known"))
+    fine = ("completed", "not due", "not known")
+    assert all(sign for state, sign in signs.items() if state not in fine)
+
+
+def test_a_day_off_is_no_bad_day() -> None:
+    """Where a policy asks for Mondays only, the other days are not due; without a policy they are none."""
+    monday = at("2026-03-09 02:00")
+    with borrow_views(
+        backups=[backup("b", "weekly", monday)],
+        instances=[instance("weekly"), instance("bare")],
+        policies=[policy("weekly", period="1")],
+        runs=[run(at("2026-02-20 12:00")), run(at("2026-03-11 12:00"))],
+    ) as connection:
+        rows = instance_grid_rows(connection)
+    last = {
+        name: [row["state"] for row in rows if row["instance_id"] == name][-2:]
+        for name in ("weekly", "bare")
+    }
+    assert last == {"weekly": ["completed", "not due"], "bare": ["none", "none"]}
+
+
+def test_labels_are_cut_in_their_middle() -> None:
+    """A long name keeps its beginning and its end, and gets no wider than its room."""
+    assert label("orders", 3, 640) == "orders  #3"
+    cut = label("sessions-mongodb-staging-0032-and-more", 3, 640).removesuffix("  #3")
+    assert (cut[:6], cut[-4:], len(cut)) == ("sessio", "more", 28)
+    assert len(label("日本語" * 20, 1, 340).removesuffix("  #1")) <= 8
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 35, 60, 90, 120, 400])
+@pytest.mark.parametrize("width", [340, 640])
+def test_days_on_an_axis_do_not_run_together(count: int, width: int) -> None:
+    """However many days there are, at most seven are named (four on a phone), the last among them."""
+    days = [(date(2026, 3, 9) - timedelta(days=back)).isoformat() for back in range(count)]
+    values = days_axis(days, width).to_dict()["values"]
+    assert 1 <= len(values) <= (7 if width == 640 else 4)
+    assert values[0] == at("2026-03-09 00:00").timestamp() * 1000
 
 
 def test_hostile_names_are_data(hostile_lake: Path) -> None:

@@ -11,11 +11,25 @@ import pytest
 from backup_frames.errors import LakeError
 from backup_frames.insight import connect_lake, write_report
 from backup_frames.insight.chart_data import plain
+from backup_frames.insight.report import _cell, _heading, _percent, _quantity
 
 from .conftest import HOSTILE
 
 HTML_TAGS = {
-    *("html", "head", "meta", "link", "title", "style", "body", "header", "footer", "div", "span"),
+    *(
+        "html",
+        "head",
+        "meta",
+        "link",
+        "title",
+        "style",
+        "body",
+        "header",
+        "footer",
+        "div",
+        "span",
+        "i",
+    ),
     *("section", "h1", "h2", "p", "ul", "li", "strong", "small", "code", "bdi", "details"),
     *("summary", "table", "thead", "tbody", "tr", "th", "td"),
 }
@@ -112,11 +126,11 @@ def test_tiles_and_their_certificate(page: Page, hostile_lake: Path) -> None:
 
 
 def test_every_chart_twice_with_its_table(page: Page) -> None:
-    """Seven charts, each wide and narrow, and a table under each."""
+    """Seven charts, each wide and narrow, and a table under each; two tables of findings."""
     names = [tag for tag, _ in page.tags]
     assert names.count("svg") == 14
     assert names.count("details") == 7
-    assert names.count("table") == 8
+    assert names.count("table") == 9
 
 
 def test_exceptions_with_ids(page: Page, hostile_lake: Path) -> None:
@@ -149,3 +163,32 @@ def test_atomic_and_tidy(hostile_lake: Path, tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="could not be written"):
         write_report(hostile_lake, tmp_path / "missing" / "report.html")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (26.0, "h", "26 h"),
+        (1139.4, "h", "47.5 days"),
+        (59.6, "s", "59.6 s"),
+        (7_300.0, "s", "122 min"),
+        (86_400.0, "s", "24 h"),
+        (5.0, "KB", "5 KB"),
+        (1_234_567_890.0, "KB", "1,177 GiB"),
+        (1.0, "restore points", "1 restore point"),
+        (None, "h", ""),
+    ],
+)
+def test_quantities(value: float | None, unit: str, text: str) -> None:
+    """A number stands in the unit that people would say it in."""
+    assert _quantity(value, unit) == text
+
+
+def test_numbers_in_tables() -> None:
+    """Headings name units, rates are percent, and only exactly all is 100 %."""
+    assert _heading("restore_point_age_h") == "restore point age, h"
+    assert _heading("is_rpo_met") == "is rpo met"
+    assert _cell(0.98765, "success_rate") == _percent(0.98765) == "98.8 %"
+    assert _cell(1_234_567, "backups") == "1,234,567"
+    assert _cell(0.00001234, "size_gib") == "0.0000123"
+    assert (_percent(0.99999), _percent(1.0), _percent(0.00001)) == ("99.9 %", "100 %", "0.1 %")
