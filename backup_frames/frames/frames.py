@@ -108,9 +108,16 @@ class BackupFrames:
 
         Raises:
             QueryError: the project id could not be part of a path; nothing was written.
-            LakeError: the disk refused; files written before stay, each whole.
+            LakeError: the disk refused (files written before stay, each whole), or the folder
+                holds a lake of format delta or iceberg.
         """
         root = Path(path)
+        for mark, kind in (("_delta_log", "delta"), ("metadata", "iceberg")):
+            if (root / FRAME_TABLES[0] / mark).exists():
+                raise LakeError(
+                    f"{root} is a lake of format {kind}, whose tables plain files would not be part "
+                    "of. Write into another folder."
+                )
         projects = pc.unique(self.arrow.backups["project_id"]).to_pylist()
         for project_id in projects:
             check_project_id(project_id)

@@ -80,16 +80,11 @@ def _known_format(files: Store) -> str | None:
     record = decode_record(files.read(LAKE_KEY), LakeRecord)
     if record is not None:
         return record.format
-    for table in SCHEMAS:
-        for file in files.list(table):
-            path = file.key.partition("/")[2]
-            if path.startswith("_delta_log/"):
-                return "delta"
-            if path.startswith("metadata/"):
-                return "iceberg"
-            if parse_key(file.key):
-                return "parquet"
-    return None
+    paths = [file.key for table in SCHEMAS for file in files.list(table)]
+    for mark, lake_format in (("/_delta_log/", "delta"), ("/metadata/", "iceberg")):
+        if any(mark in path for path in paths):
+            return lake_format
+    return "parquet" if any(map(parse_key, paths)) else None
 
 
 def _find_place(url: str) -> tuple[str, ObjectAddress | None]:

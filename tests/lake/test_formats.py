@@ -1,0 +1,499 @@
+"""Delta Lake and Iceberg hold the same lake as plain files do, and their own readers read it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pytest
+from format_lake import FORMATS, TABLES, FormatLake
+from lake_service import DAY, HOUR, PROJECT, FakeClock, ModelService, sync
+from lake_world import World
+from pyiceberg.catalog import load_catalog
+from pyiceberg.table import Table
+from stores import MemoryStore, snapshot
+
+from backup_frames.errors import ConfigError, LakeError, MissingExtraError
+from backup_frames.frames.frames import BackupFrames
+from backup_frames.frames.schema import describe_field
+from backup_frames.insight.publish import connect_lake, publish_lake
+from backup_frames.lake.check import check_lake
+from backup_frames.lake.compare import compare_project
+from backup_frames.lake.formats import open_lake_store
+from backup_frames.lake.lake import open_lake
+from backup_frames.lake.layout import LAKE_KEY
+from backup_frames.lake.ledger import LEDGER_SCHEMAS
+from backup_frames.lake.repair import repair_project
+from backup_frames.lake.store import RunNote
+from backup_frames.lake.sync import sync_lake
+from backup_frames.lake.verify import verify_lake
+
+each_format = pytest.mark.parametrize("lake_format", FORMATS)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, lake_format: str) -> FormatLake:
+    return FormatLake(tmp_path / "lake", lake_format)
+
+
+def filled(days: int = 2) -> World:
+    world = World()
+    world.fill(days=days)
+    return world
+
+
+def iceberg_table(lake: FormatLake, name: str) -> Table:
+    """As anybody with pyiceberg opens it."""
+    catalog = load_catalog("lake", type="sql", uri=f"sqlite:///{lake.folder}/_meta/iceberg.db")
+    try:
+        return catalog.load_table(f"backup_frames.{name}")
+    finally:
+        catalog.close()
+
+
+def versions(lake: FormatLake, name: str) -> int:
+    """How many commits a table has seen."""
+    if lake.format == "delta":
+        return deltalake.DeltaTable(lake.folder / name).version() + 1
+    return len(iceberg_table(lake, name).snapshots())
+
+
+def rows(lake: FormatLake, name: str) -> pa.Table:
+    """A table, read by its format's own library, in the order of its keys."""
+    if lake.format == "delta":
+        table = deltalake.DeltaTable(lake.folder / name).to_pyarrow_table()
+    else:
+        table = iceberg_table(lake, name).scan().to_arrow()
+    keys = [
+        key for key in ("backup_id", "database_index", "table_index") if key in table.schema.names
+    ]
+    return table.sort_by([(key, "ascending") for key in keys])
+
+
+@each_format
+def test_a_table_format_holds_the_same_bytes_as_plain_files(lake: FormatLake) -> None:
+    """First sync, nothing new, changes and losses: partition by partition what a plain lake has."""
+    world = filled()
+    for _ in range(3):
+        world.service.random.seed(1)
+        report = sync(world.service, lake.store(), threads=4)
+        world.service.random.seed(1)
+        twin = world.sync()
+        assert (report.counts, report.file_count) == (twin.counts, twin.file_count)
+        plain = snapshot(world.store)
+        assert lake.data() == {key: data for key, data in plain.items() if key.startswith(TABLES)}
+        assert check_lake(lake.store()) == []
+        if report.file_count:
+            world.clock.advance(HOUR)
+        else:
+            world.clock.advance(DAY)
+            world.service.remove(*world.ids()[3:5])
+            world.service.add(world.clock.now() - HOUR, tables=[("db", ["t"])])
+    reader = world.service.reader()
+    assert compare_project(reader, lake.store(), project_id=PROJECT) == []
+    opened = open_lake(lake.url)
+    assert sorted(opened.backups()["backup_id"].to_pylist()) == world.ids()
+    assert opened.backups(present=False).num_rows == opened.dataset("backups").count_rows() == 17
+    assert opened.backups(begin=world.clock.now() - DAY).num_rows == 1
+    assert opened.runs().num_rows == 3
+
+
+@each_format
+def test_a_sync_without_changes_commits_nothing(lake: FormatLake) -> None:
+    """No file of the three tables is touched; only the run's row is added."""
+    world = filled()
+    sync(world.service, lake.store())
+    before = lake.stamps()
+    world.clock.advance(HOUR)
+    sync(world.service, lake.store())
+    assert [table for table, _ in lake.tables.swaps] == ["sync_runs"]
+    after = lake.stamps()
+    assert {key: after[key] for key in before if not key.startswith("sync_runs")} == {
+        key: stamp for key, stamp in before.items() if not key.startswith("sync_runs")
+    }
+    assert all(key.startswith("sync_runs") for key in after.keys() - before.keys())
+
+
+@each_format
+def test_each_table_changes_in_one_commit_children_first(lake: FormatLake) -> None:
+    """A run over many partitions is one commit a table, and names the run and its verdict."""
+    world = filled(days=4)
+    report = sync(world.service, lake.store())
+    assert [table for table, _ in lake.tables.swaps] == [*LEDGER_SCHEMAS, "sync_runs"]
+    notes = {note for _, note in lake.tables.swaps}
+    assert notes == {RunNote(PROJECT, report.run_id, int(report.as_of.timestamp()), "complete")}
+    facts = {"run_id": report.run_id, "project_id": PROJECT, "verdict": "complete"}
+    if lake.format == "delta":
+        table = deltalake.DeltaTable(lake.folder / "backups")
+        assert facts.items() <= table.history(1)[0].items()
+        number = table.transaction_version(f"backup-frames/{PROJECT}")
+        assert number == int(report.started_at.timestamp() * 1_000_000)
+    else:
+        assert versions(lake, "backups") == 1
+        summary = iceberg_table(lake, "backups").current_snapshot().summary
+        assert facts.items() <= summary.additional_properties.items()
+
+
+@each_format
+def test_a_repeated_commit_changes_nothing(lake: FormatLake) -> None:
+    """The same partitions put and committed again, by the same run or another: no new version."""
+    world = filled()
+    report = sync(world.service, lake.store())
+    before = {name: versions(lake, name) for name in LEDGER_SCHEMAS}
+    data = lake.data()
+    for run_id in (report.run_id, "20300101T000000000000Z"):
+        store = lake.store()
+        with store.lock(f"_meta/{PROJECT}/lock"):
+            for key, content in data.items():
+                store.put(key, content)
+            store.commit(RunNote(PROJECT, run_id, 0, "complete"))
+    assert {name: versions(lake, name) for name in LEDGER_SCHEMAS} == before
+    assert lake.data() == data
+
+
+@each_format
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(lake: FormatLake) -> None:
+    """The table is looked at before the next try: it shows that the commit was made."""
+    world = filled()
+    store = lake.store()
+    swap = lake.tables._inner.swap
+
+    def lose_answer(*arguments: Any) -> None:
+        swap(*arguments)
+        raise LakeError("The answer was lost, as the test asked for.")
+
+    lake.tables._inner.swap = lose_answer
+    store._clock = FakeClock()
+    sync(world.service, store)
+    assert len(lake.tables.swaps) == 4
+    assert lake.data().keys() == {key for key in snapshot(lake.store()) if key.startswith(TABLES)}
+    assert check_lake(lake.store()) == []
+
+
+@each_format
+def test_a_commit_that_another_one_beat_is_tried_again(lake: FormatLake) -> None:
+    """While this run commits, another project's does; both are in the table."""
+    ours, other = filled(), ModelService()
+    other.add(other.clock.now() - HOUR)
+    store = lake.store()
+    swap = lake.tables._inner.swap
+    rivals = ["rival"]
+
+    def be_late(table: str, *arguments: Any) -> None:
+        if table == "backups" and rivals:
+            sync_as(rivals.pop(), other, FormatLake(lake.folder, lake.format))
+            raise LakeError("Another commit was faster, as the test asked for.")
+        swap(table, *arguments)
+
+    lake.tables._inner.swap = be_late
+    store._clock = FakeClock()
+    sync(ours.service, store)
+    assert rows(lake, "backups")["project_id"].value_counts().to_pylist() == [
+        {"values": PROJECT, "counts": 16},
+        {"values": "rival", "counts": 1},
+    ]
+    assert check_lake(lake.store()) == []
+
+
+def sync_as(project_id: str, service: ModelService, lake: FormatLake) -> None:
+    """One sync under another project's id; the model's rows bear the model's, so they are named."""
+
+    class Reader(type(service.reader())):  # type: ignore[misc]  # a reader of the model
+        def scan(self, *arguments: Any, **options: Any) -> Any:
+            for part in super().scan(*arguments, **options):
+                yield replace(part, frames=renamed(part.frames, project_id))
+
+    sync_lake(Reader(service), lake.store(project_id), project_id=project_id, clock=service.clock)
+
+
+def renamed(frames: Any, project_id: str) -> Any:
+    def rename(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index("project_id")
+        column = pa.array([project_id] * table.num_rows, pa.string())
+        return table.set_column(place, table.schema.field(place), column)
+
+    return type(frames)(*(rename(table) for table in frames))
+
+
+@each_format
+def test_two_projects_share_tables_and_leave_each_other_alone(lake: FormatLake) -> None:
+    """A project's changes and losses of a day replace none of the other's rows of that day."""
+    world, other = filled(), filled()
+    sync(world.service, lake.store())
+    sync_as("other", other.service, lake)
+    theirs = rows(lake, "backups").filter(pa.compute.field("project_id") == "other")
+    files = {key for key in lake.stamps() if "project_id=other" in key}
+    world.clock.advance(HOUR)
+    world.service.remove(*world.ids()[-3:])
+    assert sync(world.service, lake.store()).counts["gone"] == 3
+    kept = rows(lake, "backups").filter(pa.compute.field("project_id") == "other")
+    assert kept.equals(theirs)
+    assert {key for key in lake.stamps() if "project_id=other" in key} == files
+    assert check_lake(lake.store()) == []
+    assert open_lake(lake.url).backups().num_rows == 13 + 16
+
+
+@each_format
+def test_readers_of_the_format_read_the_tables(
+    lake: FormatLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The format's library, polars, and DuckDB through Arrow: the rows and types of ours."""
+    monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")  # polars warns of its own choice
+    world = filled()
+    sync(world.service, lake.store())
+    for name, schema in LEDGER_SCHEMAS.items():
+        expected = open_lake(lake.url).dataset(name).to_table()
+        found = rows(lake, name)
+        assert found.select(schema.names).cast(schema).num_rows == expected.num_rows
+        if lake.format == "delta":
+            frame = pl.read_delta(str(lake.folder / name))
+        else:
+            frame = pl.scan_iceberg(iceberg_table(lake, name)).collect()
+        assert frame.height == expected.num_rows
+        assert set(frame.columns) == {*schema.names, "date"}
+        counted = duckdb.sql("SELECT count(*) FROM found WHERE date = begin_date").fetchall()
+        assert counted == [(expected.num_rows,)]
+    order = [("backup_id", "ascending")]
+    ours = open_lake(lake.url).backups().sort_by(order)
+    assert rows(lake, "backups").select(ours.schema.names).cast(ours.schema).equals(ours)
+
+
+@each_format
+def test_columns_carry_their_words(lake: FormatLake) -> None:
+    """Every column's description and unit is its comment in the format."""
+    world = filled()
+    sync(world.service, lake.store())
+    for name, schema in LEDGER_SCHEMAS.items():
+        if lake.format == "delta":
+            table = deltalake.DeltaTable(lake.folder / name)
+            comments = {field.name: field.metadata["comment"] for field in table.schema().fields}
+            assert table.metadata().description
+        else:
+            comments = {
+                field.name: field.doc for field in iceberg_table(lake, name).schema().fields
+            }
+        for field in schema:
+            assert comments[field.name] == "{} Unit: {}.".format(*describe_field(field))
+        assert "1970-01-01" in comments["date"]
+
+
+@each_format
+def test_an_earlier_version_can_be_read(lake: FormatLake) -> None:
+    """Time travel: the table as it was before the last sync's losses."""
+    world = filled()
+    sync(world.service, lake.store())
+    world.clock.advance(HOUR)
+    world.service.remove(*world.ids()[-3:])
+    sync(world.service, lake.store())
+    if lake.format == "delta":
+        table = deltalake.DeltaTable(lake.folder / "backups", version=1)
+        before = table.to_pyarrow_table()
+    else:
+        table = iceberg_table(lake, "backups")
+        before = table.scan(snapshot_id=table.history()[0].snapshot_id).to_arrow()
+    assert before["gone_at"].null_count == 16
+    assert rows(lake, "backups")["gone_at"].null_count == 13
+
+
+@each_format
+def test_one_place_holds_one_lake_of_one_format(lake: FormatLake, tmp_path: Path) -> None:
+    """Every other format is refused, with the lake's record and without it; none is a guess."""
+    world = filled()
+    sync(world.service, lake.store())
+    record = lake.folder / LAKE_KEY
+    assert json.loads(record.read_text())["format"] == lake.format
+    for is_lost in (False, True):
+        for other in {"parquet", *FORMATS} - {lake.format}:
+            with pytest.raises(ConfigError, match=f"format {lake.format}, not {other}"):
+                open_lake_store(lake.url, scratch="_meta/p/tmp", lake_format=other)
+        assert open_lake_store(lake.url, scratch="_meta/p/tmp").format == lake.format
+        if not is_lost:
+            record.unlink()
+    part = next(world.service.reader().scan([(0, 4_000_000_000)]))
+    with pytest.raises(LakeError, match=f"lake of format {lake.format}"):
+        BackupFrames(part.frames, None).write(lake.folder)
+    plain = open_lake_store(str(tmp_path / "plain"), scratch=f"_meta/{PROJECT}/tmp")
+    sync(world.service, plain)
+    assert "format" not in json.loads((tmp_path / "plain" / LAKE_KEY).read_text())
+    with pytest.raises(ConfigError, match=f"format parquet, not {lake.format}"):
+        FormatLake(tmp_path / "plain", lake.format).store()
+    stray = lake.folder / f"backups/date=2026-01-01/{PROJECT}.parquet"
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(b"PAR1")
+    with pytest.raises(LakeError, match=f"holds a file of a plain lake: .*{PROJECT}.parquet"):
+        check_lake(lake.store())
+
+
+def test_a_format_that_is_none_is_refused(tmp_path: Path) -> None:
+    """A word that names no format, asked for or in a record of a later version."""
+    with pytest.raises(ConfigError, match="no lake of format 'hudi'"):
+        open_lake_store(str(tmp_path), scratch="_meta/p/tmp", lake_format="hudi")
+
+
+@each_format
+@pytest.mark.parametrize("how", ["flip", "cut", "missing", "foreign"])
+def test_verify_finds_damage_and_repair_mends_it(lake: FormatLake, how: str) -> None:
+    """A damaged or missing data file is named, and read again; a stray file is foreign."""
+    world = filled()
+    sync(world.service, lake.store())
+    data = lake.data()
+    path = min(lake.folder.glob("backups/**/*.parquet"))
+    content = bytearray(path.read_bytes())
+    if how == "foreign":
+        stray = lake.folder / "backups" / "notes.txt"
+        stray.write_text("not ours")
+        (finding,) = verify_lake(lake.url)
+        assert (finding.path, finding.kind) == ("backups/notes.txt", "foreign")
+        return
+    content[len(content) // 3] ^= 4
+    path.write_bytes(content[: len(content) // 2] if how == "cut" else content)
+    if how == "missing":
+        path.unlink()
+    day = path.parents[1].name
+    (finding,) = verify_lake(lake.url)
+    assert finding.path == f"backups/{day}/{PROJECT}.parquet"
+    assert finding.kind == ("missing" if how == "missing" else "damaged")
+    with pytest.raises(LakeError, match="verify --repair"):
+        sync(world.service, lake.store(), is_full=True)
+    reader = world.service.reader()
+    repair_project(reader, lake.store(), project_id=PROJECT, clock=world.clock)
+    assert verify_lake(lake.url) == []
+    assert lake.data() == data
+
+
+@each_format
+def test_rows_that_another_program_changed_are_found(lake: FormatLake) -> None:
+    """Rows deleted in the table by its own library: verify names the partition."""
+    world = filled()
+    sync(world.service, lake.store())
+    one = world.ids()[0]
+    if lake.format == "delta":
+        deltalake.DeltaTable(lake.folder / "backups").delete(f"backup_id = '{one}'")
+    else:
+        iceberg_table(lake, "backups").delete(f"backup_id == '{one}'")
+    assert [finding.kind for finding in check_lake(lake.store())] == ["damaged"]
+
+
+def test_compaction_and_vacuum_change_no_partition(tmp_path: Path) -> None:
+    """What the README advises for Delta: the lake stays sound and syncs go on."""
+    lake, world = FormatLake(tmp_path / "lake", "delta"), filled()
+    for _ in range(3):
+        sync(world.service, lake.store())
+        world.clock.advance(HOUR)
+        world.service.add(world.clock.now() - HOUR / 2)
+    data = lake.data()
+    for name in (*LEDGER_SCHEMAS, "sync_runs"):
+        table = deltalake.DeltaTable(lake.folder / name)
+        table.optimize.compact()
+        removed = table.vacuum(0, enforce_retention_duration=False, dry_run=False)
+        assert removed or name not in ("backups", "sync_runs")
+    assert lake.data() == data
+    assert check_lake(lake.store()) == []
+    sync(world.service, lake.store())
+    assert check_lake(lake.store()) == []
+    assert open_lake(lake.url).runs().num_rows == 4
+
+
+def test_old_snapshots_can_expire(tmp_path: Path) -> None:
+    """What the README advises for Iceberg: the lake stays sound and syncs go on."""
+    lake, world = FormatLake(tmp_path / "lake", "iceberg"), filled()
+    for _ in range(2):
+        sync(world.service, lake.store())
+        world.clock.advance(HOUR)
+        world.service.add(world.clock.now() - HOUR / 2)
+    table = iceberg_table(lake, "backups")
+    table.maintenance.expire_snapshots().older_than(datetime.now(UTC) + DAY).commit()
+    assert versions(lake, "backups") == 1
+    sync(world.service, lake.store())
+    assert check_lake(lake.store()) == []
+
+
+def test_kpi_views_say_the_same_on_all_three_formats(tmp_path: Path) -> None:
+    """One fleet synced into three lakes: every row of every KPI view is equal."""
+    views: dict[str, dict[str, list[Any]]] = {}
+    for name in ("parquet", *FORMATS):
+        world = filled(days=3)
+        place = str(tmp_path / name)
+        for _ in range(2):
+            store = open_lake_store(place, scratch=f"_meta/{PROJECT}/tmp", lake_format=name)
+            sync(world.service, store)
+            world.clock.advance(HOUR)
+            world.service.remove(*world.ids()[:2])
+        with connect_lake(place) as connection:
+            listed = connection.execute(
+                "SELECT view_name FROM duckdb_views() WHERE NOT internal AND view_name LIKE 'v\\_%' "
+                "ESCAPE '\\' ORDER BY 1"
+            ).fetchall()
+            views[name] = {
+                view: sorted(connection.execute(f"SELECT * FROM {view}").fetchall(), key=repr)
+                for (view,) in listed
+            }
+    assert any(rows for view, rows in views["parquet"].items() if view.startswith("v_kpi"))
+    for name in FORMATS:
+        for view, expected in views["parquet"].items():
+            assert views[name][view] == expected, (name, view)
+
+
+@each_format
+def test_publish_holds_the_rows_and_says_so(lake: FormatLake, tmp_path: Path) -> None:
+    """DuckDB needs an extension to point at them: the file holds all, and opens without the lake."""
+    world = filled()
+    sync(world.service, lake.store())
+    report = publish_lake(lake.url, tmp_path / "backups.duckdb")
+    assert report.is_materialized
+    assert report.backup_count == 16
+    with duckdb.connect(str(report.path), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM sync_runs").fetchone() == (1,)
+
+
+WITHOUT = """
+import sys
+from datetime import datetime
+sys.modules[{module!r}] = None
+from backup_frames import MissingExtraError, sync_backups
+try:
+    sync_backups(lake={lake!r}, lake_format={name!r}, endpoint="http://127.0.0.1:9",
+                 project_id="p", token="t")
+except MissingExtraError as error:
+    print(error, error.exit_code)
+"""
+
+
+@pytest.mark.parametrize(("name", "module"), [("delta", "deltalake"), ("iceberg", "pyiceberg")])
+def test_without_its_library_the_message_says_what_to_install(
+    tmp_path: Path, name: str, module: str
+) -> None:
+    """A missing extra is named before the service is asked, with the command that installs it."""
+    script = WITHOUT.format(module=module, name=name, lake=str(tmp_path))
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert f"pip install 'backup-frames[{name}]'. 2" in ran.stdout
+    assert issubclass(MissingExtraError, ImportError)
+
+
+def test_plain_lakes_load_neither_library(tmp_path: Path) -> None:
+    """Opening, syncing and publishing plain files never imports a table format's library."""
+    script = (
+        "import sys; from backup_frames.lake.formats import open_lake_store; "
+        "import backup_frames.insight.publish; "
+        f"open_lake_store({str(tmp_path)!r}, scratch='_meta/p/tmp'); "
+        "print([n for n in ('deltalake', 'pyiceberg') if n in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+def test_memory_and_format_stores_agree_on_what_a_store_is(tmp_path: Path) -> None:
+    """A store of plain files has nothing to commit."""
+    store = MemoryStore()
+    store.put("backups/date=2026-01-01/p.parquet", b"x")
+    store.commit(RunNote("p", "r", 0, "complete"))
+    assert store.format == "parquet"
