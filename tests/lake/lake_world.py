@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+from format_lake import FormatLake
 from lake_service import (
     DAY,
     LEVELS,
@@ -20,12 +22,18 @@ from backup_frames.lake.sync import SyncReport
 
 
 class World:
-    """A service, a lake, and what the lake should hold."""
+    """A service, a lake (of plain files in memory, or the one given), and what it should hold."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, lake: FormatLake | None = None) -> None:
         self.service = ModelService(seed=seed)
-        self.store = MemoryStore(scratch=f"_meta/{PROJECT}/tmp")
+        self.lake = lake
         self.ledger = ModelLedger()
+        self._memory = MemoryStore(scratch=f"_meta/{PROJECT}/tmp")
+
+    @property
+    def store(self) -> Any:
+        """The lake's store, as a new process would open it."""
+        return self._memory if self.lake is None else self.lake.store()
 
     @property
     def clock(self) -> FakeClock:

@@ -8,9 +8,10 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from format_lake import FormatLake
 from lake_service import DAY, HOUR, LEVELS, PROJECT, Backup, sync
 from lake_world import World
-from stores import FaultStore, Killed, MemoryStore, faults_of
+from stores import Fault, FaultStore, Killed, MemoryStore, faults_of
 
 from backup_frames.errors import LakeError, UnavailableError
 from backup_frames.lake.check import check_lake
@@ -22,9 +23,9 @@ KEEP = 7 * DAY
 class Life:
     """Instances that are backed up daily, expire, fail, finish late, and are deleted."""
 
-    def __init__(self, seed: int, instances: int) -> None:
+    def __init__(self, seed: int, instances: int, lake: FormatLake | None) -> None:
         self.random = random.Random(seed)
-        self.world = World(seed)
+        self.world = World(seed, lake)
         self.instances = {f"i{number}": self._policy() for number in range(instances)}
         self._number = instances
 
@@ -95,9 +96,11 @@ def fail_midway(life: Life) -> None:
 def die(life: Life) -> None:
     """The process is killed at some call to the store."""
     world = life.world
-    calm = FaultStore(world.store.copy())
-    sync(world.service, calm)
-    kills = [fault for fault in faults_of(calm.calls) if fault.how == "kill"]
+    kills = [Fault(at, "kill", "before") for at in range(40)]  # a lake that cannot be copied
+    if world.lake is None:
+        calm = FaultStore(world.store.copy())
+        sync(world.service, calm)
+        kills = [fault for fault in faults_of(calm.calls) if fault.how == "kill"]
     with suppress(Killed, LakeError):
         sync(world.service, FaultStore(world.store, fault=life.random.choice(kills)))
 
@@ -110,9 +113,11 @@ def miss(life: Life) -> None:
 MISHAPS: list[Callable[[Life], None]] = [fail_midway, die, miss]
 
 
-def simulate(seed: int, days: int, instances: int, every: timedelta) -> Life:
+def simulate(
+    seed: int, days: int, instances: int, every: timedelta, lake: FormatLake | None = None
+) -> Life:
     """Syncs at a steady pace with mishaps; after each that ends, the lake equals the model."""
-    life = Life(seed, instances)
+    life = Life(seed, instances, lake)
     world = life.world
     requests = runs = 0
     for step in range(int(days * DAY / every)):
