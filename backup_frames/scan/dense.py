@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from ..api.answers import Page
 from ..api.query import BackupQuery
+from ..errors import RejectedError
 from .plan import look_at
 
 ROUNDS: Final = 4
@@ -48,6 +49,9 @@ def read_dense(
     found = DenseRows()
     whole = look_at(query, begin_s, end_s)
     pages = yield from _by_offset(whole, found)
+    if (yield from _is_one_page(pages, found)):
+        found.pieces = _distinct(pages, begin_s, end_s)
+        return found
     values = _seen_values(pages)
     for _ in range(ROUNDS):
         first = yield from _by_filters(whole, values, found)
@@ -75,7 +79,10 @@ def _by_offset(whole: BackupQuery, found: DenseRows) -> Generator[BackupQuery, P
     pages: list[Page] = []
     offset = 0
     while len(pages) < MAX_PAGES:
-        page = yield replace(whole, offset=offset)
+        try:
+            page = yield replace(whole, offset=offset)
+        except RejectedError:
+            break  # an offset too deep for this service; what was seen must do
         found.request_count += 1
         if not page.ids:
             break
@@ -84,6 +91,18 @@ def _by_offset(whole: BackupQuery, found: DenseRows) -> Generator[BackupQuery, P
             break
         offset += len(page.ids) - 1
     return pages
+
+
+def _is_one_page(pages: list[Page], found: DenseRows) -> Generator[BackupQuery, Page, bool]:
+    """Whether one answer, full to the brim, held all: nothing may come after its last row."""
+    if len(pages) != 1 or pages[0].total_count != len(pages[0].ids):
+        return False
+    try:
+        page = yield replace(pages[0].query, offset=len(pages[0].ids))
+    except RejectedError:
+        return False
+    found.request_count += 1
+    return not page.ids and page.total_count == pages[0].total_count
 
 
 def _by_filters(
@@ -95,7 +114,10 @@ def _by_filters(
     while parts:
         part, names = parts.pop()
         if part is not whole:
-            page = yield part
+            try:
+                page = yield part
+            except RejectedError:
+                continue  # a value unknown to this service; the count tells if rows are missing
             found.request_count += 1
             if len(page.ids) == page.total_count < part.limit:
                 pages.append(page)

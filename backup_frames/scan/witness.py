@@ -105,7 +105,12 @@ class Witness:
         step = self.query.limit - 1  # each page begins with the last row of the one before
         ends = [0, max(total - self.query.limit, 0)]
         for offset in [*ends, *range(step, total, step)]:
-            page = yield replace(self.query, offset=offset)
+            try:
+                page = yield replace(self.query, offset=offset)
+            except RejectedError:  # an offset too deep for this service
+                if offset in ends:
+                    continue
+                break
             self._requests += 1
             rows = [
                 index

@@ -12,7 +12,9 @@ import pytest
 from backup_frames.errors import IncompleteReadError, QueryError
 from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.read import plan_read, read_backups, scan_backups
-from backup_frames.sandbox import Sandbox
+from backup_frames.sandbox import Fault, Sandbox
+from backup_frames.sandbox.answers import refuse_call
+from backup_frames.sandbox.faults import Asked
 
 
 def connection(box: Sandbox) -> dict[str, str]:
@@ -166,6 +168,30 @@ def test_what_cannot_be_proven_is_an_error_with_the_frames() -> None:
         frames = read_backups(**connection(box), allow_incomplete=True)
         assert frames.certificate is not None
         assert frames.certificate.verdict == "incomplete"
+
+
+class NoCassandraHere(Fault):
+    """A region whose service does not know every engine that others know."""
+
+    def replace(self, asked: Asked, /) -> None:
+        if asked.params.get("datastore_type") == "cassandra":
+            raise refuse_call(400, "DBS.280235", "Invalid database type.")
+
+
+def test_a_dense_second_is_read_where_a_filter_value_is_refused() -> None:
+    """An engine the service does not know holds no rows; the count proves that none is missing."""
+    records = [
+        {
+            "id": f"{n:032x}br12",
+            "instance_id": f"{n % 3:032x}in12",
+            "type": "Auto",
+            "datastore": {"type": "redis", "version": "6"},
+            "begin_time": "2026-01-05T00:00:00+0000",
+        }
+        for n in range(250)
+    ]
+    with Sandbox(records={"Instance": records}, faults=[NoCassandraHere()]) as box:
+        assert len(read_backups(**connection(box))) == 250
 
 
 def test_backups_without_begin_time_are_read() -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import json
+import operator
 import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
 
 import httpx
 
@@ -66,6 +68,7 @@ class Profile:
     outside: float = 0.0
     lag: float = 0.0
     page_cap: int | None = None
+    max_offset: int | None = None
     max_window_s: int | None = None
     ignores_level: bool = False
     throttle: tuple[int, float] | None = None
@@ -257,8 +260,10 @@ class Model:
 
     def _page(self, request: httpx.Request) -> httpx.Response:
         profile, rng = self.profile, self.rng
-        params = dict(request.url.params)
+        params = dict(parse_qsl(request.url.query.decode()))
         limit, offset = int(params["limit"]), int(params["offset"])
+        if profile.max_offset is not None and offset > profile.max_offset:
+            return _json(400, {"error_code": "DBS.280440", "error_msg": "Invalid offset."})
         rows = self.rows
         if rng.random() < profile.lag and self.history:
             rows = rng.choice(self.history)
@@ -267,7 +272,7 @@ class Model:
             window = (_seconds(params["begin_time"]), _seconds(params["end_time"]))
             if profile.max_window_s is not None and window[1] - window[0] > profile.max_window_s:
                 return _json(400, {"error_code": "DBS.201215", "error_msg": "Time is illegal."})
-        found = [row for row in rows.values() if self._matches(row, params, window)]
+        found = self._matching(list(rows.values()), params, window)
         found.sort(
             key=lambda row: (
                 -(row.begin if row.begin is not None else -1e18),
@@ -300,24 +305,28 @@ class Model:
             body = body[: rng.randrange(len(body))]
         return httpx.Response(200, content=body.encode())
 
-    def _matches(
-        self, row: Row, params: dict[str, str], window: tuple[float, float] | None
-    ) -> bool:
-        if row.level != params["type"] and not self.profile.ignores_level:
-            return False
+    def _matching(
+        self, rows: list[Row], params: dict[str, str], window: tuple[float, float] | None
+    ) -> list[Row]:
+        profile = self.profile
+        if not profile.ignores_level:
+            rows = [row for row in rows if row.level == params["type"]]
         if window is not None:
-            if row.begin is None:
-                return False
             low, high = window
-            above = row.begin >= low if self.profile.is_begin_included else row.begin > low
-            below = row.begin <= high if self.profile.is_end_included else row.begin < high
-            if not (above and below):
-                return False
-        if "backup_type" in params and row.kind != params["backup_type"]:
-            return False
-        if "datastore_type" in params and ENGINES[row.instance % 4] != params["datastore_type"]:
-            return False
-        return params.get("instance_id", row.instance_id) == row.instance_id
+            is_after = operator.ge if profile.is_begin_included else operator.gt
+            is_before = operator.le if profile.is_end_included else operator.lt
+            rows = [
+                row
+                for row in rows
+                if row.begin is not None and is_after(row.begin, low) and is_before(row.begin, high)
+            ]
+        if kind := params.get("backup_type"):
+            rows = [row for row in rows if row.kind == kind]
+        if engine := params.get("datastore_type"):
+            rows = [row for row in rows if ENGINES[row.instance % 4] == engine]
+        if instance := params.get("instance_id"):
+            rows = [row for row in rows if row.instance_id == instance]
+        return rows
 
 
 class ModelTransport(httpx.BaseTransport):

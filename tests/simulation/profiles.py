@@ -29,6 +29,15 @@ PROFILES = (
     Profile(
         "a second no filter splits", dense=20, dense_instances=1, reasons=DENSE, min_complete=0
     ),
+    Profile("exactly a page in one second", dense=5, dense_instances=1),
+    Profile("a dense second, offsets refused", dense=14, max_offset=3, reasons=DENSE),
+    Profile(
+        "rows without begin time, offsets refused",
+        untimed=3,
+        max_offset=3,
+        reasons=("show in no window",),
+        min_complete=0,
+    ),
     Profile("rows without begin time", untimed=7),
     Profile("one row without begin time", untimed=1, rows=40),
     Profile("rows in the future", future=6),
