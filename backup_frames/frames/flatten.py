@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,14 @@ class ArrowFrames(NamedTuple):
     backups: pa.Table
     databases: pa.Table
     tables: pa.Table
+
+
+@cache  # not a constant: making an array loads pandas
+def empty_frames() -> ArrowFrames:
+    """The three tables without a row."""
+    return ArrowFrames(
+        BACKUPS.empty_table(), BACKUP_DATABASES.empty_table(), BACKUP_TABLES.empty_table()
+    )
 
 
 def flatten_pages(
@@ -113,11 +122,13 @@ def flatten_pages(
 
 def concat_frames(frames: Sequence[ArrowFrames]) -> ArrowFrames:
     """The rows of all, in the order given; no copy. Empty tables if there are none."""
-    return ArrowFrames(
-        pa.concat_tables([BACKUPS.empty_table(), *(one.backups for one in frames)]),
-        pa.concat_tables([BACKUP_DATABASES.empty_table(), *(one.databases for one in frames)]),
-        pa.concat_tables([BACKUP_TABLES.empty_table(), *(one.tables for one in frames)]),
-    )
+    tables = zip(empty_frames(), *frames, strict=True)
+    return ArrowFrames(*(_concat_rows(empty, pieces) for empty, *pieces in tables))
+
+
+def _concat_rows(empty: pa.Table, pieces: Sequence[pa.Table]) -> pa.Table:
+    held = [piece for piece in pieces if piece.num_rows]
+    return pa.concat_tables(held) if held else empty
 
 
 def _slices(bodies: Sequence[bytes]) -> Iterator[slice]:
@@ -259,7 +270,7 @@ def _parse(joined: bytes, unexpected: str) -> pa.Table:
 def _children(backups: dict[str, pa.Array], entries: pa.ListArray) -> tuple[pa.Table, pa.Table]:
     """The tables below `backups`: one row per entry, and one per table name."""
     if not len(entries.values):
-        return BACKUP_DATABASES.empty_table(), BACKUP_TABLES.empty_table()
+        return empty_frames().databases, empty_frames().tables
     parents, positions = _parents(entries)
     names, table_lists = entries.flatten().flatten()
     databases = {

@@ -37,7 +37,8 @@ def sort_table(table: pa.Table) -> pa.Table:
     ``backups``: (begin_time, backup_id), oldest first, rows without begin time last. The tables
     below: (begin_date, backup_id, database_index, table_index). One chunk per column.
     """
-    keys = [(name, "ascending") for name in SORT_COLUMNS if name in table.column_names]
+    names = set(table.column_names)
+    keys = [(name, "ascending") for name in SORT_COLUMNS if name in names]
     if table.num_rows < 2 or not keys:
         return table.combine_chunks()
     order = pc.sort_indices(table, sort_keys=keys)
@@ -56,14 +57,20 @@ def settle_frames(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
         The frames, and how many rows of ``backups`` were dropped. Of a backup given more than once
         the last row wins, and with it the databases and tables that came along.
     """
+    once, duplicates = drop_duplicates(frames)
+    return ArrowFrames(*(sort_table(table) for table in once)), duplicates
+
+
+def drop_duplicates(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
+    """Keep each backup once, as `settle_frames` does, in whatever order they are."""
     last = _last_rows(frames.backups, ("backup_id",))
     duplicates = frames.backups.num_rows - len(last)
-    if duplicates:
-        backups = frames.backups.take(pa.array(last))
-        databases = _last_children(frames.databases, _DATABASE_KEY, backups, "database_count")
-        tables = _last_children(frames.tables, _TABLE_KEY, databases, "table_count")
-        frames = ArrowFrames(backups, databases, tables)
-    return ArrowFrames(*(sort_table(table) for table in frames)), duplicates
+    if not duplicates:
+        return frames, 0
+    backups = frames.backups.take(pa.array(last))
+    databases = _last_children(frames.databases, _DATABASE_KEY, backups, "database_count")
+    tables = _last_children(frames.tables, _TABLE_KEY, databases, "table_count")
+    return ArrowFrames(backups, databases, tables), duplicates
 
 
 def _last_children(

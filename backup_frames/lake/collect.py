@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from backup_frames.api.query import LEVELS
 from backup_frames.frames.flatten import ArrowFrames, concat_frames
 from backup_frames.frames.partitions import NO_DATE, split_by_date
-from backup_frames.frames.settle import settle_frames
+from backup_frames.frames.settle import drop_duplicates
 
 from .ledger import Proof
 from .spans import (
@@ -157,8 +157,8 @@ def _each_once(pieces: list[ArrowFrames]) -> ArrowFrames:
     if len(pieces) == 1:
         return pieces[0]  # a part has each backup once
     frames = concat_frames(pieces)
-    settled, duplicates = settle_frames(frames)
+    once, duplicates = drop_duplicates(frames)
     if duplicates:
         order = [("backup_level", "ascending"), ("begin_time", "ascending")]
-        settled, _ = settle_frames(frames._replace(backups=frames.backups.sort_by(order)))
-    return settled
+        once, _ = drop_duplicates(frames._replace(backups=frames.backups.sort_by(order)))
+    return once

@@ -22,8 +22,10 @@ from .documents import DayState, State
 from .ledger import begin_seconds
 from .spans import DAY_S, Span, day_of, day_start
 
-FINAL_STATUSES = ("COMPLETED", "FAILED")
+FINAL_STATUSES = pa.array(["COMPLETED", "FAILED"])
 """A backup in one of these no longer changes by itself (reference page, ``status``)."""
+
+_LEVELS = pa.array(LEVELS)
 
 Seconds = npt.NDArray[np.int64]
 LoadSeconds = Callable[[date], Mapping[str, Seconds]]
@@ -36,27 +38,23 @@ class StateMismatchError(LakeError):
 def present_seconds(backups: pa.Table) -> dict[str, Seconds]:
     """Per level the sorted seconds in which present backups began, without those unknown."""
     is_timed, begin_s = _timed_mask(backups), begin_seconds(backups)
-    return {
-        level: np.sort(begin_s[is_timed & _equals(backups["backup_level"], level)])
-        for level in LEVELS
-    }
+    return _seconds_by_level(backups, is_timed, begin_s)
 
 
 def count_days(backups: pa.Table, verified_at_s: int) -> dict[str, DayState]:
     """The days of a partition as the state keeps them, days without a present backup left out."""
     days = dict[str, DayState]()
-    for level, begin_s in present_seconds(backups).items():
-        for start_s in np.unique(begin_s // DAY_S * DAY_S).tolist():
+    is_timed, begin_s = _timed_mask(backups), begin_seconds(backups)
+    for level, seconds in _seconds_by_level(backups, is_timed, begin_s).items():
+        for start_s in np.unique(seconds // DAY_S * DAY_S).tolist():
             edges = (start_s, start_s + 1, start_s + DAY_S - 1, start_s + DAY_S)
-            first, second, last, end = np.searchsorted(begin_s, edges).tolist()
+            first, second, last, end = np.searchsorted(seconds, edges).tolist()
             day = days.setdefault(day_of(start_s).isoformat(), DayState({}, verified_at_s))
             day.counts[level] = (end - first, second - first, end - last)
-    is_open = _timed_mask(backups)
-    for status in FINAL_STATUSES:
-        is_open &= ~_equals(backups["status"], status)
-    if is_open.any():
-        for second in np.unique(begin_seconds(backups)[is_open]).tolist():
-            days[day_of(second).isoformat()].open_s.append(second)
+    is_final = pc.is_in(backups["status"], value_set=FINAL_STATUSES)
+    is_open = is_timed & ~np.asarray(is_final, dtype=bool)
+    for second in np.unique(begin_s[is_open]).tolist():
+        days[day_of(second).isoformat()].open_s.append(second)
     return days
 
 
@@ -159,5 +157,8 @@ def _timed_mask(backups: pa.Table) -> npt.NDArray[np.bool_]:
     return np.asarray(is_timed, dtype=bool)
 
 
-def _equals(column: pa.ChunkedArray, value: str) -> npt.NDArray[np.bool_]:
-    return np.asarray(pc.fill_null(pc.equal(column, value), False), dtype=bool)
+def _seconds_by_level(
+    backups: pa.Table, is_timed: npt.NDArray[np.bool_], begin_s: Seconds
+) -> dict[str, Seconds]:
+    number = pc.index_in(backups["backup_level"], value_set=_LEVELS).to_numpy()
+    return {level: np.sort(begin_s[is_timed & (number == at)]) for at, level in enumerate(LEVELS)}

@@ -245,7 +245,8 @@ def _add_fresh(remaining: LedgerTables, fresh: ArrowFrames, backups: pa.Table) -
 def _joined(remaining: pa.Table, fresh: pa.Table) -> pa.Table:
     if not fresh.num_rows:
         return remaining
-    return pa.concat_tables([remaining, fresh.cast(remaining.schema)])
+    fresh = pa.Table.from_arrays(fresh.columns, schema=remaining.schema)  # with its metadata
+    return pa.concat_tables([remaining, fresh]) if remaining.num_rows else fresh
 
 
 def _without(children: pa.Table, ids: pa.ChunkedArray) -> pa.Table:

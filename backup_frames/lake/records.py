@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 
 import pyarrow as pa
 
@@ -123,7 +124,7 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
     entry = records.manifest.files.get(key)
     data = None if entry is None and records.is_listed else store.read(key)
     if data is None and entry is None:
-        return schema.empty_table()
+        return _empty_table(schema)
     if data is None or (entry is not None and describe_file(data, entry.rows) != entry):
         problem = "is missing" if data is None else "is not as it was written"
         raise LakeError(
@@ -132,6 +133,9 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
             path=key,
         )
     return decode_table(data)
+
+
+_empty_table = cache(pa.Schema.empty_table)
 
 
 def recount_partition(
