@@ -33,7 +33,7 @@ from backup_frames.lake.lake import open_lake
 from backup_frames.lake.layout import LAKE_KEY
 from backup_frames.lake.ledger import LEDGER_SCHEMAS
 from backup_frames.lake.repair import repair_project
-from backup_frames.lake.store import RunNote
+from backup_frames.lake.store import RunNote, Store
 from backup_frames.lake.sync import sync_lake
 from backup_frames.lake.verify import verify_lake
 
@@ -190,7 +190,8 @@ def test_a_commit_that_another_one_beat_is_tried_again(lake: FormatLake) -> None
 
     def be_late(table: str, *arguments: Any) -> None:
         if table == "backups" and rivals:
-            sync_as(rivals.pop(), other, FormatLake(lake.folder, lake.format))
+            rival = rivals.pop()
+            sync_as(rival, other, FormatLake(lake.folder, lake.format).store(rival))
             raise LakeError("Another commit was faster, as the test asked for.")
         swap(table, *arguments)
 
@@ -204,7 +205,7 @@ def test_a_commit_that_another_one_beat_is_tried_again(lake: FormatLake) -> None
     assert check_lake(lake.store()) == []
 
 
-def sync_as(project_id: str, service: ModelService, lake: FormatLake) -> None:
+def sync_as(project_id: str, service: ModelService, store: Store) -> None:
     """One sync under another project's id; the model's rows bear the model's, so they are named."""
 
     class Reader(type(service.reader())):  # type: ignore[misc]  # a reader of the model
@@ -212,7 +213,7 @@ def sync_as(project_id: str, service: ModelService, lake: FormatLake) -> None:
             for part in super().scan(*arguments, **options):
                 yield replace(part, frames=renamed(part.frames, project_id))
 
-    sync_lake(Reader(service), lake.store(project_id), project_id=project_id, clock=service.clock)
+    sync_lake(Reader(service), store, project_id=project_id, clock=service.clock)
 
 
 def renamed(frames: Any, project_id: str) -> Any:
@@ -229,7 +230,7 @@ def test_two_projects_share_tables_and_leave_each_other_alone(lake: FormatLake) 
     """A project's changes and losses of a day replace none of the other's rows of that day."""
     world, other = filled(), filled()
     sync(world.service, lake.store())
-    sync_as("other", other.service, lake)
+    sync_as("other", other.service, lake.store("other"))
     theirs = rows(lake, "backups").filter(pa.compute.field("project_id") == "other")
     files = {key for key in lake.stamps() if "project_id=other" in key}
     world.clock.advance(HOUR)
