@@ -8,7 +8,7 @@ tables ``backups``, ``backup_databases`` and ``backup_tables``, with keys and me
     import dlt
     from backup_frames.engines.dlt import backup_source
 
-    pipeline = dlt.pipeline("geminidb", destination="duckdb", dataset_name="geminidb")
+    pipeline = dlt.pipeline("geminidb", destination="duckdb", dataset_name="service")
     pipeline.run(backup_source(region="eu-west-101", project_id="0a1b…"))
 
 The first run reads everything; later ones read from the newest begin time seen, minus `lag`, and

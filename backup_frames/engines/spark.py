@@ -44,7 +44,7 @@ from ..config_file import SECRETS
 from ..errors import ConfigError, IncompleteReadError, MissingExtraError
 from ..frames.flatten import ArrowFrames
 from ..frames.partitions import FRAME_TABLES
-from ..frames.schema import TABLES
+from ..frames.schema import TABLES, describe_field
 from ..scan.certificate import Certificate
 from ..scan.plan import to_moment, to_span
 from ..settings import environment_names, load_settings
@@ -117,12 +117,13 @@ class BackupFramesSource(DataSource):  # type: ignore[misc, unused-ignore]  # un
         return "backup_frames"
 
     def schema(self) -> StructType:
-        """The table's schema, with its descriptions as comments. Asks nobody."""
+        """The table's schema, with descriptions and units as comments. Asks nobody."""
         options = parse_options(self.options)
         schema = lake_schema(options.table) if options.lake else TABLES[options.table]
         spark_schema = from_arrow_schema(schema)
         for one, field in zip(spark_schema.fields, schema, strict=True):
-            one.metadata = {"comment": field.metadata[b"description"].decode()}
+            description, unit = describe_field(field)
+            one.metadata = {"comment": f"{description} Unit: {unit}."}
         return spark_schema
 
     def reader(self, schema: StructType) -> DataSourceReader:

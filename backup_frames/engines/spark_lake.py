@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -75,15 +75,12 @@ def read_days(options: SourceOptions, days: LakeDays) -> pa.Table:
     if options.table not in FRAME_TABLES:
         return dataset.to_table()
     in_days = _in_days(days)
-    wanted = _wanted(options)
+    wanted = in_days & _wanted(options)
     if options.table == "backups":
-        return dataset.to_table(filter=in_days if wanted is None else in_days & wanted)
-    rows = dataset.to_table(filter=in_days)
-    if wanted is None:
-        return rows
+        return dataset.to_table(filter=wanted)
     key = ["project_id", "backup_id"]
-    backups = lake.dataset("backups").to_table(columns=key, filter=in_days & wanted)
-    return rows.join(backups, key, join_type="left semi")
+    backups = lake.dataset("backups").to_table(columns=key, filter=wanted)
+    return dataset.to_table(filter=in_days).join(backups, key, join_type="left semi")
 
 
 def _open(options: SourceOptions) -> Lake:
@@ -105,22 +102,19 @@ def _in_days(days: LakeDays) -> pc.Expression:
     return held
 
 
-def _wanted(options: SourceOptions) -> pc.Expression | None:
-    """The backups asked for; None for all."""
-    conditions: list[Any] = [pc.field(name) == value for name, value in options.filters.items()]
+def _wanted(options: SourceOptions) -> pc.Expression:
+    """The backups asked for."""
+    wanted = pc.scalar(True)
+    for name, value in options.filters.items():
+        wanted &= pc.field(name) == value
     if options.present:
-        conditions.append(pc.field("gone_at").is_null())
+        wanted &= pc.field("gone_at").is_null()
     if options.project_ids:
-        conditions.append(pc.field("project_id").isin(list(options.project_ids)))
+        wanted &= pc.field("project_id").isin(list(options.project_ids))
     if len(options.levels) == 1:
-        conditions.append(pc.field("backup_level") == options.levels[0])
+        wanted &= pc.field("backup_level") == options.levels[0]
     if options.begin is not None:
-        conditions.append(pc.field("begin_time") >= pa.scalar(options.begin))
+        wanted &= pc.field("begin_time") >= pa.scalar(options.begin)
     if options.end is not None:
-        conditions.append(pc.field("begin_time") < pa.scalar(options.end))
-    if not conditions:
-        return None
-    wanted = conditions[0]
-    for condition in conditions[1:]:
-        wanted &= condition
+        wanted &= pc.field("begin_time") < pa.scalar(options.end)
     return wanted

@@ -89,12 +89,11 @@ class SourceOptions:
             ConfigError: a setting is missing or wrong.
         """
         if self.project_ids:
-            return [self.load_project(project_id) for project_id in self.project_ids]
+            return [
+                load_settings(self.config, project_id=one, **self.settings)
+                for one in self.project_ids
+            ]
         return load_projects(self.config, **self.settings)
-
-    def load_project(self, project_id: str) -> Settings:
-        """The settings of one project, with the credentials of this machine."""
-        return load_settings(self.config, project_id=project_id, **self.settings)
 
 
 def parse_options(options: Mapping[str, str]) -> SourceOptions:

@@ -21,6 +21,7 @@ from ..scan.certificate import Certificate, RangeCount
 from ..scan.plan import CoveredSpan, to_moment
 from ..scan.walk import FinishedRange
 from ..scan.witness import Witness
+from ..settings import Settings
 from .spark_options import CONNECTIONS, SourceOptions
 from .spark_plan import PlannedRange
 
@@ -39,13 +40,12 @@ def read_range(options: SourceOptions, planned: PlannedRange) -> tuple[ArrowFram
         SchemaError: an answer is outside the contract.
         IncompleteReadError: completeness of the range is not proven.
     """
-    settings = options.load_project(planned.project_id)
+    settings = _load_settings(options, planned)
     connections = CONNECTIONS
     if "max_connections" in settings.model_fields_set:
         connections = settings.max_connections
-    share = planned.requests_per_second
     try:
-        client, _ = open_client(settings.model_copy(update={"max_requests_per_second": share}))
+        client, _ = open_client(settings)
     except ConfigError as error:
         raise ConfigError(
             f"{error} On Spark, set it for the executors as well, such as by "
@@ -65,6 +65,18 @@ def read_range(options: SourceOptions, planned: PlannedRange) -> tuple[ArrowFram
             certificate=certificate,
         )
     return frames, certificate
+
+
+def _load_settings(options: SourceOptions, planned: PlannedRange) -> Settings:
+    """The settings of the range's project on this machine, with the task's share of the rate."""
+    projects = options.load_projects()[planned.project_index :]
+    if not projects or projects[0].project_id not in (None, planned.project_id):
+        raise ConfigError(
+            f"The driver's settings name project {planned.project_id}, those of this executor do "
+            "not in its place. Give all machines the same config file and environment."
+        )
+    own = {"project_id": planned.project_id, "max_requests_per_second": planned.requests_per_second}
+    return projects[0].model_copy(update=own)
 
 
 def _read_span(

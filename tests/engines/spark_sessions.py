@@ -24,6 +24,8 @@ def open_session(master: str, **settings: str) -> Iterator[Any]:
     import pyspark  # noqa: PLC0415  # tests without it skip
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
+    # one session at a time: a second would be the first one, with the first one's master
+    assert SparkSession.getActiveSession() is None
     # read when the JVM is launched, by the first session
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))

@@ -112,6 +112,21 @@ def test_keys_and_words_reach_dlts_schema(run: Any, pipeline: Any) -> None:
         assert all(re.search(r"\. Unit: .+\.$", one["description"]) for one in columns.values())
 
 
+def test_the_readmes_block_runs(
+    box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipeline: Any
+) -> None:
+    """As written, it makes a DuckDB file of all backups."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"needs dlt -->\n```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    for name, value in box.environment().items():
+        monkeypatch.setenv(name, value)
+    exec(block, {})
+    with duckdb.connect("geminidb.duckdb", read_only=True) as base:
+        assert base.execute("SELECT count(*) FROM service.backups").fetchall() == [(600,)]
+
+
 def test_the_token_is_nowhere_in_what_dlt_keeps(run: Any, box: Sandbox, tmp_path: Path) -> None:
     """Neither in its state, schema and load packages, nor in the database."""
     run()

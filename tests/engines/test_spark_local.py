@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -34,13 +36,25 @@ PUSHDOWN = "spark.sql.python.filterPushdown.enabled"
 
 
 @pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    other = Sandbox(backups=0, seed=SEED + 1)
-    with open_session("local[2]", **{"spark.executorEnv.OTHER_TOKEN": other.token}) as session:
-        yield session
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the session logs what its history would show."""
+    return tmp_path_factory.mktemp("events")
 
 
 @pytest.fixture(scope="module")
+def spark(events: Path) -> Iterator[Any]:
+    other = Sandbox(backups=0, seed=SEED + 1)
+    settings = {
+        "spark.executorEnv.OTHER_TOKEN": other.token,
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": events.as_uri(),
+        "spark.eventLog.compress": "false",
+    }
+    with open_session("local[2]", **settings) as session:
+        yield session
+
+
+@pytest.fixture
 def reads(spark: Any) -> Any:
     return import_module("backup_frames.engines.spark").register(spark)
 
@@ -80,9 +94,9 @@ def test_rows_and_types_equal_a_plain_read(load: Load, box: Sandbox, reads: Any)
 
 
 def test_columns_carry_their_descriptions(load: Load) -> None:
-    """As comments, which Spark's own catalog keeps."""
+    """And units, as comments, which Spark's own catalog keeps."""
     field = load().schema["size_kb"]
-    assert field.metadata["comment"].startswith("Backup size")
+    assert field.metadata["comment"] == "Backup size (API: size). Unit: KB."
 
 
 def test_a_list_that_changes_meanwhile_loses_and_doubles_nothing(load: Load, box: Sandbox) -> None:
@@ -146,17 +160,46 @@ def test_filters_reach_the_service(load: Load, box: Sandbox) -> None:
         and one["begin_time"] >= since.replace(microsecond=0)
     }
     assert ids
+    for asked in box.requests:
+        assert all(asked.params[name] == row[name] for name in ("instance_id", "datastore_type"))
+        assert datetime.fromisoformat(asked.params["begin_time"]) >= since - timedelta(seconds=2)
     assert box.request_count < 12
 
 
-def test_a_failing_service_fails_the_job_with_our_error(load: Load, box: Sandbox) -> None:
-    """Its name and advice are in Spark's, and no credential."""
+def test_all_tasks_together_keep_the_rate(load: Load, box: Sandbox) -> None:
+    """From the plan to the last task; only the first request of each client does not wait."""
+    moments: list[float] = []
+    box.on_request(lambda _: moments.append(time.monotonic()))
+    load(partitions="3", max_requests_per_second="20").count()
+    assert len(moments) > 40
+    assert (len(moments) - 5) / (moments[-1] - moments[0]) <= 20
+
+
+def test_a_failing_service_fails_the_job_with_our_error(
+    load: Load, box: Sandbox, spark: Any, reads: Any
+) -> None:
+    """Its name and advice are in Spark's, no credential is, and there is no proof."""
     df = load(partitions="3")
     box.service.faults.append(Status(status=403, after=25))
     with pytest.raises(Exception, match="AuthError") as caught:
         df.count()
     assert "Grant" in str(caught.value)
-    assert box.token not in str(caught.value)
+    assert box.token not in str(caught.value) + json.dumps(ui(spark, "stages?status=failed"))
+    with pytest.raises(bf.IncompleteReadError, match="ranges were not read"):
+        reads.certificates()
+
+
+def test_an_uncertified_range_fails_the_job(load: Load) -> None:
+    """A second that holds more backups than can be told apart, in one range of four."""
+    record = {"instance_id": "i1", "status": "COMPLETED", "type": "Manual", "datastore": None}
+    times = ["2026-01-09T00:00:00+0000"] * 230 + [
+        f"2026-01-08T00:00:{n}+0000" for n in range(50, 9, -1)
+    ]
+    rows = [record | {"id": f"b{n}", "begin_time": at} for n, at in enumerate(times)]
+    with Sandbox(records={"Instance": rows}, seed=SEED) as crowded:
+        df = load(endpoint=crowded.endpoint, partitions="3")
+        with pytest.raises(Exception, match=r"IncompleteReadError.*not proven"):
+            df.count()
 
 
 def test_a_secret_option_is_refused(load: Load) -> None:
@@ -166,10 +209,10 @@ def test_a_secret_option_is_refused(load: Load) -> None:
     assert "canary" not in str(caught.value)
 
 
-def test_no_secret_in_plans_or_the_ui(
-    load: Load, spark: Any, box: Sandbox, capsys: pytest.CaptureFixture[str]
+def test_no_secret_in_plans_the_ui_or_the_event_log(
+    load: Load, spark: Any, box: Sandbox, events: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither explain nor anything that the UI's pages and REST tell holds the token."""
+    """Neither explain, nor what the UI's pages and REST tell, nor the log for its history."""
     df = load()
     df.explain(True)
     df.count()
@@ -179,9 +222,11 @@ def test_no_secret_in_plans_or_the_ui(
     for page in ("environment", "SQL", "jobs", "stages", "executors"):
         with urllib.request.urlopen(f"{spark.sparkContext.uiWebUrl}/{page}/") as answer:
             shown += answer.read().decode()
-    assert "backup_frames" in shown
-    assert "executorEnv.BACKUP_FRAMES_TOKEN" in shown
-    assert box.token not in shown
+    logged = "".join(path.read_text() for path in events.rglob("*") if path.is_file())
+    for text in (shown, logged):
+        assert "backup_frames" in text
+        assert "executorEnv.BACKUP_FRAMES_TOKEN" in text
+        assert box.token not in text
 
 
 def test_a_session_that_would_show_a_secret_is_refused() -> None:
@@ -220,6 +265,22 @@ def test_sparks_own_writers_take_it(load: Load, tmp_path: Path, reads: Any) -> N
     load(partitions="3").write.partitionBy("begin_date").parquet(str(tmp_path / "out"))
     assert reads.certificates()[0].rows == 2500
     assert load().sparkSession.read.parquet(str(tmp_path / "out")).count() == 2500
+
+
+def test_the_readmes_block_runs(
+    spark: Any, box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As written, with another account and folder: what it exports and streams is complete."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"needs pyspark -->\n```python\n(.*?)```", text, re.DOTALL)
+    account = {"endpoint": box.endpoint, "project_id": box.project_id}
+    block = re.sub(r"account = .*", f"account = {account}", block)
+    exec(block.replace('"spark-', f'"{tmp_path}/spark-'), {})
+    assert "complete" in capsys.readouterr().out
+    exported = spark.read.parquet(str(tmp_path / "spark-export")).count()
+    assert exported == len(read(box, begin="2026-01-01"))
+    closed = datetime.now(UTC) - timedelta(hours=2)
+    assert spark.read.parquet(str(tmp_path / "spark-stream")).count() >= len(read(box, end=closed))
 
 
 def test_a_lake_reads_as_the_lake_does(load: Load, box: Sandbox, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -189,8 +190,7 @@ def test_spans_tile_the_whole_whatever_the_counts_say(
     def count(spans: Any) -> list[int]:
         return [max(bisect_left(rows, e) - bisect_left(rows, b) + lie, 0) for b, e in spans]
 
-    newest_s = rows[-1] if rows else whole[0]
-    spans = cut_spans(count, whole, newest_s, len(rows), parts)
+    spans = cut_spans(count, whole, len(rows), parts)
     assert spans[0][0] == whole[0]
     assert spans[-1][1] == whole[1]
     assert all(a[1] == b[0] for a, b in pairwise(spans))
@@ -207,7 +207,7 @@ def test_spans_hold_about_the_same_number_of_rows() -> None:
         asked.extend(spans)
         return [bisect_left(rows, end_s) - bisect_left(rows, begin_s) for begin_s, end_s in spans]
 
-    spans = cut_spans(count, (0, CEILING_S), NOW_S, len(rows), 8)
+    spans = cut_spans(count, (0, CEILING_S), len(rows), 8)
     held = count(spans)
     assert len(spans) == 8
     assert sum(held) == len(rows)
@@ -264,6 +264,33 @@ def test_a_rate_is_divided_among_the_tasks_that_run_at_once(box: Sandbox) -> Non
     assert [one.requests_per_second for one in plan_ranges(options)] == [5.0] * 4
     options = replace(options, concurrency=2)
     assert [one.requests_per_second for one in plan_ranges(options)] == [10.0] * 4
+
+
+def name_by_region(box: Sandbox, number: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A table of a config file, without the project's id."""
+    monkeypatch.setenv(f"AK_{number}", box.access_key)
+    monkeypatch.setenv(f"SK_{number}", box.secret_key)
+    return (
+        f'[[project]]\nendpoint = "{box.endpoint}"\niam_endpoint = "{box.endpoint}"\n'
+        f'region = "{box.region}"\naccess_key_env = "AK_{number}"\nsecret_key_env = "SK_{number}"\n'
+    )
+
+
+def test_projects_that_only_their_region_names_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each task finds the settings of its project again; where they differ, it says so."""
+    config = tmp_path / "projects.toml"
+    with Sandbox(backups=30, seed=1) as one, Sandbox(backups=40, seed=2) as other:
+        tables = [name_by_region(box, n, monkeypatch) for n, box in enumerate((one, other))]
+        config.write_text("".join(tables))
+        options = parse_options({"config": str(config)})
+        _, proof = read_all(options)
+        rows = {certificate.project_id: certificate.rows for certificate in proof.certificates()}
+        assert rows == {one.project_id: 30, other.project_id: 40}
+        config.write_text(tables[0])
+        with pytest.raises(bf.ConfigError, match="same config file"):
+            read_range(options, proof.planned[1])
 
 
 def test_a_plan_holds_no_secret(box: Sandbox) -> None:
@@ -372,10 +399,10 @@ def made_proof() -> ReadProof:
         ranges=(),
     )
     planned = [
-        PlannedRange("p1", "range", 10 * index, 10 * index + 10, (0, 50), True, None, index)
+        PlannedRange("p1", "range", 10 * index, 10 * index + 10, (0, 50), True, index=index)
         for index in range(5)
     ]
-    planned.append(PlannedRange("p1", "untimed", 0, 50, (0, 50), True, None, 5))
+    planned.append(PlannedRange("p1", "untimed", 0, 50, (0, 50), True, index=5))
     return ReadProof(planned, dict.fromkeys(range(6), certificate))
 
 
