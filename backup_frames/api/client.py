@@ -252,7 +252,7 @@ class BackupClient:
             response, body = self._exchange(request)
             if not response.is_success:
                 url = _without_query(request)
-                clean = self._scrubber.data(body[:MAX_ERROR_BYTES])
+                clean = self._scrubber.data(body)
                 raise read_failure(response.status_code, response.headers, clean, url)
             result = self._read(read, response, body)
             is_success = True
@@ -282,6 +282,10 @@ class BackupClient:
             response = self._transport.handle_request(request)
             try:
                 body = _read_body(response, url)
+            except (httpx.DecodingError, PageError):
+                if response.is_success:
+                    raise
+                body = b""  # the status says enough
             finally:
                 response.close()
         except httpx.TimeoutException as exc:
@@ -318,6 +322,8 @@ def _read_body(response: httpx.Response, url: str) -> bytes:
     size = 0
     for chunk in response.iter_bytes():
         size += len(chunk)
+        if not response.is_success and size > MAX_ERROR_BYTES:
+            break
         if size > MAX_BODY_BYTES:
             raise PageTooLargeError(
                 f"{url} sent more than {MAX_BODY_BYTES} bytes for one page. "

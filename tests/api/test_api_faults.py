@@ -314,6 +314,20 @@ def test_wires(name: str, read: Read) -> None:
         check(read(server.endpoint), server, end)
 
 
+UNREADABLE: dict[str, Act] = {
+    "a gzip bomb": answer(BOMB, 401, {"Content-Encoding": "gzip"}),
+    "gzip that is none": answer(b"{}", 401, {"Content-Encoding": "gzip"}),
+    "an encoding unheard of": answer(b"{}", 401, {"Content-Encoding": "rot13"}),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_failure_counts_whatever_its_body_is(name: str, read: Read) -> None:
+    """Refused credentials are not tried again because the body that says so cannot be read."""
+    with FaultServer(UNREADABLE[name]) as server:
+        check(read(server.endpoint), server, NO_AUTH)
+
+
 @pytest.mark.parametrize("name", SLOW)
 def test_a_request_has_a_total_deadline(name: str, read: Read) -> None:
     """However slowly bytes drip, each of the four tries ends in time."""
