@@ -37,6 +37,8 @@ def find_changed_spans(reader: Reader, forecast: Forecast, span: Span) -> list[S
 
 def estimate_requests(rows: int) -> int:
     """Requests that reading so many rows of one level takes; a walk side by side takes some more."""
+    if rows == 0:
+        return 2  # that there is nothing must be said twice
     return 1 if rows <= MAX_LIMIT else 1 + rows * 5 // (4 * MAX_LIMIT)
 
 

@@ -76,7 +76,7 @@ def check_lake(store: Store) -> list[Finding]:
             )
             findings.append(Finding(key, "foreign", message))
     if projects and decode_record(store.read(LAKE_KEY), LakeRecord) is None:
-        message = "The lake's own record cannot be read; the next sync writes it again."
+        message = f"The lake's own record cannot be read; a sync writes it again. {_REPAIR}"
         findings.append(Finding(LAKE_KEY, "damaged", message))
     for project_id in sorted(projects):
         findings += check_project(store, project_id, files)

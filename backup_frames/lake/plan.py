@@ -80,12 +80,13 @@ def _cost(forecast: Forecast, span: Span) -> int:
 
 def _open_spans(state: State, forecast: Forecast, head_s: int) -> Iterator[Span]:
     """Second by second where backups were not final yet, or the days' stretch if that is less."""
+    each = estimate_requests(1) + estimate_requests(0)  # the other level is asked, too
     for day in state.days.values():
         seconds = [second for second in day.open_s if second < head_s]
         if not seconds:
             continue
         start_s = seconds[0] // DAY_S * DAY_S
-        if len(LEVELS) * len(seconds) <= _cost(forecast, (start_s, start_s + DAY_S)):
+        if each * len(seconds) <= _cost(forecast, (start_s, start_s + DAY_S)):
             yield from ((second, second + 1) for second in seconds)
         else:
             yield seconds[0], seconds[-1] + 1

@@ -58,7 +58,7 @@ class _Repair:
         self._project_id = project_id
         self._as_of = to_moment(reader.now_s)
         self._paths = {finding.path for finding in check_project(store, project_id, store.list(""))}
-        self._grain, has_lake = read_grain(store, project_id, None)
+        self._grain, self._has_lake = read_grain(store, project_id, None)
         self._records = read_records(store, project_id, self._grain)
         self._state = self._records.state or State(project_id)
         self._lost = list[Finding]()
@@ -69,7 +69,7 @@ class _Repair:
             records=self._records,
             pending=self._records.pending or Pending(project_id, "repair", reader.now_s),
             grain=self._grain,
-            is_new=not has_lake,
+            is_new=not self._has_lake,
             threads=1,
         )
 
@@ -81,7 +81,7 @@ class _Repair:
         for path, found in parts.items():
             if found.kind in ("run", "inventory"):
                 self._settle_single(path, str(found.table))
-        if parts:
+        if parts or not self._has_lake:
             # A torn partition of an unfinished sync is for the next sync to read again.
             self._writer.commit(self._state, verdict="repair", is_finished=not self._records.torn)
         return self._lost

@@ -24,11 +24,13 @@ from backup_frames.lake.sync import SyncReport
 class World:
     """A service, a lake (of plain files in memory, or the one given), and what it should hold."""
 
-    def __init__(self, seed: int = 0, lake: FormatLake | None = None) -> None:
+    def __init__(
+        self, seed: int = 0, lake: FormatLake | None = None, memory: MemoryStore | None = None
+    ) -> None:
         self.service = ModelService(seed=seed)
         self.lake = lake
         self.ledger = ModelLedger()
-        self._memory = MemoryStore(scratch=f"_meta/{PROJECT}/tmp")
+        self._memory = memory or MemoryStore(scratch=f"_meta/{PROJECT}/tmp")
 
     @property
     def store(self) -> Any:

@@ -51,9 +51,8 @@ def aged_files():
 @pytest.fixture
 def aged(aged_files):
     """The same, to be damaged."""
-    made = World()
+    made = World(memory=aged_files.store.copy())
     made.service, made.ledger = aged_files.service, aged_files.ledger
-    made.store = aged_files.store.copy()
     return made
 
 
@@ -69,8 +68,8 @@ def test_a_sound_lake_has_no_findings(aged):
 )
 def test_every_flipped_bit_cut_and_loss_is_found_and_repaired(aged_files, data):
     """One finding names the file; repair makes the lake sound; what is not as before is said."""
-    world = World()
-    world.service, world.store = aged_files.service, aged_files.store.copy()
+    world = World(memory=aged_files.store.copy())
+    world.service = aged_files.service
     before = tables(world.store)
     key = data.draw(st.sampled_from(sorted(before)))
     at = data.draw(st.integers(0, len(before[key]) - 1))
@@ -200,11 +199,13 @@ def test_damaged_records_are_findings_and_a_sync_heals_them(aged, name, damage):
     assert tables(aged.store) == before
 
 
-def test_a_lost_lake_record_is_found_and_healed(aged):
-    """The manifest still knows the grain, so the next sync writes lake.json again."""
+@pytest.mark.parametrize("heal", [repair, lambda world: sync(world.service, world.store)])
+def test_a_lost_lake_record_is_found_and_healed(aged, heal):
+    """The manifest still knows the grain, so a repair or a sync writes lake.json again."""
     before = aged.store.files.pop("_meta/lake.json")
     assert [finding.path for finding in check_lake(aged.store)] == ["_meta/lake.json"]
-    sync(aged.service, aged.store)
+    heal(aged)
+    assert check_lake(aged.store) == []
     assert aged.store.files["_meta/lake.json"] == before
 
 
