@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -160,18 +161,18 @@ class TableStore:
         if parts is None:
             return self._files.read(key)
         table, slot = str(parts.table), _slot(parts)
-        pieces = [SCHEMAS[table].empty_table()]
+        pieces = []
         for file in self._content(table, slot):
             data = self._files.read(file.key)
             rows = None if data is None else self._decode(table, slot, file, data)
             if rows is None:
                 return data
             pieces.append(rows)
-        rows = pa.concat_tables(pieces)
         if parts.run_id is not None:
-            rows = rows.filter(pc.field("run_id") == parts.run_id)
-            return encode_table(rows) if rows.num_rows else None
-        return encode_table(rows)
+            pieces = [rows.filter(pc.field("run_id") == parts.run_id) for rows in pieces]
+            pieces = [rows for rows in pieces if rows.num_rows]
+            return encode_table(pa.concat_tables(pieces)) if pieces else None
+        return encode_table(pa.concat_tables(pieces)) if pieces else _encode_empty(table)
 
     def put(self, key: str, data: bytes) -> None:
         """Write a record; write a table's file beside the table, to be committed."""
@@ -352,6 +353,11 @@ class TableStore:
             for key, rows in named.items()
             if rows == 0 and key not in found and (parts := parse_key(key)) and parts.kind != "run"
         }
+
+
+@cache
+def _encode_empty(table: str) -> bytes:
+    return encode_table(SCHEMAS[table].empty_table())
 
 
 def _data_parts(key: str) -> KeyParts | None:
