@@ -65,6 +65,7 @@ def test_the_readme_names_every_command_and_no_other() -> None:
 def test_the_readme_names_every_setting_of_the_environment() -> None:
     """No environment variable is understood in secret."""
     fields = ("endpoint", "region", "project_id", "token", "username", "iam_endpoint", "lake")
+    fields += ("lake_format", "iceberg_catalog")
     for field in (*fields, "timeout_s", "max_connections", "max_requests_per_second"):
         for name in environment_names(field):
             assert name in README
