@@ -302,7 +302,7 @@ def test_a_lake_reads_as_the_lake_does(load: Load, box: Sandbox, tmp_path: Path)
             ({"present": "false"}, {"present": False}),
             ({"begin": begin}, {"begin": begin}),
         ):
-            source = load().sparkSession.read.format("backup_frames")
+            source = load().sparkSession.read.format("backup_frames").option("partitions", "3")
             got = source.options(table=name, **options).load(lake).toArrow()
             assert in_order(got, name).equals(in_order(table(**question), name)), (name, options)
     runs = load().sparkSession.read.format("backup_frames").options(table="sync_runs").load(lake)
