@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from ..api.query import check_project_id
 from ..errors import LakeError
 from .flatten import ArrowFrames
 from .partitions import (
     FRAME_TABLES,
-    check_project_id,
     encode_table,
     partition_path,
     split_by_date,

@@ -13,7 +13,6 @@ and the writer's settings are fixed. Chosen by measurement on days of 30 to 3,00
 
 from __future__ import annotations
 
-import re
 from datetime import date
 
 import numpy as np
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..api.query import check_project_id
 from ..errors import LakeError, QueryError
 from .flatten import ArrowFrames
 from .settle import sort_table
@@ -31,26 +31,10 @@ NO_DATE = date(1970, 1, 1)
 #: Folder of each table of `ArrowFrames`, in its order.
 FRAME_TABLES = ("backups", "backup_databases", "backup_tables")
 
-_PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
 # Columns whose values do not repeat within a file: a dictionary would only be in the way.
 _DISTINCT = frozenset(
     {"backup_id", "name", "begin_time", "end_time", "size_kb", "table_index", "extra", "run_id"}
 )
-
-
-def check_project_id(project_id: str) -> str:
-    """The project id, once it is known to be harmless in a path or URL.
-
-    Raises:
-        QueryError: it is not 1 to 64 letters, digits, ``_`` or ``-``.
-    """
-    if not _PROJECT_ID.fullmatch(project_id):
-        raise QueryError(
-            f"Project id {project_id[:100]!r} is not 1 to 64 letters, digits, '_' or '-'. "
-            "Give the id that the console shows under My Credentials."
-        )
-    return project_id
 
 
 def partition_path(table_name: str, partition: date, project_id: str) -> str:

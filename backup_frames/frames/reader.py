@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ..api.client import BackupClient
 from ..api.query import LEVELS, BackupQuery, Level
 from ..scan.certificate import Certificate, RangeCount
-from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at, to_moment
+from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
 from ..scan.schedule import Schedule
 from ..scan.walk import FinishedRange
 from ..scan.workers import Workers
@@ -201,8 +201,3 @@ class BackupReader:
         """Tell how many rows are left after duplicates between parts were removed."""
         self._rows = rows
         self._duplicates += duplicates
-
-
-def moment_of(seconds: int) -> datetime:
-    """The aware UTC datetime of an epoch second."""
-    return to_moment(seconds)
