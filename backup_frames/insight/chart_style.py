@@ -24,7 +24,7 @@ SKY, BLUE, PINK, GREY = "#56B4E9", "#0072B2", "#CC79A7", "#999999"
 INK = {"light": "#1b1b1b", "dark": "#ececec", "page": "currentColor"}
 _PAPER = {"light": "#ffffff", "dark": "#161616", "page": "transparent"}
 #: Width of a letter in the widest usual font (DejaVu Sans, Verdana), in shares of the font's size.
-_LETTER = 0.62
+_LETTER = 0.66
 _LABEL_SIZE, _NOTE_SIZE = 11, 12
 
 
@@ -104,18 +104,22 @@ def names_axis(width: int) -> alt.Axis:
 
 
 def label(name: str, place: int, width: int) -> str:
-    """A name cut in its middle to the letters that fit, since names differ at both ends."""
-    room = _letters(width)
-    if _width(name) > room:
-        front, back = "", name
-        for letter in name:
-            if _width(front + letter) > (room - 1) // 2:
-                break
-            front += letter
-        while _width(back) > room - 1 - _width(front):
-            back = back[1:]
-        name = f"{front}…{back}"
-    return f"{name}  #{place}"
+    """A name that fits beside a picture; the place is for `names_axis` to take away."""
+    return f"{short(name, _letters(width))}  #{place}"
+
+
+def short(name: str, room: int) -> str:
+    """A name cut in its middle to as many letters, since names differ at both ends."""
+    if _width(name) <= room:
+        return name
+    front, back = "", name
+    for letter in name:
+        if _width(front + letter) > (room - 1) // 2:
+            break
+        front += letter
+    while _width(back) > room - 1 - _width(front):
+        back = back[1:]
+    return f"{front}…{back}"
 
 
 def days_axis(days: Iterable[str], width: int) -> alt.Axis:

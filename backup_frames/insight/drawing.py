@@ -27,6 +27,7 @@ from .chart_style import (
     label,
     legend,
     names_axis,
+    short,
     table,
     themed,
 )
@@ -210,6 +211,7 @@ def stored_size(rows: Rows, theme: Theme, width: int) -> alt.LayerChart:
     if not stored:
         return empty("No completed backup has a full day yet.", theme, width)
     engines = sorted({row["engine"] for row in stored}, key=lambda name: (name == "other", name))
+    names = {engine: short(engine, 18) for engine in engines}
     unit, size = _unit(rows)
     for row in rows:
         row |= {name: row[f"{name}_gib"] and row[f"{name}_gib"] / size for name in ("low", "high")}
@@ -229,7 +231,7 @@ def stored_size(rows: Rows, theme: Theme, width: int) -> alt.LayerChart:
             color=alt.Color(
                 "engine:N",
                 scale=alt.Scale(domain=engines, range=ENGINE_COLOURS[: len(engines)]),
-                legend=legend(len(engines) if is_wide(width) else 3),
+                legend=legend(4 if is_wide(width) else 2, f"{json.dumps(names)}[datum.label]"),
             ),
             tooltip=["date:T", "engine:N", alt.Tooltip("gib:Q", format=",.1f")],
         )
@@ -293,7 +295,7 @@ def start_hours(rows: Rows, theme: Theme, width: int) -> alt.LayerChart:
                 "hour:O",
                 title="hour of the day, UTC",
                 scale=alt.Scale(domain=list(range(24))),
-                axis=alt.Axis(labelAngle=0, labelOverlap=True),
+                axis=alt.Axis(labelAngle=0, values=list(range(0, 24, 1 if is_wide(width) else 3))),
             ),
             y=alt.Y("day:N", title=None, scale=alt.Scale(domain=days), sort=days),
             color=alt.Color(
@@ -313,14 +315,15 @@ def retention_ladder(rows: Rows, theme: Theme, width: int) -> alt.LayerChart:
     if not rows or not rows[0]["instance_count"]:
         return empty("There are no existing instances.", theme, width)
     for row in rows:
-        row["rung"] = f"{row['days_back']} d"
+        row["rung"] = str(row["days_back"])
         row["is_short"] = "short" if row["reached"] < row["promised"] else "kept"
+    named = [row["rung"] for row in rows][:: 1 if is_wide(width) else 2]
     base = alt.Chart(table(rows)).encode(
         x=alt.X(
             "rung:O",
             sort=alt.EncodingSortField("days_back", op="min"),
             title="days back",
-            axis=alt.Axis(labelAngle=0, labelOverlap=True),
+            axis=alt.Axis(labelAngle=0, values=named),
         )
     )
     bars = base.mark_bar(width={"band": 0.7}, color=BLUE).encode(

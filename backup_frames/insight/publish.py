@@ -64,9 +64,9 @@ def publish_lake(
     Args:
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         out: the file to write or replace; its folder must exist.
-        is_materialized: hold the rows. Required for object stores, since DuckDB's S3 reader is an
-            extension that it fetches from the network; a lake of format delta or iceberg is always
-            held, for the same reason.
+        is_materialized: hold the rows, as is always done with a lake of format delta or iceberg.
+            Else the file of a lake in a bucket has ``s3://`` paths, which DuckDB reads with its
+            extension httpfs and a secret that each reader creates.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
 
     Returns:
@@ -75,6 +75,7 @@ def publish_lake(
     Raises:
         LakeError: no lake there, a file of it is unreadable, or `out` cannot be written.
         ConfigError: an unknown threshold, or one that is no number above zero.
+        MissingExtraError: views into a bucket are made with fsspec.
 
     Example:
         >>> publish_lake("/data/lake", "/data/backups.duckdb").backup_count  # doctest: +SKIP

@@ -1,10 +1,10 @@
 """The lake's tables as relations of a DuckDB connection, typed and described, present or not.
 
 In: a lake URL. Out: `backups`, `backup_databases`, `backup_tables`, `sync_runs`, `instances` and
-`backup_policies`, as views over the lake's Parquet by absolute path or as tables that hold the
-rows. A table that has no file yet is an empty relation with the right types, so that every KPI
-view works on every lake. Object stores, Delta Lake and Iceberg can only be held: DuckDB's own
-readers of them are extensions that it would have to fetch.
+`backup_policies`, as views over the lake's Parquet by absolute or ``s3://`` path, or as tables that
+hold the rows. A table that has no file yet is an empty relation with the right types, so that every
+KPI view works on every lake. Delta Lake and Iceberg can only be held: DuckDB's own readers of them
+are extensions that it would have to fetch.
 """
 
 from __future__ import annotations
@@ -78,23 +78,26 @@ def create_relations(
         DuckDB reads only with extensions that it would have to fetch.
 
     Raises:
-        LakeError: no such lake, an unreadable file, or an object store that is to be pointed at.
+        LakeError: no such lake, or an unreadable file.
+        MissingExtraError: views into a bucket are made with fsspec.
     """
     root = local_root(lake)
-    if root is None and not is_materialized:
-        raise LakeError(
-            "A DuckDB file cannot point into an object store without an extension that DuckDB "
-            "fetches from the network. Publish with --materialize, which holds the data."
-        )
     store = open_lake_store(lake, scratch="_meta/insight/tmp")
     is_plain = store.format == "parquet"
+    place = str(root)
+    if root is None and is_plain and not is_materialized:
+        from .bucket import attach_bucket  # noqa: PLC0415 - needs an extra
+
+        place = attach_bucket(connection, lake, store)
     for name, schema in RELATIONS.items():
-        if root is None or not is_plain:
+        if not is_plain or (root is None and is_materialized):
             _hold_files(connection, store, name, schema)
             continue
-        source = _source(root, name)
+        glob = _glob(place, name)
+        ((last,),) = connection.execute(f"SELECT max(file) FROM glob({glob})").fetchall()  # noqa: S608 - quoted
+        source = _source(connection, glob, name) if last else None
         if name == "sync_runs" and source and not is_materialized:
-            _point_at_runs(connection, root, source)
+            _point_at_runs(connection, source, last.rpartition("/")[0])
         else:
             kind = "TABLE" if is_materialized else "VIEW"
             connection.execute(f"CREATE {kind} {name} AS {source or _empty(schema)}")
@@ -116,36 +119,27 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _source(root: Path, name: str) -> str | None:
-    """SQL that selects the table's rows from its files; None while it has none."""
-    first = next((root / name).glob(_PATTERNS[name]), None)
-    if first is None:
-        return None
+def _glob(place: str, name: str) -> str:
+    """The pattern of a table's files, as an SQL literal."""
     # The folder is a name, not a pattern; DuckDB knows no other escape than a set of one.
-    folder = "".join(f"[{char}]" if char in "*?[" else char for char in str(root))
-    glob = quoted(f"{folder}/{name}/{_PATTERNS[name]}")
-    columns = _columns(RELATIONS[name], _stored_names(first))
+    folder = "".join(f"[{char}]" if char in "*?[" else char for char in place)
+    return quoted(f"{folder}/{name}/{_PATTERNS[name]}")
+
+
+def _source(connection: duckdb.DuckDBPyConnection, glob: str, name: str) -> str:
+    """SQL that selects the table's rows from its files; what the first file lacks is null."""
     parquet = f"read_parquet({glob}, hive_partitioning = false, filename = true)"
+    first = connection.execute(f"SELECT * FROM {parquet} LIMIT 0")  # noqa: S608 - a quoted glob
+    columns = _columns(RELATIONS[name], [column[0] for column in first.description or ()])
     return f"SELECT {columns} FROM {parquet}"  # noqa: S608 - our columns, a quoted glob
 
 
-def _stored_names(path: Path) -> list[str]:
-    try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        raise LakeError(
-            f"{path} is not readable as Parquet: {error}. Run `backup-frames verify`.",
-            path=path.name,
-        ) from error
-
-
-def _point_at_runs(connection: duckdb.DuckDBPyConnection, root: Path, source: str) -> None:
+def _point_at_runs(connection: duckdb.DuckDBPyConnection, source: str, last_day: str) -> None:
     """Hold the runs of closed days, and read only later files with each query.
 
     Every view asks for the last run; hourly runs leave 8,760 small files a year.
     """
-    last_day = max(path.name for path in (root / "sync_runs").glob(_DAY))
-    limit = quoted(f"{root}/sync_runs/{last_day}")
+    limit = quoted(last_day)  # the folder of the last day, whose runs are not all there yet
     connection.execute(f"CREATE TABLE sync_runs_held AS {source} WHERE filename < {limit}")
     connection.execute(
         "COMMENT ON TABLE sync_runs_held IS 'The runs of days before the last one when this was "

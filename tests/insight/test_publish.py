@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import duckdb
 import pytest
+from obstore.fsspec import FsspecStore
 
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight import PublishReport, connect_lake, publish_lake
@@ -249,21 +253,22 @@ def test_no_folder_to_write_to(small_lake: Path, tmp_path: Path) -> None:
         publish_lake(small_lake, tmp_path / "missing" / "out.duckdb")
 
 
-def test_pointing_into_an_object_store_is_refused(tmp_path: Path) -> None:
-    """DuckDB would have to fetch an extension: the message names --materialize."""
-    with pytest.raises(LakeError, match="--materialize"):
-        publish_lake("s3://bucket/lake", tmp_path / "out.duckdb")
+class Reader(FsspecStore):
+    """Another program's way to the bucket, in place of httpfs, which DuckDB would have to fetch."""
+
+    protocol = "s3"
+
+    def modified(self, path: str) -> datetime:
+        return datetime.fromtimestamp(0, UTC)
 
 
-@pytest.mark.slow
-def test_a_lake_in_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lake on S3 is read through the lake's own store and held."""
-    from urllib.request import Request, urlopen  # noqa: PLC0415 - only this test
-
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a lake in a bucket, on a server that speaks S3."""
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second, only if asked for
 
     lake = one_backup_lake(tmp_path / "lake")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "hush-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-secret")
     monkeypatch.setenv("AWS_REGION", "eu-west-101")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
@@ -271,14 +276,39 @@ def test_a_lake_in_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     try:
         endpoint = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
         urlopen(Request(f"{endpoint}/bucket", method="PUT"), timeout=30).close()
-        url = f"s3://bucket/lake?endpoint={endpoint}"
+        url = f"s3://bucket/some/lake?endpoint={endpoint}"
         store = open_store(url, scratch="_meta/p1/tmp")
         for path in lake.rglob("*.parquet"):
             store.put(str(path.relative_to(lake)), path.read_bytes())
-        path = publish_lake(url, tmp_path / "out.duckdb", is_materialized=True).path
+        store.put("backups/date=2026-03-10/foreign.txt", b"junk")
+        yield url
     finally:
         server.stop()
-    assert b"hush-secret" not in path.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_file_that_points_into_a_bucket(bucket: str, tmp_path: Path) -> None:
+    """It holds `s3://` paths and no secret; a reader with its own way to the bucket gets the rows."""
+    path = publish_lake(bucket, tmp_path / "out.duckdb").path
+    assert b"hush-" not in path.read_bytes()
+    assert b"127.0.0.1" not in path.read_bytes()
+    config = {"endpoint": bucket.partition("endpoint=")[2], "region": "eu-west-101"}
+    reader = Reader("s3", config=config, client_options={"allow_http": True})
+    with opened(path) as connection:
+        connection.register_filesystem(reader)
+        assert connection.sql("SELECT backup_id FROM fact_backup").fetchall() == [("b",)]
+        assert connection.sql("SELECT ledger_count FROM v_kpi_current").fetchall() == [(1,)]
+        ((words,),) = connection.sql(
+            "SELECT sql FROM duckdb_views() WHERE view_name = 'backups'"
+        ).fetchall()
+    assert "'s3://bucket/some/lake/backups/" in words
+
+
+@pytest.mark.slow
+def test_a_lake_in_a_bucket_can_be_held(bucket: str, tmp_path: Path) -> None:
+    """With is_materialized the rows come through the lake's own store, and nobody needs the bucket."""
+    path = publish_lake(bucket, tmp_path / "out.duckdb", is_materialized=True).path
+    assert b"hush-" not in path.read_bytes()
     with opened(path) as connection:
         assert connection.sql("SELECT backup_id FROM fact_backup").fetchall() == [("b",)]
 
