@@ -1,7 +1,7 @@
 """Keeping credentials out of everything that is shown: error texts, answers' bodies, log lines.
 
 In: the secrets of a client, and texts that may hold them, because a server echoed them. Out: the same
-texts with ``***`` instead. Log lines of httpx and httpcore pass here as well: at DEBUG they quote
+texts with ``***`` instead. Log lines of httpcore pass here as well: at DEBUG they quote
 status lines and headers of answers.
 """
 
@@ -98,5 +98,5 @@ class _LogFilter(logging.Filter):
         return True
 
 
-for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+for _name in ("httpcore.connection", "httpcore.http11", "httpcore.proxy"):
     logging.getLogger(_name).addFilter(_LogFilter())
