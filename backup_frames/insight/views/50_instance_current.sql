@@ -4,20 +4,18 @@
 -- A point matters until a later one that outlives it takes over, or until it is gone. To see that, it
 -- is enough to look at the next point that is still present, and for a gone one at the next gone one;
 -- where that neighbour does not outlive it, end_at is too late, which a maximum forgives.
+-- (Subqueries in place of WITH: DuckDB 1.4 does not find the names of a macro's WITH.)
 CREATE MACRO restore_spans(since) AS TABLE (
-    WITH points AS (
-        SELECT
-            project_id, instance_id, begin_time, restorable_at AS start_at, gone_at,
-            least(
-                begin_time + to_seconds((rpo_h + rpo_tolerance_h) * 3600),
-                gone_at, now_at + INTERVAL 1 DAY
-            ) AS cover_to,
-            now_at + INTERVAL 1 DAY AS open_end
-        FROM fact_backup CROSS JOIN settings CROSS JOIN v_now
-        WHERE is_restore_point AND begin_date >= since AND instance_id IS NOT NULL
-            AND restorable_at < now_at AND coalesce(gone_at > restorable_at, true)
-    ),
-    neighbours AS (
+    SELECT
+        project_id, instance_id, begin_time, start_at, cover_from, cover_to,
+        least(
+            gone_at,
+            CASE WHEN held_begin_time >= begin_time THEN held_start_at END,
+            CASE WHEN lost_begin_time >= begin_time AND lost_gone_at >= gone_at
+                THEN lost_start_at END,
+            open_end
+        ) AS end_at
+    FROM (
         SELECT
             project_id, instance_id, begin_time, start_at, gone_at, cover_to, open_end,
             greatest(start_at, max(cover_to) OVER earlier) AS cover_from,
@@ -31,7 +29,18 @@ CREATE MACRO restore_spans(since) AS TABLE (
                 AS lost_begin_time,
             lead(CASE WHEN gone_at IS NOT NULL THEN gone_at END IGNORE NULLS) OVER later
                 AS lost_gone_at
-        FROM points
+        FROM (
+            SELECT
+                project_id, instance_id, begin_time, restorable_at AS start_at, gone_at,
+                least(
+                    begin_time + to_seconds((rpo_h + rpo_tolerance_h) * 3600),
+                    gone_at, now_at + INTERVAL 1 DAY
+                ) AS cover_to,
+                now_at + INTERVAL 1 DAY AS open_end
+            FROM fact_backup CROSS JOIN settings CROSS JOIN v_now
+            WHERE is_restore_point AND begin_date >= since AND instance_id IS NOT NULL
+                AND restorable_at < now_at AND coalesce(gone_at > restorable_at, true)
+        )
         WINDOW
             later AS (PARTITION BY instance_id, project_id ORDER BY start_at, begin_time),
             earlier AS (
@@ -39,16 +48,6 @@ CREATE MACRO restore_spans(since) AS TABLE (
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             )
     )
-    SELECT
-        project_id, instance_id, begin_time, start_at, cover_from, cover_to,
-        least(
-            gone_at,
-            CASE WHEN held_begin_time >= begin_time THEN held_start_at END,
-            CASE WHEN lost_begin_time >= begin_time AND lost_gone_at >= gone_at
-                THEN lost_start_at END,
-            open_end
-        ) AS end_at
-    FROM neighbours
 );
 
 CREATE VIEW v_instance_health AS
