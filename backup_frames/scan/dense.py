@@ -1,5 +1,7 @@
 """Seconds with more rows than a page: told apart by filters, or read by offset without a proof.
 
+Told apart second by second, too: where a window includes its end, two busy seconds come as one.
+
 In: one or two seconds of one level that hold more than ``limit`` rows. Out: their rows, and the
 reason if it could not be proven that these are all.
 
@@ -18,7 +20,7 @@ from typing import Any, Final
 from ..api.answers import Page
 from ..api.query import BackupQuery
 from ..errors import RejectedError
-from .plan import look_at
+from .plan import look_at, to_moment
 
 ROUNDS: Final = 4
 MAX_PARTS: Final = 2_000
@@ -49,24 +51,26 @@ def read_dense(
     found = DenseRows()
     whole = look_at(query, begin_s, end_s)
     pages = yield from _by_offset(whole, found)
-    if (yield from _is_one_page(pages, found)):
+    if len(pages) == 1 and (yield from _holds_all(pages[0], found)):
         found.pieces = _distinct(pages, begin_s, end_s)
         return found
     values = _seen_values(pages)
-    for _ in range(ROUNDS):
-        first = yield from _by_filters(whole, values, found)
-        if first is None:
-            break
-        counted = yield replace(whole, limit=1)
-        found.request_count += 1
-        second = yield from _by_filters(whole, values, found)
-        if second is None:
-            break
-        stayed = _ids(first) & _ids(second)
-        if len(stayed) == counted.total_count:
-            found.pieces = _distinct(second, begin_s, end_s)
-            return found
-        pages = [*pages, *second]
+    seconds = [to_moment(second) for second in range(begin_s - 1, end_s + 1)]
+    for parts in ([whole], [replace(whole, begin=second, end=second) for second in seconds]):
+        for _ in range(ROUNDS):
+            first = yield from _by_filters(whole, parts, values, found)
+            if first is None:
+                break
+            counted = yield replace(whole, limit=1)
+            found.request_count += 1
+            again = yield from _by_filters(whole, parts, values, found)
+            if again is None:
+                break
+            stayed = _ids(first) & _ids(again)
+            if len(stayed) == counted.total_count:
+                found.pieces = _distinct(again, begin_s, end_s)
+                return found
+            pages = [*pages, *again]
     found.pieces = _distinct(pages, begin_s, end_s)
     found.reason = (
         f"more than {whole.limit} backups began within one second and no filter tells them apart"
@@ -93,38 +97,41 @@ def _by_offset(whole: BackupQuery, found: DenseRows) -> Generator[BackupQuery, P
     return pages
 
 
-def _is_one_page(pages: list[Page], found: DenseRows) -> Generator[BackupQuery, Page, bool]:
-    """Whether one answer, full to the brim, held all: nothing may come after its last row."""
-    if len(pages) != 1 or pages[0].total_count != len(pages[0].ids):
+def _holds_all(page: Page, found: DenseRows) -> Generator[BackupQuery, Page, bool]:
+    """Whether an answer is all of its window; if full to the brim, nothing may come after it."""
+    if page.total_count != len(page.ids):
         return False
+    if page.total_count < page.query.limit:
+        return True
     try:
-        page = yield replace(pages[0].query, offset=len(pages[0].ids))
+        beyond = yield replace(page.query, offset=page.total_count)
     except RejectedError:
         return False
     found.request_count += 1
-    return not page.ids and page.total_count == pages[0].total_count
+    return not beyond.ids and beyond.total_count == page.total_count
 
 
 def _by_filters(
-    whole: BackupQuery, values: dict[str, list[str]], found: DenseRows
+    whole: BackupQuery, parts: list[BackupQuery], values: dict[str, list[str]], found: DenseRows
 ) -> Generator[BackupQuery, Page, list[Page] | None]:
     """Every part of the span in one page each; None if some part cannot be made small enough."""
     pages: list[Page] = []
-    parts = [(whole, [name for name in _DIMENSIONS if getattr(whole, name) is None])]
-    while parts:
-        part, names = parts.pop()
+    names = [name for name in _DIMENSIONS if getattr(whole, name) is None]
+    left = [(part, names) for part in parts]
+    while left:
+        part, names = left.pop()
         if part is not whole:
             try:
                 page = yield part
             except RejectedError:
                 continue  # a value unknown to this service; the count tells if rows are missing
             found.request_count += 1
-            if len(page.ids) == page.total_count < part.limit:
+            if (yield from _holds_all(page, found)):
                 pages.append(page)
                 continue
         if not names or len(pages) > MAX_PARTS:
             return None
-        parts += [(_filtered(part, names[0], value), names[1:]) for value in values[names[0]]]
+        left += [(_filtered(part, names[0], value), names[1:]) for value in values[names[0]]]
     return pages
 
 

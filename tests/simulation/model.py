@@ -53,6 +53,7 @@ class Profile:
     ties: int = 1
     dense: int = 0
     dense_instances: int = 12
+    dense_seconds: int = 1
     untimed: int = 0
     future: int = 0
     ancient: int = 0
@@ -143,7 +144,8 @@ class Model:
                 missing -= tied
         dense_s = float(START_S - 86400 * 3)
         for index in range(profile.dense):
-            self._add("Instance", dense_s, instance=index % profile.dense_instances)
+            second = dense_s + index % profile.dense_seconds
+            self._add("Instance", second, instance=index % profile.dense_instances)
         for _ in range(profile.untimed):
             self._add("Instance", None)
         for _ in range(profile.future):

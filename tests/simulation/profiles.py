@@ -30,6 +30,7 @@ PROFILES = (
         "a second no filter splits", dense=20, dense_instances=1, reasons=DENSE, min_complete=0
     ),
     Profile("exactly a page in one second", dense=5, dense_instances=1),
+    Profile("two busy seconds side by side", dense=8, dense_instances=1, dense_seconds=2),
     Profile("a dense second, offsets refused", dense=14, max_offset=3, reasons=DENSE),
     Profile(
         "rows without begin time, offsets refused",
