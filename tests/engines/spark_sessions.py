@@ -7,8 +7,10 @@ import os
 import sys
 import urllib.request
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +65,21 @@ def ui(spark: Any, path: str) -> Any:
 
 def executors_of_last_read(spark: Any) -> dict[str, int]:
     """Tasks that succeeded, by executor, of the newest stage that read more than one partition."""
-    stages = [stage for stage in ui(spark, "stages?status=complete") if stage["numTasks"] > 2]
-    newest = max(stages, key=lambda stage: int(stage["stageId"]))
+    newest = _last_read(spark)
     tasks = ui(spark, f"stages/{newest['stageId']}/{newest['attemptId']}/taskList?length=1000")
-    by_executor: dict[str, int] = {}
-    for task in tasks:
-        if task["status"] == "SUCCESS":
-            by_executor[task["executorId"]] = by_executor.get(task["executorId"], 0) + 1
-    return by_executor
+    return Counter(task["executorId"] for task in tasks if task["status"] == "SUCCESS")
+
+
+def seconds_of_last_read(spark: Any) -> float:
+    """How long that stage took, from its first task's start."""
+    newest = _last_read(spark)
+    began, ended = (
+        datetime.strptime(newest[name], "%Y-%m-%dT%H:%M:%S.%f%Z")  # noqa: DTZ007  # both are GMT
+        for name in ("firstTaskLaunchedTime", "completionTime")
+    )
+    return (ended - began).total_seconds()
+
+
+def _last_read(spark: Any) -> Any:
+    stages = [stage for stage in ui(spark, "stages?status=complete") if stage["numTasks"] > 2]
+    return max(stages, key=lambda stage: int(stage["stageId"]))

@@ -14,7 +14,13 @@ from typing import Any
 
 import pytest
 from churn import Churn
-from spark_sessions import SEED, executors_of_last_read, open_session, ui
+from spark_sessions import (
+    SEED,
+    executors_of_last_read,
+    open_session,
+    seconds_of_last_read,
+    ui,
+)
 
 import backup_frames as bf
 from backup_frames.sandbox import Fault, Latency, Sandbox
@@ -135,19 +141,30 @@ def test_ranges_of_a_killed_executor_are_read_again(cluster: Any, box: Sandbox) 
 def test_two_executors_are_nearly_twice_as_fast_as_one(
     monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:
-    """At 20 ms latency, a whole job with its planning: at least 1.7 times, at the better of two."""
-    seconds: dict[int, float] = {}
-    with Sandbox(backups=100_000, seed=SEED, start=datetime.now(UTC), latency_s=0.02) as box:
+    """At 20 ms latency, by Spark's own clock of the stage that reads: at least 1.7 times.
+
+    The better of two reads counts. Needs an idle machine: where processes wait for a core, the
+    service's latency is no longer what a read waits for. Told as well: the whole job, with the
+    start of Spark's planning process, which takes as long for any number of executors.
+    """
+    jobs: dict[int, float] = {}
+    stages: dict[int, float] = {}
+    with Sandbox(backups=60_000, seed=SEED, start=datetime.now(UTC), latency_s=0.02) as box:
         monkeypatch.setenv("BACKUP_FRAMES_TOKEN", box.token)
         yesterday = (box.clock.now() - timedelta(days=1)).isoformat()
         for executors in (1, 2):
             with open_cluster(executors) as (spark, _):
                 job(spark, box, begin=yesterday)  # Python's start and imports
-                seconds[executors] = min(job(spark, box) for _ in range(2))
-    ratio = seconds[1] / seconds[2]
-    print(f"one executor {seconds[1]:.1f} s, two {seconds[2]:.1f} s: {ratio:.2f}")  # noqa: T201  # the figure
-    record_property("ratio", round(ratio, 2))
-    assert ratio >= 1.7
+                for _ in range(2):
+                    took = job(spark, box)
+                    jobs[executors] = min(took, jobs.get(executors, took))
+                    took = seconds_of_last_read(spark)
+                    stages[executors] = min(took, stages.get(executors, took))
+                assert len(executors_of_last_read(spark)) == executors
+    ratios = {name: one[1] / one[2] for name, one in (("reading", stages), ("job", jobs))}
+    print(f"one executor to two: {ratios}, from {stages}, {jobs}")  # noqa: T201  # the figures
+    record_property("ratios", ratios)
+    assert ratios["reading"] >= 1.7
 
 
 def job(spark: Any, box: Sandbox, **options: str) -> float:
