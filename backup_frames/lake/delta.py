@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 try:
     from deltalake import CommitProperties, DeltaTable, Schema, Transaction
     from deltalake.exceptions import DeltaError, TableNotFoundError
-    from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+    from deltalake.transaction import AddAction, create_table_with_add_actions
 except ImportError as error:
     raise MissingExtraError(
         "deltalake is not there, or is too old for a lake of format delta. "
@@ -113,26 +113,31 @@ class DeltaTables:
         removed: Sequence[TableFile],
         note: RunNote,
     ) -> None:
-        """One commit to the table's log, which names the run."""
+        """One commit to the table's log, which names the run and replaces whole partitions."""
         facts = {"run_id": note.run_id, "project_id": note.project_id, "verdict": note.verdict}
         run = Transaction(f"backup-frames/{note.project_id}", _run_number(note))
         now_ms = int(self._clock.now().timestamp() * 1000)
-        actions: list[AddAction | RemoveAction] = [
-            RemoveAction(_path(file), True, now_ms, file.size, _partition_values(file.slot))
-            for file in removed
-        ]
-        actions += [
-            AddAction(_path(file), file.size, _partition_values(file.slot), now_ms, True, stats)
+        actions: list[Any] = [
+            AddAction(
+                file.key.partition("/")[2],
+                file.size,
+                _partition_values(file.slot),
+                now_ms,
+                True,
+                json.dumps({"numRecords": file.detail}),
+            )
             for file in added
-            if (stats := json.dumps({"numRecords": file.detail}))
         ]
+        # An append never conflicts with another project's commit; an overwrite may, and is retried.
+        replaced = _predicate(note.project_id, [*added, *removed]) if removed else None
         with self._explained(table):
             opened = self._open(table) or self._create(table)
             opened.create_write_transaction(
                 actions,
-                "append",
+                "overwrite" if replaced else "append",
                 _schema_of(table),
                 _partition_columns(table),
+                replaced,
                 commit_properties=CommitProperties(facts, app_transactions=[run]),
             )
 
@@ -216,9 +221,11 @@ def _files_of(opened: DeltaTable, table: str) -> dict[Slot, list[TableFile]]:
     return dict(files)
 
 
-def _path(file: TableFile) -> str:
-    """A file's path below its table."""
-    return file.key.partition("/")[2]
+def _predicate(project_id: str, files: Sequence[TableFile]) -> list[tuple[str, str, Any]]:
+    """The partitions of these files, all of one project."""
+    days = sorted({file.slot[1].isoformat() for file in files if file.slot[1] is not None})
+    of_project = ("project_id", "=", project_id)
+    return [of_project, ("date", "in", days)] if days else [of_project]
 
 
 def _partition_columns(table: str) -> list[str]:

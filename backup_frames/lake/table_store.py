@@ -46,7 +46,7 @@ DATE_WORDS: Final = (
     "one; of a run the day it stands for. Unit: UTC day."
 )
 _COMMIT_ORDER: Final = (*TABLE_NAMES, *reversed(INVENTORY_NAMES), RUNS)
-_TRIES: Final = 5  # a commit, if another one was faster
+_TRIES: Final = 8  # a commit, if another one was faster
 
 Slot = tuple[str, date | None]
 """A project's partition of a table; the inventory has one per project, without a date."""
@@ -258,7 +258,7 @@ class TableStore:
             except LakeError:
                 if number + 1 == _TRIES:
                     raise
-            self._clock.sleep(0.1 * 2**number)
+            self._clock.sleep(min(0.1 * 2**number, 1))
 
     def _is_there(self, new: TableFile | None, known: Sequence[TableFile]) -> bool:
         """Whether a partition's files are just the new one, or hold its bytes intact."""
