@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -262,7 +263,13 @@ def sync(service: ModelService, store: Any, **settings: Any) -> SyncReport:
 def table_of(store: Any, name: str, project_id: str = PROJECT) -> list[Row]:
     """All rows of a table in the store, in the order of the files."""
     files = [file.key for file in store.list(name) if file.key.endswith(f"/{project_id}.parquet")]
-    return [row for key in files for row in decode_table(store.read(key)).to_pylist()]
+    return [row for key in files for row in _decoded(store.read(key))]
+
+
+@lru_cache(maxsize=4096)
+def _decoded(data: bytes) -> list[Row]:
+    """The rows of a file: most files of a lake are the same after a sync as before."""
+    return decode_table(data).to_pylist()
 
 
 def rows_of(store: Any) -> dict[str, Row]:
