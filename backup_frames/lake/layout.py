@@ -26,7 +26,8 @@ _KEYS: tuple[tuple[str, str], ...] = (
     ("inventory", rf"(?P<table>{'|'.join(INVENTORY_NAMES)})/{_PROJECT}\.parquet"),
     ("lake", re.escape(LAKE_KEY)),
     ("record", rf"_meta/{_PROJECT}/(manifest|state|pending)\.json"),
-    ("scratch", rf"_meta/{_PROJECT}/(lock|tmp/.+)"),
+    # tmp.lock is of a store's check, should it have died.
+    ("scratch", rf"_meta/{_PROJECT}/(lock|tmp\.lock|tmp/.+)"),
 )
 _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _KEYS)
 
