@@ -28,7 +28,7 @@ GRANTED = {
     "pyspark": {"engines"},
     "dlt": {"engines"},
     "typer": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "insight"},
 }
 MODULES = sorted(ROOT.rglob("*.py"))
 

@@ -36,7 +36,6 @@ Advance = Callable[[int, int | None], None]
 
 LOG = logging.getLogger("backup_frames")
 SECRET_LENGTH = 4  # a shorter one is no secret, and blotting it out would spoil every line
-LOG_EVERY_S = 10.0  # between progress lines where there is no terminal
 
 
 class LogFormat(StrEnum):
@@ -131,34 +130,11 @@ class Session:
         Yields:
             A function of (rows done, rows expected or None), to be called as often as one likes.
         """
-        if self.is_quiet or self.log_format is LogFormat.JSON or not sys.stderr.isatty():
-            yield _log_progress(label)
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+        from backup_frames.insight.progress import show_progress
 
-        columns = (
-            "{task.description}",
-            BarColumn(),
-            MofNCompleteColumn(),
-            "rows",
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(label, total=None)
-            yield lambda done, expected: bar.update(task, completed=done, total=expected)
-
-
-def _log_progress(label: str) -> Advance:
-    last_s = time.monotonic()
-
-    def advance(done: int, expected: int | None) -> None:
-        nonlocal last_s
-        if time.monotonic() - last_s >= LOG_EVERY_S:
-            last_s = time.monotonic()
-            LOG.info("%s: %s of %s rows", label, f"{done:,}", f"{expected:,}" if expected else "?")
-
-    return advance
+        is_plain = self.is_quiet or self.log_format is LogFormat.JSON
+        with show_progress(label, is_plain=is_plain) as advance:
+            yield advance
 
 
 def release_log() -> None:

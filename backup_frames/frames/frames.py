@@ -7,7 +7,6 @@ the only place of this room that touches a disk.
 
 from __future__ import annotations
 
-import html
 import os
 import tempfile
 from contextlib import suppress
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 
 from ..api.query import check_project_id
 from ..errors import LakeError
+from ..scan.certificate import facts_as_html
 from .flatten import ArrowFrames
 from .partitions import (
     FRAME_TABLES,
@@ -133,12 +133,7 @@ class BackupFrames:
         return f"BackupFrames({', '.join(self._facts().values())})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._facts().items()
-        )
-        return f"<table><caption>BackupFrames</caption>{rows}</table>"
+        return facts_as_html("BackupFrames", self._facts().items())
 
     def __reduce__(self) -> tuple[type[BackupFrames], tuple[ArrowFrames, Certificate | None]]:
         """Pickle the Arrow tables, not the DataFrames made of them."""

@@ -10,15 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import charts
+    from .progress import show_progress
     from .publish import PublishReport, connect_lake, publish_lake
     from .report import write_report
 
-__all__ = ["PublishReport", "charts", "connect_lake", "publish_lake", "write_report"]
+__all__ = [
+    "PublishReport",
+    "charts",
+    "connect_lake",
+    "publish_lake",
+    "show_progress",
+    "write_report",
+]
 
 _HOMES = {
     "PublishReport": "publish",
     "connect_lake": "publish",
     "publish_lake": "publish",
+    "show_progress": "progress",
     "write_report": "report",
 }
 

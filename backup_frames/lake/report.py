@@ -6,7 +6,6 @@ becomes the run's row in ``sync_runs``.
 
 from __future__ import annotations
 
-import html
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from backup_frames.frames.schema import SYNC_RUNS
+from backup_frames.scan.certificate import facts_as_html
 
 if TYPE_CHECKING:
     from backup_frames.scan.certificate import Certificate
@@ -106,12 +106,7 @@ class SyncReport:
         return self.to_text()
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._facts()
-        )
-        return f"<table><caption>SyncReport</caption>{rows}</table>"
+        return facts_as_html("SyncReport", self._facts())
 
     def _facts(self) -> list[tuple[str, str]]:
         moved = ", ".join(

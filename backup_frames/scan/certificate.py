@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -165,12 +166,29 @@ class Certificate:
         return self.to_text()
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self._facts()
-        )
-        return f"<table>{rows}</table>"
+        return facts_as_html("Certificate", self._facts())
+
+
+def facts_as_html(title: str, facts: Iterable[tuple[str, str]]) -> str:
+    """A notebook's picture of a few facts, with the verdict among them as a badge; all text escaped."""
+    facts = list(facts)
+    verdict, _, reasons = dict(facts).get("verdict", "").partition(": ")
+    facts += [("reasons", reasons)] if reasons else []
+    sign, colour = ("✓", "#00735a") if verdict == "complete" else ("!", "#b34700")
+    cell = "style='text-align:left;vertical-align:top;padding:.1em .9em .1em 0;background:none"
+    rows = "".join(
+        f"<tr style='background:none'><th {cell};font-weight:400;opacity:.7;white-space:nowrap'>"
+        f"{html.escape(name)}</th><td {cell}'>{html.escape(value)}</td></tr>"
+        for name, value in facts
+        if name != "verdict"
+    )
+    return (
+        "<div style='display:inline-block;border:1px solid rgba(128,128,128,.4);border-radius:6px;"
+        "padding:.6em .9em;font-size:13px;line-height:1.5'><div style='margin-bottom:.4em'>"
+        f"<strong>{html.escape(title)}</strong> <span style='background:{colour};color:#fff;"
+        f"border-radius:4px;padding:.1em .5em;margin-left:.4em'>{sign} {html.escape(verdict)}</span>"
+        f"</div><table style='border-collapse:collapse;margin:0;font-size:inherit'>{rows}</table></div>"
+    )
 
 
 def _day(moment: datetime | None, otherwise: str) -> str:

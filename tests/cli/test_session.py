@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -108,10 +107,8 @@ def test_ctrl_c_is_130():
 def test_progress_without_a_terminal_logs_now_and_then(capsys, monkeypatch):
     """Where stderr is no terminal progress is a plain log line every few seconds."""
     moments = iter([0.0, 5.0, 11.0, 11.0, 12.0])
-    clock = SimpleNamespace(
-        monotonic=lambda: next(moments), strftime=time.strftime, gmtime=time.gmtime
-    )
-    monkeypatch.setattr("backup_frames.cli.session.time", clock)
+    clock = SimpleNamespace(monotonic=lambda: next(moments))
+    monkeypatch.setattr("backup_frames.insight.progress.time", clock)
     session = Session()
     session.adopt(debug=False, quiet=False, log_format=None)
     with session.progress("Reading") as advance:
