@@ -20,7 +20,7 @@ from lake_service import (
 )
 
 from backup_frames.frames.frames import Part
-from backup_frames.lake.store_url import open_store
+from backup_frames.lake.formats import open_lake_store
 from backup_frames.lake.sync import sync_lake
 from backup_frames.scan.plan import CoveredSpan
 
@@ -28,13 +28,13 @@ SCRIPT = """
 import resource, sys
 sys.path[:0] = {paths!r}
 from test_sync_memory import stream_into
-stream_into({lake!r}, days={days})
+stream_into({lake!r}, days={days}, lake_format={lake_format!r})
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 PER_DAY = 2000
 
 
-def stream_into(lake: str, days: int) -> None:
+def stream_into(lake: str, days: int, lake_format: str) -> None:
     """A first sync of a list that is made up while it is read: day by day, newest first."""
 
     class Stream(ModelReader):
@@ -53,7 +53,7 @@ def stream_into(lake: str, days: int) -> None:
             nothing = frames_of([], LEVELS[0])
             yield Part(nothing, tuple(CoveredSpan(level, None, None, True) for level in LEVELS))
 
-    store = open_store(lake, scratch=f"_meta/{PROJECT}/tmp")
+    store = open_lake_store(lake, scratch=f"_meta/{PROJECT}/tmp", lake_format=lake_format)
     report = sync_lake(
         Stream(ModelService(clock=FakeClock())), store, project_id=PROJECT, clock=FakeClock()
     )
@@ -61,16 +61,18 @@ def stream_into(lake: str, days: int) -> None:
     assert report.counts["present"] == days * PER_DAY
 
 
-def peak_kb(lake: Path, days: int) -> int:
+def peak_kb(lake: Path, days: int, lake_format: str) -> int:
     here = Path(__file__).parent
     paths = [str(here.parents[1]), str(here.parent), str(here)]
-    script = SCRIPT.format(paths=paths, lake=str(lake), days=days)
+    script = SCRIPT.format(paths=paths, lake=str(lake), days=days, lake_format=lake_format)
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return int(ran.stdout)
 
 
 @pytest.mark.slow
-def test_five_times_the_backups_take_no_more_memory(tmp_path):
+@pytest.mark.parametrize("lake_format", ["parquet", "delta", "iceberg"])
+def test_five_times_the_backups_take_no_more_memory(tmp_path, lake_format):
     """A first sync of 300,000 peaks at most 1.3 times as high as one of 60,000."""
-    small, large = peak_kb(tmp_path / "small", 30), peak_kb(tmp_path / "large", 150)
+    small = peak_kb(tmp_path / "small", 30, lake_format)
+    large = peak_kb(tmp_path / "large", 150, lake_format)
     assert large < 1.3 * small, (small, large)
