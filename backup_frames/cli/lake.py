@@ -53,16 +53,25 @@ def verify(
 ) -> None:
     """Check the lake's files against manifest and schema: one line per finding.
 
-    Exit code 5 if there is any finding left.
+    Exit code 5 if there is any finding left. With several project tables in the config file the
+    flags are for all of them.
     """
     from backup_frames.lake.verify import verify_lake
+    from backup_frames.settings import load_projects
 
-    settings = session.load(
+    lakes: dict[str, list[Settings]] = {}
+    for settings in load_projects(
         config, endpoint=endpoint, region=region, project_id=project_id, lake=lake
-    )
-    findings = verify_lake(
-        lake_of(settings), settings=settings, against_service=against_service, repair=repair
-    )
+    ):
+        session.watch(settings)
+        lakes.setdefault(lake_of(settings), []).append(settings)
+    findings = [
+        finding
+        for url, projects in lakes.items()
+        for finding in verify_lake(
+            url, settings=projects, against_service=against_service, repair=repair
+        )
+    ]
     for finding in findings:
         session.print(session.scrub(f"{finding.path}: {finding.kind}: {finding.message}"))
     session.exit_code = 5 if findings else 0

@@ -6,7 +6,7 @@ not as it should be; after a repair those that are left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ def verify_lake(
     *,
     against_service: bool = False,
     repair: bool = False,
-    settings: Settings | None = None,
+    settings: Settings | Sequence[Settings] | None = None,
     transport: httpx.BaseTransport | None = None,
     clock: Clock | None = None,
 ) -> list[Finding]:
@@ -46,9 +46,10 @@ def verify_lake(
 
     Args:
         lake: a local path, ``s3://bucket/prefix`` or ``obs://bucket/prefix``.
-        against_service: compare the settings' project with a fresh full read as well.
-        repair: first read the settings' project's damaged partitions again and write them anew.
-        settings: how to reach the service; None: from environment and config file, if needed.
+        against_service: compare the settings' projects with a fresh full read as well.
+        repair: first read the settings' projects' damaged partitions again and write them anew.
+        settings: how to reach the service, for one project or several of the lake's; None: from
+            environment and config file, if needed.
         transport: what carries requests, for tests; None for real connections.
         clock: time and waiting, for tests; None for the machine's.
 
@@ -75,15 +76,16 @@ def verify_lake(
     """
     clock = clock or SystemClock()
     open_lake(lake)  # says so if there is none
-    lost = list[Finding]()
-    if repair:
-        with _open_reader(settings, transport, clock) as (reader, project_id):
+    projects = list(settings) if isinstance(settings, Sequence) else [settings]
+    findings = list[Finding]()
+    for project in projects if repair else ():
+        with _open_reader(project, transport, clock) as (reader, project_id):
             store = open_lake_store(lake, scratch=meta_key(project_id, "tmp"), clock=clock)
-            lost = repair_project(reader, store, project_id=project_id, clock=clock)
+            findings += repair_project(reader, store, project_id=project_id, clock=clock)
     store = open_lake_store(lake, scratch="_meta/verify/tmp", clock=clock)
-    findings = [*lost, *check_lake(store)]
-    if against_service:
-        with _open_reader(settings, transport, clock) as (reader, project_id):
+    findings += check_lake(store)
+    for project in projects if against_service else ():
+        with _open_reader(project, transport, clock) as (reader, project_id):
             findings += compare_project(reader, store, project_id=project_id)
     return sorted(findings)
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import duckdb
 import pytest
 
+from backup_frames.sandbox import Sandbox
+
 
 @pytest.fixture
 def lake(run, account, tmp_path):
@@ -35,6 +37,28 @@ def test_a_flipped_bit_is_one_line_and_code_5(run, lake):
 def test_a_lake_agrees_with_its_service(run, lake):
     """--against-service compares with a fresh read."""
     assert run("verify", "--lake", lake, "--against-service").code == 0
+
+
+def test_the_flags_are_for_every_project_of_a_file(run, monkeypatch, tmp_path):
+    """With a config of two projects damage of both is repaired, and both are compared."""
+    with Sandbox(backups=15, seed=1) as first, Sandbox(backups=15, seed=2) as second:
+        text = f'[lake]\nurl = "{tmp_path / "lake"}"\n'
+        for number, box in enumerate((first, second)):
+            monkeypatch.setenv(f"TOKEN_{number}", box.token)
+            text += f'[[project]]\nproject_id = "{box.project_id}"\n'
+            text += f'endpoint = "{box.endpoint}"\ntoken_env = "TOKEN_{number}"\n'
+        config = tmp_path / "config.toml"
+        config.write_text(text)
+        assert run("sync", "--config", config).code == 0
+        for box in (first, second):
+            min((tmp_path / "lake/backups").rglob(f"{box.project_id}.parquet")).write_bytes(b"")
+        repaired = run("verify", "--config", config, "--repair")
+        assert [line.split(": ")[1] for line in repaired.out.splitlines()] == ["lost", "lost"]
+        compared = run("verify", "--config", config, "--against-service")
+        assert (compared.code, compared.out) == (0, ""), compared.err
+        second.fleet.delete(second.fleet.ids()[0])
+        compared = run("verify", "--config", config, "--against-service")
+        assert f"{second.project_id}.parquet: service: 1 backups" in compared.out
 
 
 @pytest.mark.parametrize("command", ["verify", "publish", "report"])
