@@ -5,9 +5,9 @@ Told apart second by second, too: where a window includes its end, two busy seco
 In: one or two seconds of one level that hold more than ``limit`` rows. Out: their rows, and the
 reason if it could not be proven that these are all.
 
-The proof of a split by filters: every part fits one page and is read twice; between the two, one
-request counts the whole. Rows in both readings were there at the moment of the count; if they are
-as many as it says, there was no other. A value of a filter that we do not know cannot hide.
+The proof of a split by filters: every part fits one page and is read twice; between the two, the
+whole is counted, twice. Rows in both readings were there at the moment of the counts; if they are
+as many as these say, there was no other. A value of a filter that we do not know cannot hide.
 """
 
 from __future__ import annotations
@@ -61,13 +61,15 @@ def read_dense(
             first = yield from _by_filters(whole, parts, values, found)
             if first is None:
                 break
-            counted = yield replace(whole, limit=1)
-            found.request_count += 1
+            counts = set()
+            for limit in (1, 2):  # said twice, since one answer may be stale or empty
+                counts.add((yield replace(whole, limit=limit)).total_count)
+                found.request_count += 1
             again = yield from _by_filters(whole, parts, values, found)
             if again is None:
                 break
             stayed = _ids(first) & _ids(again)
-            if len(stayed) == counted.total_count:
+            if counts == {len(stayed)}:
                 found.pieces = _distinct(again, begin_s, end_s)
                 return found
             pages = [*pages, *again]
@@ -99,7 +101,7 @@ def _by_offset(whole: BackupQuery, found: DenseRows) -> Generator[BackupQuery, P
 
 def _holds_all(page: Page, found: DenseRows) -> Generator[BackupQuery, Page, bool]:
     """Whether an answer is all of its window; if full to the brim, nothing may come after it."""
-    if page.total_count != len(page.ids):
+    if page.total_count != len(set(page.ids)):
         return False
     if page.total_count < page.query.limit:
         return True

@@ -112,6 +112,18 @@ PROFILES = (
     Profile("unsorted answers", shuffled=0.1, reasons=ODD),
     Profile("never sorted", shuffled=1.0, reasons=ODD + DENSE, min_complete=0.0),
     Profile("rows outside the window", outside=0.05, reasons=ODD),
+    Profile(
+        "odd answers about a dense second",
+        dense=14,
+        is_end_included=False,
+        short=0.02,
+        double=0.02,
+        wrong_total=0.02,
+        empty=0.01,
+        lag=0.02,
+        reasons=ODD + MOVING + DENSE,
+        min_complete=0.6,
+    ),
     # faults
     Profile("429 by the minute", throttle=(40, 60.0), rows=200),
     Profile("429 with Retry-After", throttle=(30, 60.0), retry_after_s=1, rows=150),
