@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -393,12 +393,51 @@ def storage_daily(fleet: Fleet) -> dict[tuple[str, date], float]:
     return found
 
 
-def theil_sen(points: Sequence[tuple[float, float]]) -> float:
-    return statistics.median(
-        (y2 - y1) / (x2 - x1)
-        for place, (x1, y1) in enumerate(points)
-        for x2, y2 in points[place + 1 :]
-    )
+def stored_watched_from(fleet: Fleet) -> date | None:
+    """The day from which on nothing that any project stored had expired unseen."""
+    firsts = [
+        first_certified(fleet, project) for project in {b["project_id"] for b in fleet.backups}
+    ]
+    return max(firsts).date() if firsts and all(firsts) else None
+
+
+def storage_growth(fleet: Fleet) -> dict[str, Row]:
+    first = stored_watched_from(fleet)
+    sizes = {key: max(size, 0) for key, size in storage_daily(fleet).items()}
+    found = {}
+    for engine in {name for name, _ in sizes} | {"all"}:
+        points = [
+            (
+                float(back),
+                sum(s for (name, on), s in sizes.items() if on == day and fits(name, engine)),
+            )
+            for back in range(-TREND, 0)
+            if first
+            and (day := fleet.today + back * DAY) >= first
+            and any(on == day for _, on in sizes)
+        ]
+        if len(points) < 7:
+            continue
+        slopes = sorted((y2 - y1) / (x2 - x1) for x1, y1 in points for x2, y2 in points if x1 < x2)
+        count, pairs = len(points), len(slopes)
+        # Sen's interval: 1.96 standard deviations of Kendall's S on either side, in ranks
+        reach = 1.96 * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+        low = slopes[max(math.floor((pairs - reach) / 2), 1) - 1]
+        high = slopes[min(math.ceil((pairs + reach) / 2) + 1, pairs) - 1]
+        last = points[-1][1]
+        found[engine] = {
+            "day_count": count,
+            "stored_gib": last,
+            "growth_gib_per_day": statistics.median(slopes),
+            "forecast_gib": max(last + TREND * statistics.median(slopes), 0),
+            "forecast_low_gib": max(last + TREND * low, 0),
+            "forecast_high_gib": max(last + TREND * high, 0),
+        }
+    return found
+
+
+def fits(engine: str, wanted: str) -> bool:
+    return wanted in ("all", engine)
 
 
 def kpi_current(fleet: Fleet) -> Row:
@@ -421,7 +460,27 @@ def kpi_current(fleet: Fleet) -> Row:
                 watched += (high - low).total_seconds()
                 met += covered_s(fleet, health, low, high)
     old = [b for b in fleet.backups if is_old_manual(fleet, b)]
+    depths = [d for r in now.values() if (d := r["retention_depth_days"]) is not None]
+    last = [
+        max(
+            (r["as_of"] for r in fleet.runs if (r["project_id"], r["verdict"]) == (p, "complete")),
+            default=None,
+        )
+        for p in projects
+    ]
+    growth = storage_growth(fleet).get("all", {})
     return {
+        "project_count": len(projects),
+        "is_inventory_known": is_known,
+        "certificate_age_h": hours(fleet.now - min(last)) if all(last) else None,
+        "rpo_met_count": sum(r["is_rpo_met"] for r in now.values()),
+        "retention_known_count": len(depths),
+        "retention_depth_min_days": min(depths, default=None),
+        "retention_depth_p50_days": quantile(depths, 0.5),
+        "growth_gib_per_day": growth.get("growth_gib_per_day"),
+        "forecast_gib": growth.get("forecast_gib"),
+        "forecast_low_gib": growth.get("forecast_low_gib"),
+        "forecast_high_gib": growth.get("forecast_high_gib"),
         "instance_count": len(now) if is_known else None,
         "protected_count": protected,
         "unprotected_count": len(now) - protected if is_known else None,
@@ -475,6 +534,7 @@ def kpi_daily(fleet: Fleet) -> dict[date, Row]:
     watched_days = [day for (_, day), row in daily.items() if row["watched_s"] > 0]
     begun = [b["begin_date"] for b in fleet.backups if b["begin_date"]]
     days = begun + watched_days
+    stored, first = storage_daily(fleet), stored_watched_from(fleet)
     found, day = {}, min(days, default=fleet.today)
     while day < fleet.today:
         mine = [b for b in fleet.backups if b["begin_date"] == day]
@@ -485,6 +545,7 @@ def kpi_daily(fleet: Fleet) -> dict[date, Row]:
             row["restore_point_age_h"] for row in watched if row["restore_point_age_h"] is not None
         ]
         total = sum(row["watched_s"] for row in watched)
+        durations = [d for b in completed if (d := duration_s(b)) is not None]
         found[day] = {
             "backup_count": len(mine),
             "completed_count": len(completed),
@@ -496,9 +557,17 @@ def kpi_daily(fleet: Fleet) -> dict[date, Row]:
             "rpo_time_rate": sum(row["rpo_met_s"] for row in watched) / total if total else None,
             "restore_point_age_p50_h": quantile(ages, 0.5),
             "restore_point_age_max_h": max(ages, default=None),
-            "duration_p95_s": quantile(
-                [d for b in completed if (d := duration_s(b)) is not None], 0.95
-            ),
+            "restore_point_age_p95_h": quantile(ages, 0.95),
+            "gap_count": sum(row["restore_point_count"] == 0 for row in watched)
+            if watched
+            else None,
+            "without_restore_point_count": len(watched) - len(ages) if watched else None,
+            "duration_p50_s": quantile(durations, 0.5),
+            "duration_p95_s": quantile(durations, 0.95),
+            "size_gib": sum((b["size_kb"] or 0) / 1048576 for b in completed),
+            "stored_gib": sum(max(size, 0) for (_, on), size in stored.items() if on == day),
+            "is_stored_watched": bool(first and day >= first)
+            and any(on == day for _, on in stored),
         }
         day += DAY
     return found

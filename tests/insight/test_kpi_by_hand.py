@@ -121,6 +121,7 @@ CURRENT = [
     ("retention_known_count", 4, "those with a policy"),
     ("retention_short_count", 1, "losing: 3.4 of 7 days"),
     ("retention_depth_min_days", 3 + 10 / 24, "losing since 03-07 02:00"),
+    ("retention_depth_p50_days", 6 + 10 / 24, "3.4, 6.4 (healthy), 6.4 (failing), 7.4 (weekly)"),
     ("early_loss_recent", 2, "losing"),
     ("duration_p50_s", HOURS, "all take an hour"),
     ("duration_p95_s", HOURS, "all take an hour"),
@@ -150,7 +151,7 @@ def test_current_has_no_other_number(views: duckdb.DuckDBPyConnection) -> None:
     columns = set(views.sql("SELECT * FROM v_kpi_current").columns)
     texts = {"now_at", "certified_at", "coverage_note", "rpo_note"}
     elsewhere = {"growth_gib_per_day", "forecast_gib", "forecast_low_gib", "forecast_high_gib"}
-    assert columns - texts - elsewhere - {"retention_depth_p50_days"} == {row[0] for row in CURRENT}
+    assert columns - texts - elsewhere == {row[0] for row in CURRENT}
 
 
 def test_findings(views: duckdb.DuckDBPyConnection) -> None:
@@ -343,3 +344,14 @@ def test_a_deleted_instance_takes_its_backups_along() -> None:
         assert one(
             connection, "SELECT max(date) FROM v_instance_daily WHERE instance_id = 'i'"
         ) == date(2026, 3, 9)
+
+
+def test_no_growth_while_a_project_was_never_certified() -> None:
+    """What a project without a complete run stored is not proven, so the sum makes no forecast."""
+    backups = daily("i", "2026-02-01", "2026-03-09", backup_type="Manual")
+    backups.append(backup("x", "i", at("2026-03-05 02:00"), project_id="p2"))
+    runs = [run(at("2026-02-01 12:00")), run(NOW)]
+    runs.append(run(NOW, verdict="incomplete", project_id="p2"))
+    with borrow_views(backups=backups, runs=runs) as connection:
+        assert rows_of(connection, "SELECT * FROM v_storage_growth") == []
+        assert not one(connection, "SELECT bool_or(is_watched) FROM v_storage_daily")

@@ -119,6 +119,15 @@ def test_storage(case: Case) -> None:
     assert found.keys() == expected.keys()
 
 
+def test_growth(case: Case) -> None:
+    """v_storage_growth has Theil-Sen's slope, its interval and the forecast, where days suffice."""
+    rows = case.rows("SELECT * FROM v_storage_growth")
+    expected = oracle.storage_growth(case.fleet)
+    assert {row["datastore_type"] for row in rows} == set(expected)
+    for row in rows:
+        assert not differences(row, expected[row["datastore_type"]])
+
+
 def test_exceptions(case: Case) -> None:
     """v_exceptions has every finding once and nothing else."""
     rows = case.rows("SELECT * FROM v_exceptions WHERE kind <> 'stale data'")

@@ -43,11 +43,12 @@ SELECT
     coalesce(date >= watched_day, false) AS is_watched
 FROM running
 CROSS JOIN (
-    SELECT max(first_as_of)::DATE AS watched_day
-    FROM (
-        SELECT min(as_of) AS first_as_of
+    SELECT CASE WHEN count(*) = count(first_as_of) THEN max(first_as_of)::DATE END AS watched_day
+    FROM (SELECT DISTINCT project_id FROM backups)
+    LEFT JOIN (
+        SELECT project_id, min(as_of) AS first_as_of
         FROM sync_runs WHERE verdict = 'complete' GROUP BY project_id
-    )
+    ) USING (project_id)
 );
 
 COMMENT ON VIEW v_storage_daily IS 'Stored size at the end of each full UTC day per engine; key (datastore_type, date). A completed backup counts from end_time until gone_at. Source: backups of the lake.';
