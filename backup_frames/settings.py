@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     AliasGenerator,
     Field,
@@ -42,8 +41,15 @@ from .config_file import (
     read_table,
 )
 from .errors import ConfigError
-
-LakeFormat = Literal["parquet", "delta", "iceberg"]
+from .setting_values import (
+    Catalog,
+    HeaderSecret,
+    LakeFormat,
+    Origin,
+    ProjectId,
+    Region,
+    Text,
+)
 
 PREFIX = "BACKUP_FRAMES_"
 EUROPEAN_REGION = "eu-west-101"  # a cloud of its own, under .eu
@@ -59,11 +65,6 @@ METHODS: dict[str, tuple[str, ...]] = {  # the first field of each decides that 
     "password": ("password", "username", "domain"),
 }
 
-_ORIGIN = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?/?",
-    re.IGNORECASE,
-)
-_LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
 _SERVICE_HOST = re.compile(
     r"https://gaussdb-nosql\.(?P<region>[a-z0-9-]+)\.myhuaweicloud\.(com|eu)"
 )
@@ -74,60 +75,6 @@ def environment_names(field: str) -> tuple[str, ...]:
     if field in METHODS["keys"]:
         return (HUAWEI_NAMES[field],)
     return (PREFIX + field.upper(), *filter(None, [HUAWEI_NAMES.get(field)]))
-
-
-def _check_origin(text: str) -> str:
-    """Return ``scheme://host[:port]``; credentials travel there, so nothing else may hide in it."""
-    match = _ORIGIN.fullmatch(text)
-    if match is None:
-        raise ValueError("must be https://host or https://host:port, without path, query or user")
-    if match["port"] is not None and not 0 < int(match["port"]) < 65536:
-        raise ValueError(f"names port {match['port']}; use one between 1 and 65535")
-    if match["scheme"].lower() == "http" and not _LOOPBACK.fullmatch(match["host"]):
-        raise ValueError(
-            "would send credentials unencrypted; use https:// (http:// is for 127.0.0.1)"
-        )
-    return text.rstrip("/").lower()
-
-
-def _check_header(secret: SecretStr) -> SecretStr:
-    """Refuse what cannot stand in an HTTP header, or would end it and start another."""
-    if not re.fullmatch(r"[\x21-\x7e]+", secret.get_secret_value()):
-        raise ValueError(
-            "is empty or holds a space, a line break or a non-ASCII character; copy it again"
-        )
-    return secret
-
-
-def _check_region(text: str) -> str:
-    if not re.fullmatch(r"[a-z]{2}-[a-z0-9-]{1,60}", text):
-        raise ValueError("is no region; write it like cn-north-4 or eu-west-101")
-    return text
-
-
-def _check_project_id(text: str) -> str:
-    """Keep the alphabet closed: it becomes a path on disk and part of a URL."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
-        raise ValueError("is no project id; it has 1 to 64 letters, digits, - or _")
-    return text
-
-
-def _check_catalog(text: str) -> str:
-    """Keep secrets out: a catalog's URL is shown and logged."""
-    if not re.fullmatch(r"[a-z][a-z0-9+]*://[^@\s]+", text):
-        raise ValueError(
-            "must be https://host, sqlite:////path or another database's URL, without user and "
-            "password; pyiceberg takes those from PYICEBERG_CATALOG__LAKE__TOKEN or __URI"
-        )
-    return text
-
-
-Origin = Annotated[str, AfterValidator(_check_origin)]
-HeaderSecret = Annotated[SecretStr, AfterValidator(_check_header)]
-Region = Annotated[str, AfterValidator(_check_region)]
-ProjectId = Annotated[str, AfterValidator(_check_project_id)]
-Text = Annotated[str, Field(min_length=1)]
-Catalog = Annotated[str, AfterValidator(_check_catalog)]
 
 
 class Settings(BaseSettings):

@@ -14,7 +14,8 @@ from backup_frames.api.query import BackupQuery, check_project_id
 from backup_frames.errors import ConfigError
 from backup_frames.frames.inventory import InventoryReader
 from backup_frames.frames.reader import BackupReader, Progress
-from backup_frames.settings import LakeFormat, Settings, load_settings
+from backup_frames.setting_values import LakeFormat
+from backup_frames.settings import Settings, load_settings
 
 from .formats import open_lake_store
 from .inventory import sync_inventory
