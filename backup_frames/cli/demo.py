@@ -164,13 +164,17 @@ def _show_lake(session: Session, lake: Path, database: Path) -> None:
 
 
 def _next_steps(lake: Path) -> str:
+    page, database = beside(lake, ".html"), beside(lake, ".duckdb")
+    opened = f"duckdb.connect('{database}', read_only=True)"
     return f"""\
 Where to look next:
   python -c "import pandas; print(pandas.read_parquet('{lake}/backups'))"
   python -c "import duckdb; print(duckdb.sql(\\"FROM '{lake}/backups/*/*.parquet'\\"))"
   backup-frames verify --lake {lake}
-  {beside(lake, ".html")}   the report: open it in a browser
-  {beside(lake, ".duckdb")}   KPI views: open it in DuckDB, Superset, Metabase, ...
+The report, for a browser (a double click will do):
+  python -m webbrowser -t "{page.as_uri()}"
+The KPI views, for DuckDB, Superset, Metabase, … (the README says how to connect each):
+  python -c "import duckdb; print({opened}.sql('FROM v_exceptions'))"
 With your own account: export BACKUP_FRAMES_REGION, HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, then
   backup-frames doctor
   backup-frames sync --lake ./my-lake"""
