@@ -41,6 +41,7 @@ def tables(store: Store) -> dict[str, bytes]:
     return {key: data for key, data in snapshot(store).items() if key.startswith("backup")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lake_format", FORMATS)
 def test_a_bucket_holds_the_same_lake(
     place: str, lake_format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -82,6 +83,7 @@ def test_an_iceberg_lake_in_a_bucket_needs_a_catalog(place: str) -> None:
         opened(place, "iceberg")
 
 
+@pytest.mark.slow
 def test_failures_of_a_delta_store_are_said_without_secrets(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +101,7 @@ def test_failures_of_a_delta_store_are_said_without_secrets(
     assert "EXAMPLE" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_iceberg_in_a_rest_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The catalog is set by its URL: syncs, verify and readers find the tables there."""
     with RestCatalogServer(tmp_path / "catalog.db") as server:
