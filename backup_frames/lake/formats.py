@@ -91,7 +91,13 @@ def _find_place(url: str) -> tuple[str, ObjectAddress | None]:
     """The lake's folder, or its bucket and prefix as a URL with the address behind it."""
     scheme = match[1].lower() if (match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)) else ""
     if scheme not in ("s3", "obs"):
-        return str(local_root(url, scheme)), None
+        root = str(local_root(url, scheme))
+        if re.search(r"[?#%]", root):
+            raise ConfigError(
+                f"Delta Lake and Iceberg name files by URL: the path {root} must be without ?, # "
+                "and %. Choose another folder, or --format parquet."
+            )
+        return root, None
     from .object_url import read_object_url  # noqa: PLC0415 - loads obstore only if used
 
     address = read_object_url(url, os.environ)

@@ -101,7 +101,7 @@ def open_iceberg(
         namespace: the tables' namespace in the catalog.
 
     Raises:
-        ConfigError: a bucket without a catalog, or a folder that cannot be part of a URL.
+        ConfigError: a bucket without a catalog.
     """
     if address is not None:
         if catalog is None:
@@ -114,8 +114,6 @@ def open_iceberg(
         return IcebergTables(
             root, catalog=catalog, namespace=namespace, options=options, secrets=secrets
         )
-    if not re.fullmatch(r"[^?#%]+", root):
-        raise ConfigError(f"Iceberg names files by URL: {root} must be without ?, # and %.")
     catalog = catalog or f"sqlite:///{root}/{CATALOG_KEY}"
     return IcebergTables(
         f"file://{root}", catalog=catalog, namespace=namespace, options={}, secrets=()

@@ -511,6 +511,18 @@ def test_a_store_without_conditional_writes_holds_no_delta_lake(tmp_path: Path) 
     assert not list(tmp_path.rglob("*.json"))
 
 
+@each_format
+def test_a_path_may_hold_spaces_but_nothing_that_urls_read_otherwise(
+    tmp_path: Path, lake_format: str
+) -> None:
+    """A space and an accent work; a percent sign is refused before anything is written."""
+    lake, world = FormatLake(tmp_path / "my lake é", lake_format), filled(days=1)
+    sync(world.service, lake.store())
+    assert rows(lake, "backups").num_rows == open_lake(lake.url).backups().num_rows == 8
+    with pytest.raises(ConfigError, match=r"100% must be without \?, # and %"):
+        FormatLake(tmp_path / "100%", lake_format).store()
+
+
 def test_format_and_catalog_are_settings(tmp_path: Path) -> None:
     """``format`` under ``[lake]`` of the file, and a catalog's URL that may hold no password."""
     config = tmp_path / "c.toml"
