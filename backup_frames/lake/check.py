@@ -88,9 +88,11 @@ def check_project(store: Store, project_id: str, files: list[StoredFile]) -> lis
     for _ in range(_TRIES):
         before = _record_bytes(store, project_id)
         findings = list(_ProjectCheck(store, project_id, before).run(files))
-        if not findings or _record_bytes(store, project_id) == before:
+        if not findings:
             break
-        files = store.list("")
+        listed, files = files, store.list("")  # the listing may be older than the records
+        if files == listed and _record_bytes(store, project_id) == before:
+            break
     return findings
 
 

@@ -159,6 +159,7 @@ class TableStore:
         """
         parts = _data_parts(key)
         if parts is None:
+            self._known.clear()  # records speak of files as new as they are
             return self._files.read(key)
         table, slot = str(parts.table), _slot(parts)
         pieces = []

@@ -26,7 +26,7 @@ from backup_frames.errors import ConfigError, LakeError
 from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.schema import describe_field
 from backup_frames.insight.publish import connect_lake, publish_lake
-from backup_frames.lake.check import check_lake
+from backup_frames.lake.check import check_lake, check_project
 from backup_frames.lake.compare import compare_project
 from backup_frames.lake.formats import open_lake_store
 from backup_frames.lake.lake import open_lake
@@ -374,6 +374,22 @@ def test_verify_finds_damage_and_repair_mends_it(lake: FormatLake, how: str) -> 
     repair_project(reader, lake.store(), project_id=PROJECT, clock=world.clock)
     assert verify_lake(lake.url) == []
     assert lake.data() == data
+
+
+@pytest.mark.parametrize("lake_format", ["parquet", *FORMATS])
+def test_verify_beside_a_sync_raises_no_false_alarm(tmp_path: Path, lake_format: str) -> None:
+    """A sync ends between the listing of the lake and the reading of its records."""
+    world = filled()
+    store = MemoryStore() if lake_format == "parquet" else None
+    lake = FormatLake(tmp_path / "lake", lake_format)
+    sync(world.service, store or lake.store())
+    verified = store or lake.store()
+    files = verified.list("")
+    world.clock.advance(DAY)
+    world.service.remove(*world.ids()[-2:])
+    world.service.add(world.clock.now() - HOUR)
+    sync(world.service, store or lake.store())
+    assert check_project(verified, PROJECT, files) == []
 
 
 @delta_first
