@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pyarrow.parquet as pq
+import pytest
 
 
 def test_the_demo_ends_with_tables_certificate_and_next_steps(run, tmp_path):
@@ -21,6 +22,7 @@ def test_the_demo_ends_with_tables_certificate_and_next_steps(run, tmp_path):
     assert (tmp_path / "lake.duckdb").is_file()
 
 
+@pytest.mark.slow  # two demos: ten seconds
 def test_the_demo_runs_again_in_its_own_lake(run, tmp_path):
     """A second demo replaces the first."""
     lake = tmp_path / "lake"
