@@ -33,7 +33,7 @@ from ..errors import MissingExtraError
 from ..frames.frames import BackupFrames
 from ..frames.partitions import FRAME_TABLES
 from ..frames.read import scan_backups
-from ..frames.schema import DESCRIPTIONS, KEYS, TABLES, describe_field
+from ..frames.schema import DESCRIPTIONS, KEYS, TABLES, comment_of
 
 try:
     import dlt
@@ -96,14 +96,9 @@ def _hints(name: str) -> Any:
         write_disposition="merge",
         primary_key=KEYS[name],
         merge_key=KEYS["backups"],  # a backup's old rows go before its new ones come
-        columns={field.name: {"description": _words(field)} for field in TABLES[name]},
+        columns={field.name: {"description": comment_of(field)} for field in TABLES[name]},
         additional_table_hints={"description": DESCRIPTIONS[name]},
     )
-
-
-def _words(field: pa.Field) -> str:
-    description, unit = describe_field(field)
-    return f"{description} Unit: {unit}."
 
 
 def _newest(part: BackupFrames, newest: str | None) -> str | None:

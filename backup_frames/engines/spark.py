@@ -44,7 +44,7 @@ from ..config_file import SECRETS
 from ..errors import ConfigError, IncompleteReadError, MissingExtraError
 from ..frames.flatten import ArrowFrames
 from ..frames.partitions import FRAME_TABLES
-from ..frames.schema import TABLES, describe_field
+from ..frames.schema import TABLES, comment_of
 from ..scan.certificate import Certificate
 from ..scan.plan import to_moment, to_span
 from ..settings import environment_names, load_settings
@@ -122,8 +122,7 @@ class BackupFramesSource(DataSource):  # type: ignore[misc, unused-ignore]  # un
         schema = lake_schema(options.table) if options.lake else TABLES[options.table]
         spark_schema = from_arrow_schema(schema)
         for one, field in zip(spark_schema.fields, schema, strict=True):
-            description, unit = describe_field(field)
-            one.metadata = {"comment": f"{description} Unit: {unit}."}
+            one.metadata = {"comment": comment_of(field)}
         return spark_schema
 
     def reader(self, schema: StructType) -> DataSourceReader:

@@ -248,3 +248,8 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 def describe_field(field: pa.Field) -> tuple[str, str]:
     """The description and the unit of a column; empty texts for a column that is not ours."""
     return _words(field, b"description"), _words(field, b"unit")
+
+
+def comment_of(field: pa.Field) -> str:
+    """What catalogues and table formats say of a column: its description, and its unit."""
+    return "{} Unit: {}.".format(*describe_field(field))

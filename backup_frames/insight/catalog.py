@@ -14,7 +14,7 @@ from importlib.resources import files
 import duckdb
 
 from backup_frames.errors import ConfigError
-from backup_frames.frames.schema import DESCRIPTIONS, describe_field
+from backup_frames.frames.schema import DESCRIPTIONS, comment_of
 
 from .relations import RELATIONS, quoted
 
@@ -77,8 +77,7 @@ def _words(*names: str) -> str:
     *tables, column = names
     for table in tables:
         if table in RELATIONS and column in RELATIONS[table].names:
-            description, unit = describe_field(RELATIONS[table].field(column))
-            return f"{description} Unit: {unit}."
+            return comment_of(RELATIONS[table].field(column))
     return ""
 
 

@@ -9,10 +9,8 @@ are extensions that it would have to fetch.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
@@ -23,6 +21,7 @@ from backup_frames.frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
 from backup_frames.lake.formats import open_lake_store
 from backup_frames.lake.layout import parse_key
 from backup_frames.lake.store import Store
+from backup_frames.lake.store_url import local_root, scheme_of
 
 #: Every base relation with its columns as they stand in a lake.
 RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
@@ -45,17 +44,15 @@ _PATTERNS = {
 }  # fmt: skip
 
 
-def local_root(lake: str) -> Path | None:
+def _find_root(lake: str) -> Path | None:
     """The lake's folder, absolute; None if the lake lives in an object store.
 
     Raises:
         LakeError: the folder does not exist.
     """
-    scheme = match[1].lower() if (match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", lake)) else ""
-    if scheme in ("s3", "obs"):
+    if scheme_of(lake) in ("s3", "obs"):
         return None
-    path = unquote(urlsplit(lake).path) if scheme == "file" else lake
-    root = Path(path).expanduser().absolute()
+    root = local_root(lake)
     if not root.is_dir():
         raise LakeError(
             f"There is no lake at {root}. Run `backup-frames sync --lake {lake}` first."
@@ -81,7 +78,7 @@ def create_relations(
         LakeError: no such lake, or an unreadable file.
         MissingExtraError: views into a bucket are made with fsspec.
     """
-    root = local_root(lake)
+    root = _find_root(lake)
     store = open_lake_store(lake, scratch="_meta/insight/tmp")
     is_plain = store.format == "parquet"
     place = str(root)

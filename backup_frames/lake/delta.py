@@ -22,11 +22,17 @@ import pyarrow.parquet as pq
 from backup_frames.api.clock import Clock
 from backup_frames.errors import LakeError, MissingExtraError
 from backup_frames.frames.partitions import decode_table, encode_table
-from backup_frames.frames.schema import DESCRIPTIONS, describe_field
+from backup_frames.frames.schema import DESCRIPTIONS
 
-from .layout import INVENTORY_NAMES
 from .store import RunNote
-from .table_store import DATE, DATE_WORDS, SCHEMAS, Slot, TableFile
+from .table_format import (
+    SCHEMAS,
+    Slot,
+    TableFile,
+    commented_fields,
+    failed_table,
+    partition_columns,
+)
 
 if TYPE_CHECKING:
     from .object_url import ObjectAddress
@@ -136,7 +142,7 @@ class DeltaTables:
                 actions,
                 "overwrite" if replaced else "append",
                 _schema_of(table),
-                _partition_columns(table),
+                partition_columns(table),
                 replaced,
                 commit_properties=CommitProperties(facts, app_transactions=[run]),
             )
@@ -168,7 +174,7 @@ class DeltaTables:
                 f"{self._root}/{table}",
                 _schema_of(table),
                 [],
-                partition_by=_partition_columns(table),
+                partition_by=partition_columns(table),
                 name=table,
                 description=DESCRIPTIONS[table],
                 storage_options=self._options or None,
@@ -183,15 +189,7 @@ class DeltaTables:
         try:
             yield
         except (DeltaError, OSError, ValueError) as error:
-            reason = re.sub(r"\s+", " ", str(error))[:300].rstrip(". ")
-            for secret in self._secrets:
-                reason = reason.replace(secret, "***")
-            # `from None`: the cause may repeat what was signed.
-            raise LakeError(
-                f"The Delta table {table} of {self._root} failed: {reason}. Nothing half-written "
-                "is visible; check the store and run again.",
-                path=table,
-            ) from None
+            raise failed_table("Delta", table, self._root, error, self._secrets) from None
 
 
 def _options_of(address: ObjectAddress) -> dict[str, str]:
@@ -228,10 +226,6 @@ def _predicate(project_id: str, files: Sequence[TableFile]) -> list[tuple[str, s
     return [of_project, ("date", "in", days)] if days else [of_project]
 
 
-def _partition_columns(table: str) -> list[str]:
-    return ["project_id"] if table in INVENTORY_NAMES else ["date", "project_id"]
-
-
 def _partition_values(slot: Slot) -> dict[str, str | None]:
     project_id, partition = slot
     named: dict[str, str | None] = {} if partition is None else {"date": partition.isoformat()}
@@ -240,11 +234,10 @@ def _partition_values(slot: Slot) -> dict[str, str | None]:
 
 def _schema_of(table: str) -> Schema:
     """The table's columns with their words as comments, and the partition's date."""
-    fields = [(field, "{} Unit: {}.".format(*describe_field(field))) for field in SCHEMAS[table]]
-    if table not in INVENTORY_NAMES:
-        fields.append((DATE, DATE_WORDS))
     return Schema.from_arrow(
-        pa.schema([field.with_metadata({"comment": words}) for field, words in fields])
+        pa.schema(
+            [field.with_metadata({"comment": words}) for field, words in commented_fields(table)]
+        )
     )
 
 

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from backup_frames.api.clock import Clock, SystemClock
 from backup_frames.errors import ConfigError
+from backup_frames.setting_values import LakeFormat
 from backup_frames.settings import Settings, load_settings
 
 from .documents import LakeRecord, decode_record
 from .layout import LAKE_KEY, parse_key
 from .store import Store
-from .store_url import local_root, open_store
-from .table_store import SCHEMAS, TableStore
+from .store_url import local_root, open_store, scheme_of
+from .table_format import SCHEMAS
+from .table_store import TableStore
 
 if TYPE_CHECKING:
     from .object_url import ObjectAddress
 
-FORMATS: Final = ("parquet", "delta", "iceberg")
+FORMATS: Final[tuple[str, ...]] = get_args(LakeFormat)
 
 
 def open_lake_store(
@@ -89,9 +91,8 @@ def _known_format(files: Store) -> str | None:
 
 def _find_place(url: str) -> tuple[str, ObjectAddress | None]:
     """The lake's folder, or its bucket and prefix as a URL with the address behind it."""
-    scheme = match[1].lower() if (match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)) else ""
-    if scheme not in ("s3", "obs"):
-        root = str(local_root(url, scheme))
+    if scheme_of(url) not in ("s3", "obs"):
+        root = str(local_root(url))
         if re.search(r"[?#%]", root):
             raise ConfigError(
                 f"Delta Lake and Iceberg name files by URL: the path {root} must be without ?, # "

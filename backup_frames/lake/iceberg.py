@@ -8,7 +8,6 @@ of one project, and carries its run and verdict among its properties.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -22,11 +21,18 @@ import pyarrow.parquet as pq
 
 from backup_frames.errors import ConfigError, LakeError, MissingExtraError
 from backup_frames.frames.partitions import decode_table, encode_table
-from backup_frames.frames.schema import TIMESTAMP, describe_field
+from backup_frames.frames.schema import TIMESTAMP
 
-from .layout import INVENTORY_NAMES
 from .store import RunNote
-from .table_store import DATE, DATE_WORDS, SCHEMAS, Slot, TableFile
+from .table_format import (
+    DATE,
+    SCHEMAS,
+    Slot,
+    TableFile,
+    commented_fields,
+    failed_table,
+    partition_columns,
+)
 
 if TYPE_CHECKING:
     from .object_url import ObjectAddress
@@ -272,11 +278,10 @@ class IcebergTables:
         with suppress(NamespaceAlreadyExistsError):
             catalog.create_namespace(self._namespace)
         schema = _schema_of(table)
-        columns = ["project_id"] if table in INVENTORY_NAMES else ["date", "project_id"]
         spec = PartitionSpec(
             *(
                 PartitionField(schema.find_field(name).field_id, number, IdentityTransform(), name)
-                for number, name in enumerate(columns, 1000)
+                for number, name in enumerate(partition_columns(table), 1000)
             )
         )
         place = f"{self._root}/{table}"
@@ -298,15 +303,7 @@ class IcebergTables:
         except (LakeError, ConfigError):
             raise
         except Exception as error:  # pyiceberg, its catalog and its store each have their own
-            reason = re.sub(r"\s+", " ", str(error))[:300].rstrip(". ")
-            for secret in self._secrets:
-                reason = reason.replace(secret, "***")
-            # `from None`: the cause may repeat what was signed.
-            raise LakeError(
-                f"The Iceberg table {table} of {self._root} failed: {reason}. Nothing half-written "
-                "is visible; check the catalog and the store, and run again.",
-                path=table,
-            ) from None
+            raise failed_table("Iceberg", table, self._root, error, self._secrets) from None
 
 
 def _options_of(address: ObjectAddress) -> dict[str, str]:
@@ -326,12 +323,9 @@ def _options_of(address: ObjectAddress) -> dict[str, str]:
 @cache
 def _schema_of(table: str) -> Schema:
     """The table's columns with their words, numbered from 1, and the partition's date."""
-    fields = [(field, "{} Unit: {}.".format(*describe_field(field))) for field in SCHEMAS[table]]
-    if table not in INVENTORY_NAMES:
-        fields.append((DATE, DATE_WORDS))
     return Schema(
         *(
             NestedField(number, field.name, _TYPES[field.type], required=False, doc=words)
-            for number, (field, words) in enumerate(fields, 1)
+            for number, (field, words) in enumerate(commented_fields(table), 1)
         )
     )

@@ -54,12 +54,11 @@ def open_store(url: str, *, scratch: str, clock: Clock | None = None) -> Store:
     """
     clock = clock or SystemClock()
     check_key(scratch)
-    scheme = match[1].lower() if (match := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)) else ""
-    if scheme in ("s3", "obs"):
+    if scheme_of(url) in ("s3", "obs"):
         from .object_store import open_object_store  # noqa: PLC0415 - loads obstore only if used
 
         return open_object_store(url, scratch=scratch, clock=clock, environ=os.environ)
-    return LocalStore(local_root(url, scheme), url=url, scratch=scratch, clock=clock)
+    return LocalStore(local_root(url), url=url, scratch=scratch, clock=clock)
 
 
 def check_store(url: str, *, scratch: str, clock: Clock | None = None) -> list[CheckStep]:
@@ -103,12 +102,19 @@ def check_store(url: str, *, scratch: str, clock: Clock | None = None) -> list[C
     return steps
 
 
-def local_root(url: str, scheme: str) -> Path:
+def scheme_of(url: str) -> str:
+    """The URL's scheme in lower case; "" for a path."""
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
+    return match[1].lower() if match else ""
+
+
+def local_root(url: str) -> Path:
     """The folder that a path or a ``file://`` URL names, absolute.
 
     Raises:
         ConfigError: it is neither.
     """
+    scheme = scheme_of(url)
     if scheme not in ("", "file"):
         raise ConfigError(
             f"A lake cannot live at {scheme}://: give a local path, file://, s3:// or obs://."

@@ -13,9 +13,8 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
 from functools import cache
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +22,6 @@ import pyarrow.compute as pc
 from backup_frames.api.clock import Clock
 from backup_frames.errors import LakeError
 from backup_frames.frames.partitions import decode_table, encode_table, partition_path
-from backup_frames.frames.schema import TABLES
 
 from .documents import Manifest, Pending, decode_record
 from .layout import (
@@ -36,87 +34,11 @@ from .layout import (
     parse_key,
     run_key,
 )
-from .ledger import LEDGER_SCHEMAS
 from .store import Lock, RunNote, Store, StoredFile
+from .table_format import SCHEMAS, Slot, TableFile, Tables
 
-SCHEMAS: Final[Mapping[str, pa.Schema]] = {**TABLES, **LEDGER_SCHEMAS}
-DATE: Final = pa.field("date", pa.date32())
-DATE_WORDS: Final = (
-    "UTC day of the partition: that of begin_time (or the first of its month), 1970-01-01 without "
-    "one; of a run the day it stands for. Unit: UTC day."
-)
 _COMMIT_ORDER: Final = (*TABLE_NAMES, *reversed(INVENTORY_NAMES), RUNS)
 _TRIES: Final = 8  # a commit, if another one was faster
-
-Slot = tuple[str, date | None]
-"""A project's partition of a table; the inventory has one per project, without a date."""
-
-
-class TableFile(NamedTuple):
-    """One data file of a table.
-
-    Attributes:
-        key: where it is below the lake.
-        size: in bytes.
-        slot: the partition that it is in.
-        detail: what else its format needs to know of it.
-    """
-
-    key: str
-    size: int
-    slot: Slot
-    detail: Any = None
-
-    @property
-    def sha256(self) -> str | None:
-        """What its name says of its bytes; None for a file that another program wrote."""
-        stem = self.key.rpartition("/")[2].partition(".")[0]
-        return stem[:64] if len(stem) == 73 and stem[64] == "-" else None
-
-
-class Tables(Protocol):
-    """A table format: which files a table consists of, and how that is changed at once."""
-
-    @property
-    def name(self) -> str:
-        """The format's name, as in ``--format``."""
-
-    @property
-    def needs_conditional_puts(self) -> bool:
-        """Whether commits of two projects at once are safe only where the store has them."""
-
-    def files(self, table: str) -> Mapping[Slot, Sequence[TableFile]] | None:
-        """The files of the table's newest version; None if there is no table yet."""
-
-    def encode(self, slot: Slot, rows: pa.Table) -> bytes:
-        """The bytes of a data file with these rows."""
-
-    def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:
-        """The rows of a data file, with all columns of the table.
-
-        Raises:
-            LakeError: the bytes are damaged, or lack a column.
-        """
-
-    def new_file(self, table: str, slot: Slot, name: str, data: bytes) -> TableFile:
-        """What a file with these bytes, as `encode` gave them, will be to the table."""
-
-    def swap(
-        self,
-        table: str,
-        added: Sequence[TableFile],
-        removed: Sequence[TableFile],
-        note: RunNote,
-    ) -> None:
-        """Take files out and others in, in one commit; the table is made if it does not exist.
-
-        Raises:
-            LakeError: it was not made, since another commit was faster or the storage failed; or
-                only its answer was lost. `files` tells.
-        """
-
-    def owns(self, key: str) -> bool:
-        """Whether a file below the lake is one of the tables', current or not."""
 
 
 class TableStore:

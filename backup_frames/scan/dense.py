@@ -1,9 +1,8 @@
 """Seconds with more rows than a page: told apart by filters, or read by offset without a proof.
 
-Told apart second by second, too: where a window includes its end, two busy seconds come as one.
-
 In: one or two seconds of one level that hold more than ``limit`` rows. Out: their rows, and the
-reason if it could not be proven that these are all.
+reason if it could not be proven that these are all. They are told apart second by second, too: where
+a window includes its end, two busy seconds come as one.
 
 The proof of a split by filters: every part fits one page and is read twice; between the two, the
 whole is counted, twice. Rows in both readings were there at the moment of the counts; if they are

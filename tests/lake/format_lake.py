@@ -23,7 +23,7 @@ from stores import Killed, snapshot
 
 from backup_frames.lake.formats import open_lake_store
 from backup_frames.lake.store import RunNote, Store
-from backup_frames.lake.table_store import Slot, TableFile
+from backup_frames.lake.table_format import Slot, TableFile
 
 FORMATS = ("delta", "iceberg")
 TABLES = ("backups/", "backup_databases/", "backup_tables/")
