@@ -134,7 +134,6 @@ class _InventoryRun:
             pending=Pending(project_id, report.run_id, int(as_of.timestamp())),
             grain=grain,
             is_new=False,
-            threads=1,
         )
 
     def update_instances(self, *, allow_mass_deletion: bool) -> bool:
@@ -213,7 +212,8 @@ class _InventoryRun:
             if rows[name] or is_known or key in self._records.manifest.files:
                 table = pa.Table.from_pylist(list(rows[name].values()), schema=TABLES[name])
                 writer.stage_file(key, table)
-        if writer.file_count or encode_record(self._state) != self._state_before:
+        file_count, byte_count = writer.count_files()
+        if file_count or encode_record(self._state) != self._state_before:
             writer.commit(self._state, verdict=self._report.verdict, is_finished=True)
         present = sum(row["gone_at"] is None for row in rows["instances"].values())
         return replace(
@@ -222,8 +222,8 @@ class _InventoryRun:
             inventory=self._counts | {"present": present},
             warnings=(*self._report.warnings, *self._warnings),
             requests=self._report.requests + self._reader.requests - self._requests_before,
-            file_count=self._report.file_count + writer.file_count,
-            byte_count=self._report.byte_count + writer.byte_count,
+            file_count=self._report.file_count + file_count,
+            byte_count=self._report.byte_count + byte_count,
         )
 
     def _warn(self, what: str, grant: str, error: BackupFramesError) -> None:

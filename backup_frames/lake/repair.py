@@ -70,7 +70,6 @@ class _Repair:
             pending=self._records.pending or Pending(project_id, "repair", reader.now_s),
             grain=self._grain,
             is_new=not self._has_lake,
-            threads=1,
         )
 
     def run(self) -> list[Finding]:

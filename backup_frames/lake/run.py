@@ -9,6 +9,7 @@ after everything it speaks of is durable.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -112,7 +113,12 @@ class SyncRun:
 
     def execute(self, lock: Lock) -> SyncReport:
         """Read, merge and write, mark what is gone, commit."""
-        writer = self._open_writer(lock)
+        if self._settings.threads < 2:
+            return self._execute(self._open_writer(lock, None))
+        with ThreadPoolExecutor(self._settings.threads) as pool:
+            return self._execute(self._open_writer(lock, pool))
+
+    def _execute(self, writer: LakeWriter) -> SyncReport:
         plan = self._plan()
         collector = PartitionCollector(
             plan.spans, is_full=plan.is_full, stored=self._records.partitions(), grain=self._grain
@@ -143,7 +149,7 @@ class SyncRun:
         writer.commit(self._state, run, verdict=report.verdict, is_finished=True)
         return report
 
-    def _open_writer(self, lock: Lock) -> LakeWriter:
+    def _open_writer(self, lock: Lock, pool: Executor | None) -> LakeWriter:
         pending = self._records.pending or Pending(self._project_id, "", 0)
         pending.run_id, pending.as_of_s = self._run_id, self._as_of_s
         return LakeWriter(
@@ -154,7 +160,7 @@ class SyncRun:
             pending=pending,
             grain=self._grain,
             is_new=not self._has_lake,
-            threads=self._settings.threads,
+            pool=pool,
         )
 
     def _plan(self) -> SyncPlan:
@@ -201,7 +207,7 @@ class SyncRun:
         with suppress(LakeError):  # what failed first is what the user must hear
             for fresh in collector.finish():
                 merge.add(fresh)
-            if writer.file_count:
+            if writer.count_files()[0]:
                 reasons = [f"The run ended early: {error or type(error).__name__}"]
                 report = self._report(plan, reasons, merge.tally, writer)
                 row = run_row(report, error=f"{type(error).__name__}: {error}")
@@ -220,6 +226,7 @@ class SyncRun:
         certificate = self._reader.certificate
         oldest_s = min((day.verified_at_s for day in self._state.days.values()), default=None)
         oldest_at = to_moment(oldest_s) if oldest_s is not None else None
+        file_count, byte_count = writer.count_files() if writer else (0, 0)
         is_complete = certificate.verdict == "complete" and not reasons
         return SyncReport(
             run_id=self._run_id,
@@ -239,8 +246,8 @@ class SyncRun:
             },
             requests=certificate.requests,
             expected_requests=None,
-            file_count=writer.file_count if writer else 0,
-            byte_count=writer.byte_count if writer else 0,
+            file_count=file_count,
+            byte_count=byte_count,
             days=(),
             partitions=(),
             as_of=self._as_of,

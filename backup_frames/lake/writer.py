@@ -2,18 +2,19 @@
 
 In: partitions as they should be. Out: files, then manifest, run row, state. Before any file is
 touched ``pending.json`` names what it will be, so that after a crash each file is either as the
-manifest says or as that says, and `read_records` knows which.
+manifest says or as that says, and `read_records` knows which. Encoding is a third of a first sync's
+work, and needs no interpreter lock: it goes on in the pool while the next pages are read and merged.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
@@ -35,13 +36,19 @@ from .records import ProjectRecords, load_table
 from .spans import Grain
 from .store import Lock, RunNote, Store
 
-HOLD_BYTES: Final = 16 << 20
-"""So many encoded bytes are held back, to be announced together in one ``pending.json``."""
+HOLD_ROWS: Final = 1 << 17
+"""So many rows are held back, to be announced together in one ``pending.json``."""
 HOLD_S: Final = 5.0
 """So long at most: what is held back is lost if the run dies."""
 
 
-_Files = list[tuple[str, bytes, FileEntry]]
+class _File(NamedTuple):
+    key: str
+    data: bytes
+    entry: FileEntry
+
+
+_Files = list[_File]
 
 
 @dataclass
@@ -55,11 +62,7 @@ class LakeWriter:
         records: the project's records; `manifest` follows the files as they are written.
         pending: what this run announces.
         is_new: the lake has no record of its own yet.
-        threads: partitions written side by side.
-
-    Attributes:
-        file_count: data files written so far, those held back included.
-        byte_count: their size.
+        pool: encodes and puts partitions side by side; None for one after the other.
     """
 
     store: Store
@@ -69,12 +72,13 @@ class LakeWriter:
     pending: Pending
     grain: Grain
     is_new: bool
-    threads: int
-    file_count: int = 0
-    byte_count: int = 0
+    pool: Executor | None = None
+    _encoding: dict[date | str, Callable[[], _Files]] = field(default_factory=dict)
     _staged: dict[date | str, _Files] = field(default_factory=dict)
-    _staged_bytes: int = 0
+    _held_rows: int = 0
     _held_since_s: float = 0.0
+    _file_count: int = 0
+    _byte_count: int = 0
 
     def load(self, partition: date) -> LedgerTables:
         """A partition as it is stored, empty tables for files that do not exist.
@@ -86,72 +90,46 @@ class LakeWriter:
 
     def load_one(self, table: str, partition: date) -> pa.Table:
         """One table of a partition; see `load`."""
-        if partition in self._staged:
-            self.flush()
+        self._flush_if_held(partition)
         return load_table(self.store, self.records, table, partition)
 
     def stage(
         self, partition: date, tables: Mapping[str, pa.Table], child_changed: Iterable[str] = ()
     ) -> None:
         """Take a partition's tables to be written, children first; equal files are left out."""
-        if partition in self._staged:
-            self.flush()
-        files: _Files = []
-        for name in LEDGER_SCHEMAS:
-            if name not in tables:
-                continue
-            key = partition_path(name, partition, self.records.manifest.project_id)
-            rows = tables[name].num_rows
-            data = encode_table(tables[name]) if rows else _encode_empty(name)
-            entry = describe_file(data, rows)
-            if self.records.manifest.files.get(key) == entry:
-                continue
-            files.append((key, data, entry))
-            versions = self.pending.files.setdefault(key, [])
-            if entry not in versions:
-                versions.append(entry)
+        self._flush_if_held(partition)
+        project_id = self.records.manifest.project_id
+        wanted = {
+            partition_path(name, partition, project_id): tables[name]
+            for name in LEDGER_SCHEMAS
+            if name in tables
+        }
         if changed := sorted(child_changed):
             self.pending.child_changed[partition.isoformat()] = changed
-        if not files:
-            return
-        if not self._staged:
-            self._held_since_s = self.clock.monotonic()
-        size = sum(entry.size for _, _, entry in files)
-        self._staged[partition] = files
-        self._staged_bytes += size
-        self.file_count += len(files)
-        self.byte_count += size
-        is_old = self.clock.monotonic() - self._held_since_s > HOLD_S
-        if self._staged_bytes > HOLD_BYTES or is_old:
-            self.flush()
+        self._hold(partition, wanted)
 
     def stage_file(self, key: str, table: pa.Table) -> None:
         """Take a file that is no partition's to be written; an equal one is left out."""
-        data = encode_table(table)
-        entry = describe_file(data, table.num_rows)
-        if self.records.manifest.files.get(key) == entry:
-            return
-        self.pending.files.setdefault(key, []).append(entry)
-        self._staged[key] = [(key, data, entry)]
-        self.file_count += 1
-        self.byte_count += entry.size
+        self._hold(key, {key: table})
+
+    def count_files(self) -> tuple[int, int]:
+        """Data files written so far, those held back included, and their bytes."""
+        self._collect()
+        return self._file_count, self._byte_count
 
     def flush(self) -> None:
         """Announce what is held back, then write it."""
+        self._collect()
+        self._held_rows = 0
         if not self._staged:
             return
         self._announce()
         partitions = list(self._staged.values())
-        if self.threads > 1 and len(partitions) > 1:
-            with ThreadPoolExecutor(self.threads) as pool:
-                for _ in pool.map(self._put, partitions):
-                    pass  # raises what a write raised
-        else:
-            for files in partitions:
-                self._put(files)
+        for _ in (self.pool.map if self.pool else map)(self._put, partitions):
+            pass  # raises what a write raised
         for files in partitions:
             self.records.manifest.files |= {key: entry for key, _, entry in files}
-        self._staged, self._staged_bytes = {}, 0
+        self._staged = {}
 
     def commit(
         self,
@@ -172,6 +150,7 @@ class LakeWriter:
         manifest = self.records.manifest
         entries = {run[0]: describe_file(run[1], 1)} if run else {}
         self.pending.files |= {key: [entry] for key, entry in entries.items()}
+        self._collect()
         if self._staged:
             self.flush()
         else:
@@ -190,6 +169,39 @@ class LakeWriter:
         if is_finished:
             self.store.delete(meta_key(self.pending.project_id, "pending.json"))
 
+    def _flush_if_held(self, partition: date) -> None:
+        if partition in self._encoding or partition in self._staged:
+            self.flush()
+
+    def _hold(self, name: date | str, tables: Mapping[str, pa.Table]) -> None:
+        """Begin to encode tables by key, and flush if too much, or for too long, is held back."""
+        if not self._encoding and not self._staged:
+            self._held_since_s = self.clock.monotonic()
+        if self.pool:
+            self._encoding[name] = self.pool.submit(_encode_files, tables).result
+        else:
+            files = _encode_files(tables)
+            self._encoding[name] = lambda: files
+        self._held_rows += sum(table.num_rows for table in tables.values())
+        is_old = self.clock.monotonic() - self._held_since_s > HOLD_S
+        if self._held_rows > HOLD_ROWS or is_old:
+            self.flush()
+
+    def _collect(self) -> None:
+        """Take what is encoded by now, files that would not change left out."""
+        for name, encoded in self._encoding.items():
+            known = self.records.manifest.files
+            files = [file for file in encoded() if known.get(file.key) != file.entry]
+            for file in files:
+                versions = self.pending.files.setdefault(file.key, [])
+                if file.entry not in versions:
+                    versions.append(file.entry)
+            if files:
+                self._staged[name] = files
+            self._file_count += len(files)
+            self._byte_count += sum(file.entry.size for file in files)
+        self._encoding = {}
+
     def _announce(self) -> None:
         self.lock.check()
         if self.is_new:
@@ -205,6 +217,16 @@ class LakeWriter:
 
     def _put_record(self, name: str, data: bytes) -> None:
         self.store.put(meta_key(self.pending.project_id, name), data)
+
+
+def _encode_files(tables: Mapping[str, pa.Table]) -> _Files:
+    files = []
+    for key, table in tables.items():
+        name = key.partition("/")[0]
+        is_empty = name in LEDGER_SCHEMAS and not table.num_rows
+        data = _encode_empty(name) if is_empty else encode_table(table)
+        files.append(_File(key, data, describe_file(data, table.num_rows)))
+    return files
 
 
 @cache
