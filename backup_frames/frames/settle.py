@@ -63,14 +63,13 @@ def settle_frames(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
 
 def drop_duplicates(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
     """Keep each backup once, as `settle_frames` does, in whatever order they are."""
-    last = _last_rows(frames.backups, ("backup_id",))
-    duplicates = frames.backups.num_rows - len(last)
-    if not duplicates:
+    if pc.count_distinct(frames.backups["backup_id"]).as_py() == frames.backups.num_rows:
         return frames, 0
+    last = _last_rows(frames.backups, ("backup_id",))
     backups = frames.backups.take(pa.array(last))
     databases = _last_children(frames.databases, _DATABASE_KEY, backups, "database_count")
     tables = _last_children(frames.tables, _TABLE_KEY, databases, "table_count")
-    return ArrowFrames(backups, databases, tables), duplicates
+    return ArrowFrames(backups, databases, tables), frames.backups.num_rows - len(last)
 
 
 def _last_children(

@@ -161,8 +161,11 @@ def mark_gone(backups: pa.Table, ids: pa.Array, *, as_of: datetime) -> pa.Table:
 
 def begin_seconds(backups: pa.Table) -> npt.NDArray[np.int64]:
     """The whole second in which each row began; 0 where there is no begin time."""
-    micros = pc.fill_null(backups["begin_time"].cast(pa.int64()), 0).to_numpy()
-    return np.asarray(micros // 1_000_000, dtype=np.int64)
+    times = backups["begin_time"]
+    if times.null_count:
+        times = pc.fill_null(times.cast(pa.int64()), 0)
+    micros = times.to_numpy().view(np.int64)
+    return np.asarray(micros // 1_000_000)
 
 
 def _is_absent(kept: pa.Table, proof: Proof) -> pa.Array:

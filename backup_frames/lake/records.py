@@ -29,7 +29,7 @@ from .documents import (
 )
 from .layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from .ledger import LEDGER_SCHEMAS
-from .spans import Grain, day_of, partition_span
+from .spans import DAY_S, Grain, day_of, partition_span
 from .store import Store
 
 
@@ -144,10 +144,9 @@ def recount_partition(
     """Bring the state's days of a partition up to its rows; what was verified stays so."""
     begin_s, end_s = partition_span(partition, grain)
     days = count_days(backups, verified_at_s)
-    first, last = day_of(begin_s).isoformat(), day_of(end_s - 1).isoformat()
-    for day in [day for day in state.days if first <= day <= last]:
-        old = state.days.pop(day)
-        if day in days:
+    for day in (day_of(second).isoformat() for second in range(begin_s, end_s, DAY_S)):
+        old = state.days.pop(day, None)
+        if old is not None and day in days:
             days[day].verified_at_s = old.verified_at_s
             days[day].cursor_s, days[day].cursor_at_s = old.cursor_s, old.cursor_at_s
     state.days |= days

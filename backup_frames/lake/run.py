@@ -41,7 +41,7 @@ from .spans import (
 )
 from .store import Lock, Store
 from .verified import note_verified
-from .writer import LakeWriter
+from .writer import LakeWriter, lean_memory
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,11 @@ class SyncRun:
 
     def execute(self, lock: Lock) -> SyncReport:
         """Read, merge and write, mark what is gone, commit."""
-        if self._settings.threads < 2:
-            return self._execute(self._open_writer(lock, None))
-        with ThreadPoolExecutor(self._settings.threads) as pool:
-            return self._execute(self._open_writer(lock, pool))
+        with lean_memory():
+            if self._settings.threads < 2:
+                return self._execute(self._open_writer(lock, None))
+            with ThreadPoolExecutor(self._settings.threads) as pool:
+                return self._execute(self._open_writer(lock, pool))
 
     def _execute(self, writer: LakeWriter) -> SyncReport:
         plan = self._plan()

@@ -9,8 +9,9 @@ work, and needs no interpreter lock: it goes on in the pool while the next pages
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -36,7 +37,7 @@ from .records import ProjectRecords, load_table
 from .spans import Grain
 from .store import Lock, RunNote, Store
 
-HOLD_ROWS: Final = 1 << 17
+HOLD_ROWS: Final = 1 << 15
 """So many rows are held back, to be announced together in one ``pending.json``."""
 HOLD_S: Final = 5.0
 """So long at most: what is held back is lost if the run dies."""
@@ -49,6 +50,20 @@ class _File(NamedTuple):
 
 
 _Files = list[_File]
+
+
+@contextmanager
+def lean_memory() -> Iterator[None]:
+    """Let Arrow take memory from the system's allocator, and give it back after each flush.
+
+    Its own keeps what other threads freed: over a million backups 460 MB at the peak, against 280.
+    """
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 @dataclass
@@ -130,6 +145,8 @@ class LakeWriter:
         for files in partitions:
             self.records.manifest.files |= {key: entry for key, _, entry in files}
         self._staged = {}
+        del partitions
+        pa.default_memory_pool().release_unused()
 
     def commit(
         self,
