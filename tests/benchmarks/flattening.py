@@ -20,22 +20,26 @@ from backup_frames.sandbox import Sandbox
 
 ROUNDS = 5
 
-
-def ours(bodies: list[bytes]) -> None:
-    flatten_pages(bodies, project_id="p", level="Instance")
+Counts = tuple[int, int, int]
 
 
-def json_normalize(bodies: list[bytes]) -> None:
+def ours(bodies: list[bytes]) -> Counts:
+    backups, databases, tables = flatten_pages(bodies, project_id="p", level="Instance")
+    return backups.num_rows, databases.num_rows, tables.num_rows
+
+
+def json_normalize(bodies: list[bytes]) -> Counts:
     rows = [row for body in bodies for row in json.loads(body)["backups"]]
-    frame = pd.json_normalize(rows)
+    backups = pd.json_normalize(rows)
     for name in ("begin_time", "end_time"):
-        frame[name] = pd.to_datetime(frame[name], utc=True)
+        backups[name] = pd.to_datetime(backups[name], utc=True)
     held = [row for row in rows if row["database_tables"]]
-    if held:
-        pd.json_normalize(held, "database_tables", ["id"]).explode("table_names")
+    databases = pd.json_normalize(held, "database_tables", ["id"])
+    tables = databases.explode("table_names").dropna(subset="table_names")
+    return len(backups), len(databases), len(tables)
 
 
-def with_polars(bodies: list[bytes]) -> None:
+def with_polars(bodies: list[bytes]) -> Counts:
     entry = pl.Struct({"database_name": pl.String, "table_names": pl.List(pl.String)})
     row = dict.fromkeys(
         [
@@ -48,15 +52,17 @@ def with_polars(bodies: list[bytes]) -> None:
     row |= {"datastore": pl.Struct({"type": pl.String, "version": pl.String})}
     schema = {"total_count": pl.Int64, "backups": pl.List(pl.Struct(row))}
     pages = pl.read_ndjson(io.BytesIO(b"\n".join(bodies)), schema=schema)
-    backups = pages.explode("backups").unnest("backups").unnest("datastore", separator="_")
-    backups.with_columns(
+    rows = pages.explode("backups").unnest("backups")
+    backups = rows.unnest("datastore", separator="_").with_columns(
         pl.col("begin_time", "end_time").str.to_datetime("%Y-%m-%dT%H:%M:%S%z", strict=False)
     )
-    entries = backups.select("id", "database_tables").explode("database_tables")
-    entries.unnest("database_tables").explode("table_names")
+    held = rows.select("id", "database_tables").filter(pl.col("database_tables").list.len() > 0)
+    databases = held.explode("database_tables").unnest("database_tables")
+    tables = databases.explode("table_names").drop_nulls("table_names")
+    return len(backups), len(databases), len(tables)
 
 
-def with_duckdb(bodies: list[bytes]) -> None:
+def with_duckdb(bodies: list[bytes]) -> Counts:
     pages = pl.DataFrame({"body": [body.decode() for body in bodies]}).to_arrow()
     con = duckdb.connect()
     con.register("pages", pages)
@@ -71,8 +77,13 @@ def with_duckdb(bodies: list[bytes]) -> None:
         "FROM pages",
         [shape],
     )
-    con.sql("SELECT r.*, strptime(r.begin_time, '%Y-%m-%dT%H:%M:%S%z') FROM b").to_arrow_table()
-    con.sql("SELECT r.id, unnest(r.database_tables) FROM b").to_arrow_table()
+    backups = con.sql(
+        "SELECT r.*, strptime(r.begin_time, '%Y-%m-%dT%H:%M:%S%z') FROM b"
+    ).to_arrow_table()
+    con.execute("CREATE TABLE d AS SELECT r.id, unnest(r.database_tables) AS e FROM b")
+    databases = con.sql("SELECT id, e.* FROM d").to_arrow_table()
+    tables = con.sql("SELECT id, unnest(e.table_names) FROM d").to_arrow_table()
+    return backups.num_rows, databases.num_rows, tables.num_rows
 
 
 def rates() -> dict[str, tuple[float, float]]:
@@ -83,7 +94,7 @@ def rates() -> dict[str, tuple[float, float]]:
         json.dumps({"total_count": len(records), "backups": records[i : i + 100]}).encode()
         for i in range(0, len(records), 100)
     ]
-    ways: dict[str, Callable[[list[bytes]], None]] = {
+    ways: dict[str, Callable[[list[bytes]], Counts]] = {
         "backup_frames": ours,
         "polars": with_polars,
         "duckdb": with_duckdb,
@@ -91,12 +102,14 @@ def rates() -> dict[str, tuple[float, float]]:
     }
     walls: dict[str, list[float]] = {name: [] for name in ways}
     cpus: dict[str, list[float]] = {name: [] for name in ways}
+    counts: set[Counts] = set()
     for _ in range(ROUNDS):
         for name, way in ways.items():
             cpu, wall = time.process_time(), time.perf_counter()
-            way(bodies)
+            counts.add(way(bodies))
             walls[name].append(time.perf_counter() - wall)
             cpus[name].append(time.process_time() - cpu)
+    assert len(counts) == 1, counts
     return {
         name: (len(records) / median(walls[name]), 1e6 * median(cpus[name]) / len(records))
         for name in ways
