@@ -8,7 +8,9 @@ one byte a minute holds a thread for ever, and it takes no network backend. http
 connect, write and read below is given what is left of the request's deadline (only the look-up of
 a host name takes the system's own time). Proxies of the environment (``HTTPS_PROXY``,
 ``NO_PROXY``) and ``SSL_CERT_FILE`` are honoured as httpx does; ``http://`` is for this machine
-only and goes past proxies.
+only and goes past proxies. Measured per page of 100 rows, with all that is done above the wire: 1.0 to
+1.1 ms of processor time, 0.6 ms with pyreqwest in this place. It was not taken: that is a tenth of a
+first sync, and its certificates, proxies and errors are not httpx's.
 """
 
 from __future__ import annotations
