@@ -25,6 +25,14 @@ WITH ledger AS (
         list(b.begin_time) FILTER (
             b.is_failed AND b.backup_level = 'Instance' AND b.begin_time IS NOT NULL
         ) AS failures_at,
+        list({
+            'begin_time': b.begin_time, 'restorable_at': b.restorable_at, 'gone_at': b.gone_at
+        }) FILTER (
+            b.is_restore_point AND b.restorable_at < now_at
+            AND coalesce(b.gone_at > b.restorable_at, true)
+            AND b.begin_date
+                >= (today - trend_days - to_seconds((rpo_h + rpo_tolerance_h) * 3600))::DATE
+        ) AS recent_restore_points,
         count(*) FILTER (b.is_completed AND b.is_recent) AS completed_recent,
         count(*) FILTER (b.is_failed AND b.is_recent) AS failed_recent,
         count(*) FILTER (b.is_stuck) AS stuck_count,
@@ -32,7 +40,7 @@ WITH ledger AS (
         count(*) FILTER (b.is_old_manual) AS old_manual_count,
         sum(b.size_gib) FILTER (b.is_old_manual) AS old_manual_gib,
         sum(b.size_gib) FILTER (b.is_present AND b.is_completed) AS stored_gib
-    FROM v_backup_state AS b
+    FROM v_backup_state AS b CROSS JOIN settings CROSS JOIN v_now
     GROUP BY b.project_id, b.instance_id
 ),
 inventory AS (
@@ -98,6 +106,7 @@ COMMENT ON COLUMN v_instance_ledger.oldest_auto_at IS 'Begin of the oldest prese
 COMMENT ON COLUMN v_instance_ledger.first_auto_at IS 'Begin of the first automated backup that the lake saw. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_ledger.last_gone_at IS 'When the last of its backups to go was missed. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_ledger.ledger_count IS 'Backups that the lake ever saw of it. Unit: backups.';
+COMMENT ON COLUMN v_instance_ledger.recent_restore_points IS 'Its restore points, gone ones too, that can keep the RPO in the last settings.trend_days. Unit: list of UTC times.';
 COMMENT ON COLUMN v_instance_ledger.failures_at IS 'Begins of its failed backups of level Instance. Unit: list of UTC times.';
 
 CREATE VIEW dim_instance AS

@@ -1,54 +1,7 @@
--- Restore points begun on or after the day `since`, each with when it was the newest one (start_at to
--- end_at) and when it alone kept the RPO (cover_from to cover_to; empty if cover_to is not later).
--- The covers of an instance are disjoint: each begins where all earlier ones have ended.
--- A point matters until a later one that outlives it takes over, or until it is gone. To see that, it
--- is enough to look at the next point that is still present, and for a gone one at the next gone one;
--- where that neighbour does not outlive it, end_at is too late, which a maximum forgives.
--- (Subqueries in place of WITH: DuckDB 1.4 does not find the names of a macro's WITH.)
-CREATE MACRO restore_spans(since) AS TABLE (
-    SELECT
-        project_id, instance_id, begin_time, start_at, cover_from, cover_to,
-        least(
-            gone_at,
-            CASE WHEN held_begin_time >= begin_time THEN held_start_at END,
-            CASE WHEN lost_begin_time >= begin_time AND lost_gone_at >= gone_at
-                THEN lost_start_at END,
-            open_end
-        ) AS end_at
-    FROM (
-        SELECT
-            project_id, instance_id, begin_time, start_at, gone_at, cover_to, open_end,
-            greatest(start_at, max(cover_to) OVER earlier) AS cover_from,
-            lead(CASE WHEN gone_at IS NULL THEN start_at END IGNORE NULLS) OVER later
-                AS held_start_at,
-            lead(CASE WHEN gone_at IS NULL THEN begin_time END IGNORE NULLS) OVER later
-                AS held_begin_time,
-            lead(CASE WHEN gone_at IS NOT NULL THEN start_at END IGNORE NULLS) OVER later
-                AS lost_start_at,
-            lead(CASE WHEN gone_at IS NOT NULL THEN begin_time END IGNORE NULLS) OVER later
-                AS lost_begin_time,
-            lead(CASE WHEN gone_at IS NOT NULL THEN gone_at END IGNORE NULLS) OVER later
-                AS lost_gone_at
-        FROM (
-            SELECT
-                project_id, instance_id, begin_time, restorable_at AS start_at, gone_at,
-                least(
-                    begin_time + to_seconds((rpo_h + rpo_tolerance_h) * 3600),
-                    gone_at, now_at + INTERVAL 1 DAY
-                ) AS cover_to,
-                now_at + INTERVAL 1 DAY AS open_end
-            FROM fact_backup CROSS JOIN settings CROSS JOIN v_now
-            WHERE is_restore_point AND begin_date >= since AND instance_id IS NOT NULL
-                AND restorable_at < now_at AND coalesce(gone_at > restorable_at, true)
-        )
-        WINDOW
-            later AS (PARTITION BY instance_id, project_id ORDER BY start_at, begin_time),
-            earlier AS (
-                PARTITION BY instance_id, project_id ORDER BY start_at, begin_time
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-            )
-    )
-);
+-- Up to when a restore point keeps the RPO; a present one that is younger than the limit for now, so
+-- that the current moment is covered too.
+CREATE MACRO rpo_cover_end(begin_time, gone_at, limit_h, now_at) AS
+    least(begin_time + to_seconds(limit_h * 3600), gone_at, now_at + INTERVAL 1 DAY);
 
 CREATE VIEW v_instance_health AS
 WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
@@ -95,21 +48,40 @@ watch AS (
     FROM known CROSS JOIN clock
     WHERE watched_from IS NOT NULL
 ),
+-- When each restore point alone kept the RPO: the covers of an instance are disjoint, because each
+-- begins where all earlier ones have ended (and is empty if cover_to is not later).
+points AS (
+    SELECT
+        project_id, instance_id, point.begin_time, point.restorable_at AS start_at,
+        rpo_cover_end(point.begin_time, point.gone_at, rpo_h + rpo_tolerance_h, now_at) AS cover_to
+    FROM (
+        SELECT project_id, instance_id, unnest(recent_restore_points) AS point FROM known
+    ) CROSS JOIN clock
+),
+covers AS (
+    SELECT
+        project_id, instance_id, cover_to,
+        greatest(start_at, max(cover_to) OVER earlier) AS cover_from
+    FROM points
+    WINDOW earlier AS (
+        PARTITION BY instance_id, project_id ORDER BY start_at, begin_time
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    )
+),
 kept AS (
     SELECT w.project_id, w.instance_id,
         sum(epoch(least(s.cover_to, w.to_at)) - epoch(greatest(s.cover_from, w.from_at)))
             AS rpo_met_s
     FROM watch AS w
-    JOIN restore_spans((
-        SELECT (today - trend_days - to_seconds((rpo_h + rpo_tolerance_h) * 3600))::DATE
-        FROM clock
-    )) AS s ON s.project_id = w.project_id AND s.instance_id = w.instance_id
+    JOIN covers AS s ON s.project_id = w.project_id AND s.instance_id = w.instance_id
     WHERE least(s.cover_to, w.to_at) > greatest(s.cover_from, w.from_at)
     GROUP BY w.project_id, w.instance_id
 ),
 joined AS (
     SELECT
-        i.* EXCLUDE (failures_at, first_seen_at, window_start, period),
+        i.* EXCLUDE (
+            failures_at, recent_restore_points, first_seen_at, window_start, period
+        ),
         epoch(greatest(now_at, i.newest_restore_point_at) - i.newest_restore_point_at) / 3600
             AS restore_point_age_h,
         rpo_h + rpo_tolerance_h AS rpo_limit_h,
