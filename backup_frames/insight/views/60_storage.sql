@@ -1,15 +1,26 @@
 CREATE VIEW v_storage_daily AS
-WITH changes AS (
+-- The backups by the days from and until which they were held: one pass over them, and few rows.
+-- What never completed was never held; its rows only tell which projects there are.
+WITH held AS MATERIALIZED (
+    SELECT
+        project_id,
+        datastore_type,
+        CASE WHEN is_completed THEN restorable_at::DATE END AS from_date,
+        CASE WHEN is_completed AND gone_at IS NOT NULL
+            THEN greatest(gone_at, restorable_at)::DATE END AS until_date,
+        sum(size_gib) AS size_gib,
+        count(*) AS backup_count
+    FROM fact_backup
+    GROUP BY ALL
+),
+changes AS (
     SELECT
         datastore_type,
-        unnest([
-            restorable_at::DATE,
-            CASE WHEN gone_at IS NOT NULL THEN greatest(gone_at, restorable_at)::DATE END
-        ]) AS date,
+        unnest([from_date, until_date]) AS date,
         unnest([size_gib, -size_gib]) AS change_gib,
-        unnest([1, -1]) AS change_count
-    FROM fact_backup
-    WHERE is_completed AND restorable_at IS NOT NULL
+        unnest([backup_count, -backup_count]) AS change_count
+    FROM held
+    WHERE from_date IS NOT NULL
 ),
 daily AS MATERIALIZED (
     SELECT
@@ -44,7 +55,7 @@ SELECT
 FROM running
 CROSS JOIN (
     SELECT CASE WHEN count(*) = count(first_as_of) THEN max(first_as_of)::DATE END AS watched_day
-    FROM (SELECT DISTINCT project_id FROM backups)
+    FROM (SELECT DISTINCT project_id FROM held)
     LEFT JOIN (
         SELECT project_id, min(as_of) AS first_as_of
         FROM sync_runs WHERE verdict = 'complete' GROUP BY project_id

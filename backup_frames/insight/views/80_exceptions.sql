@@ -4,8 +4,12 @@ WITH instances_now AS MATERIALIZED (
     FROM v_instance_current AS i CROSS JOIN settings
 ),
 backups_now AS MATERIALIZED (
-    SELECT b.*, settings.*
-    FROM v_backup_history AS b CROSS JOIN settings
+    SELECT
+        project_id, instance_id, instance_name, backup_id, begin_time, gone_at, held_days,
+        duration_s, duration_median_s, size_kb, size_median_kb, is_present, is_recent,
+        is_gone_recently, is_stuck, is_old_manual, is_lost_early, is_empty, is_tiny,
+        is_duration_outlier, stuck_after_h, tiny_share, old_manual_days
+    FROM v_backup_history CROSS JOIN settings
     WHERE is_stuck OR is_old_manual OR is_lost_early OR is_empty OR is_tiny OR is_duration_outlier
 ),
 found AS (
