@@ -23,7 +23,7 @@ from .lake_maker import make_big_lake
 
 pytestmark = pytest.mark.slow
 CORES = 2
-VIEW_BUDGET_S, VIEW_BUDGET_READS = 2.0, 14
+VIEW_BUDGET_S, VIEW_BUDGET_READS = 2.0, 9
 REPORT_BUDGET_S, REPORT_BUDGET_READS, REPORT_BUDGET_BYTES = 15.0, 60, 5_000_000
 
 
@@ -50,7 +50,8 @@ def read_everything(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def is_idle() -> bool:
-    return os.getloadavg()[0] < CORES
+    """Whether nobody else has been busy: the measured queries themselves make up to one per core."""
+    return os.getloadavg()[0] < CORES + 0.5
 
 
 @pytest.fixture(scope="module")
