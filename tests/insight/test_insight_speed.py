@@ -1,9 +1,10 @@
 """What a lake of a million backups costs: every view, the file and the report, against a budget.
 
-The budgets are two seconds a view, fifteen seconds and 5 MB for the report, on two idle cores. What
-is asserted on any machine is a ratio: the processor time in units of reading every column of the
-lake once, because a busy machine makes everything wait, and slower. On an idle one the seconds are
-asserted too. The table of both is printed (``-s``).
+The budgets are two seconds a view of a file that holds the rows, fifteen seconds and 5 MB for the
+report, on two idle cores. Over Parquet each scan of the lake opens every file again, and the heaviest
+views scan it three or four times: there the budget is a ratio, the processor time in units of reading
+every column once. Ratios are asserted on any machine; seconds on an idle one, because a busy one makes
+everything wait. The table of both is printed (``-s``).
 """
 
 from __future__ import annotations
@@ -59,23 +60,38 @@ def big_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_big_lake(tmp_path_factory.mktemp("big") / "lake", backups=1_000_000)
 
 
-def test_every_view(big_lake: Path) -> None:
-    """Each view over 1,000,000 backups answers, all columns computed, within its budget."""
+def costs_of_views(connection: duckdb.DuckDBPyConnection) -> dict[str, Cost]:
+    """What each view costs with all its columns computed; printed, too."""
+    names = connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
     costs = {}
+    for (name,) in names:
+        query = f"SELECT count(COLUMNS(*)) FROM {name}"
+        costs[name] = cost_of(lambda query=query: connection.sql(query).fetchall(), tries=3)
+    for name, cost in sorted(costs.items(), key=lambda item: item[1].processor_s):
+        print(f"{name:24} {cost.wall_s:6.2f} s, {cost.processor_s:6.2f} s of processor")
+    return costs
+
+
+def test_every_view_over_files(big_lake: Path) -> None:
+    """Each view over the files of 1,000,000 backups costs at most nine reads of the whole lake."""
     with connect_lake(big_lake) as connection:
         connection.execute(f"SET threads = {CORES}")
         read = cost_of(lambda: read_everything(connection), tries=5)
-        names = connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
-        for (name,) in names:
-            query = f"SELECT count(COLUMNS(*)) FROM {name}"
-            costs[name] = cost_of(lambda query=query: connection.sql(query).fetchall(), tries=3)
-    for name, cost in sorted(costs.items(), key=lambda item: item[1].processor_s):
-        print(f"{name:24} {cost.wall_s:6.2f} s, {cost.processor_s:6.2f} s of processor")
+        costs = costs_of_views(connection)
     print(f"reading every column once: {read}")
-    slow = {n for n, c in costs.items() if c.processor_s > VIEW_BUDGET_READS * read.processor_s}
-    assert slow == set()
-    if is_idle():
-        assert {name for name, cost in costs.items() if cost.wall_s > VIEW_BUDGET_S} == set()
+    budget_s = VIEW_BUDGET_READS * read.processor_s
+    assert {name for name, cost in costs.items() if cost.processor_s > budget_s} == set()
+
+
+def test_every_view_of_a_file_that_holds_the_rows(big_lake: Path, tmp_path: Path) -> None:
+    """Each view over 1,000,000 held backups answers, all columns computed, in two seconds."""
+    file = tmp_path / "holds.duckdb"
+    publish_lake(big_lake, file, is_materialized=True)
+    with duckdb.connect(str(file), read_only=True) as connection:
+        connection.execute(f"SET threads = {CORES}")
+        costs = costs_of_views(connection)
+    budget_s = VIEW_BUDGET_S * (1 if is_idle() else 4)
+    assert {name for name, cost in costs.items() if cost.wall_s > budget_s} == set()
 
 
 def test_publish(big_lake: Path, tmp_path: Path) -> None:
