@@ -22,17 +22,17 @@ WITH ledger AS (
         ) AS oldest_auto_at,
         min(b.begin_time) FILTER (b.backup_type = 'Auto') AS first_auto_at,
         max(b.begin_time) FILTER (b.is_restore_point) AS last_success_at,
-        list(b.begin_time) FILTER (
+        list_sort(list(b.begin_time) FILTER (
             b.is_failed AND b.backup_level = 'Instance' AND b.begin_time IS NOT NULL
-        ) AS failures_at,
-        list({
+        )) AS failures_at,
+        list_sort(list({
             'begin_time': b.begin_time, 'restorable_at': b.restorable_at, 'gone_at': b.gone_at
         }) FILTER (
             b.is_restore_point AND b.restorable_at < now_at
             AND coalesce(b.gone_at > b.restorable_at, true)
             AND b.begin_date
                 >= (today - trend_days - to_seconds((rpo_h + rpo_tolerance_h) * 3600))::DATE
-        ) AS recent_restore_points,
+        )) AS recent_restore_points,
         count(*) FILTER (b.is_completed AND b.is_recent) AS completed_recent,
         count(*) FILTER (b.is_failed AND b.is_recent) AS failed_recent,
         count(*) FILTER (b.is_stuck) AS stuck_count,
