@@ -56,7 +56,8 @@ _Files = list[_File]
 def lean_memory() -> Iterator[None]:
     """Let Arrow take memory from the system's allocator, and give it back after each flush.
 
-    Its own keeps what other threads freed: over a million backups 460 MB at the peak, against 280.
+    Its own keeps what other threads freed: over a million backups, with four threads, 460 MB at the
+    peak against 280.
     """
     before = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
