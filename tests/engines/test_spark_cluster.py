@@ -169,7 +169,7 @@ def test_two_executors_are_nearly_twice_as_fast_as_one(
 
 def job(spark: Any, box: Sandbox, **options: str) -> float:
     """Seconds of a read of everything, one request at a time in each task."""
-    df = load(spark, box, partitions="16", max_connections="1", **options)
+    df = load(spark, box, max_connections="1", **options)
     began = time.perf_counter()
     df.write.format("noop").mode("overwrite").save()
     return time.perf_counter() - began
