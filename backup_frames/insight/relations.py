@@ -9,6 +9,7 @@ are extensions that it would have to fetch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from backup_frames.errors import LakeError
 from backup_frames.frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
 from backup_frames.lake.formats import open_lake_store
-from backup_frames.lake.layout import parse_key
+from backup_frames.lake.layout import INVENTORY_NAMES, RUNS, known_projects, parse_key
 from backup_frames.lake.store import Store
 from backup_frames.lake.store_url import local_root, scheme_of
 
@@ -37,11 +38,8 @@ _SQL_TYPES = {
 }
 # Only what the lake's layout names: a stray file beside the data must not break a reader.
 _DAY = "date=" + "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2))
-_PATTERNS = {
-    name: "[-A-Za-z0-9_]*.parquet" if name in ("instances", "backup_policies")
-    else f"{_DAY}/[-A-Za-z0-9_]*.parquet"
-    for name in RELATIONS
-}  # fmt: skip
+# A project's id as Huawei gives it. Other writers' names (part-0, data_0) are none.
+_PROJECT_ID, _ANY_ID = "[0-9a-f]" * 32, "[-A-Za-z0-9_]*"
 
 
 def _find_root(lake: str) -> Path | None:
@@ -82,6 +80,9 @@ def create_relations(
     store = open_lake_store(lake, scratch="_meta/insight/tmp")
     is_plain = store.format == "parquet"
     place = str(root)
+    projects = known_projects(file.key for file in store.list("_meta"))
+    # without records, as in a folder of exported files, the ids are not known
+    is_usual = bool(projects) and all(re.fullmatch("[0-9a-f]{32}", one) for one in projects)
     if root is None and is_plain and not is_materialized:
         from .bucket import attach_bucket  # noqa: PLC0415 - needs an extra
 
@@ -90,10 +91,10 @@ def create_relations(
         if not is_plain or (root is None and is_materialized):
             _hold_files(connection, store, name, schema)
             continue
-        glob = _glob(place, name)
+        glob = _glob(place, name, _PROJECT_ID if is_usual else _ANY_ID)
         ((last,),) = connection.execute(f"SELECT max(file) FROM glob({glob})").fetchall()  # noqa: S608 - quoted
         source = _source(connection, glob, name) if last else None
-        if name == "sync_runs" and source and not is_materialized:
+        if name == RUNS and source and not is_materialized:
             _point_at_runs(connection, source, last.rpartition("/")[0])
         else:
             kind = "TABLE" if is_materialized else "VIEW"
@@ -116,16 +117,20 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _glob(place: str, name: str) -> str:
+def _glob(place: str, name: str, project_id: str) -> str:
     """The pattern of a table's files, as an SQL literal."""
     # The folder is a name, not a pattern; DuckDB knows no other escape than a set of one.
     folder = "".join(f"[{char}]" if char in "*?[" else char for char in place)
-    return quoted(f"{folder}/{name}/{_PATTERNS[name]}")
+    if name in INVENTORY_NAMES:
+        return quoted(f"{folder}/{name}/{project_id}.parquet")
+    run_id = "-*" if name == RUNS else ""
+    return quoted(f"{folder}/{name}/{_DAY}/{project_id}{run_id}.parquet")
 
 
 def _source(connection: duckdb.DuckDBPyConnection, glob: str, name: str) -> str:
     """SQL that selects the table's rows from its files; what the first file lacks is null."""
-    parquet = f"read_parquet({glob}, hive_partitioning = false, filename = true)"
+    filename = name == RUNS
+    parquet = f"read_parquet({glob}, hive_partitioning = false, filename = {filename})"
     first = connection.execute(f"SELECT * FROM {parquet} LIMIT 0")  # noqa: S608 - a quoted glob
     columns = _columns(RELATIONS[name], [column[0] for column in first.description or ()])
     return f"SELECT {columns} FROM {parquet}"  # noqa: S608 - our columns, a quoted glob

@@ -13,10 +13,12 @@ import duckdb
 import pytest
 from obstore.fsspec import FsspecStore
 
+from backup_frames import sync_backups
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight import PublishReport, connect_lake, publish_lake
 from backup_frames.insight.relations import create_relations
 from backup_frames.lake.store_url import open_store
+from backup_frames.sandbox import Sandbox
 
 from .lake_maker import at, backup, make_lake, run
 
@@ -198,6 +200,19 @@ def test_stray_files_are_not_read(tmp_path: Path) -> None:
     (lake / "backups" / "scratch" / "p1.parquet").write_bytes(b"junk")
     with connect_lake(lake) as connection:
         assert connection.sql("SELECT backup_id FROM backups").fetchall() == [("b",)]
+
+
+def test_other_writers_files_are_not_read(tmp_path: Path) -> None:
+    """What another tool writes into a day's folder, under a name of its own, is in no view."""
+    lake = str(tmp_path / "lake")
+    with Sandbox(backups=60, seed=1) as box:
+        account = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
+        sync_backups(lake=lake, **account)
+    for one in list(tmp_path.rglob("date=*/*.parquet")):
+        (one.parent / "part-0.parquet").write_bytes(one.read_bytes())
+    with connect_lake(lake) as connection:
+        assert connection.sql("SELECT count(*) FROM fact_backup").fetchall() == [(60,)]
+        assert connection.sql("SELECT count(*) FROM fact_sync_run").fetchall() == [(1,)]
 
 
 def test_an_empty_lake(empty_lake: Path, tmp_path: Path) -> None:

@@ -36,16 +36,13 @@ neighbours AS (
     SELECT
         n, begin_time, start_at, gone_at, cover_to, open_end,
         max(cover_to) OVER earlier AS covered_to,
-        lead(CASE WHEN gone_at IS NULL THEN start_at END IGNORE NULLS) OVER later
-            AS held_start_at,
-        lead(CASE WHEN gone_at IS NULL THEN begin_time END IGNORE NULLS) OVER later
-            AS held_begin_time,
-        lead(CASE WHEN gone_at IS NOT NULL THEN start_at END IGNORE NULLS) OVER later
-            AS lost_start_at,
-        lead(CASE WHEN gone_at IS NOT NULL THEN begin_time END IGNORE NULLS) OVER later
-            AS lost_begin_time,
-        lead(CASE WHEN gone_at IS NOT NULL THEN gone_at END IGNORE NULLS) OVER later
-            AS lost_gone_at
+        -- the values of a neighbour as one, because each window function costs
+        lead(CASE WHEN gone_at IS NULL
+            THEN {'start_at': start_at, 'begin_time': begin_time} END IGNORE NULLS) OVER later
+            AS held,
+        lead(CASE WHEN gone_at IS NOT NULL
+            THEN {'start_at': start_at, 'begin_time': begin_time, 'gone_at': gone_at} END
+            IGNORE NULLS) OVER later AS lost
     FROM points
     WINDOW
         later AS (PARTITION BY n ORDER BY start_at, begin_time),
@@ -61,9 +58,9 @@ reaches AS (
         epoch_us(start_at) AS start_us,
         epoch_us(least(
             gone_at,
-            CASE WHEN held_begin_time >= begin_time THEN held_start_at END,
-            CASE WHEN lost_begin_time >= begin_time AND lost_gone_at >= gone_at
-                THEN lost_start_at END,
+            CASE WHEN held.begin_time >= begin_time THEN held.start_at END,
+            CASE WHEN lost.begin_time >= begin_time AND lost.gone_at >= gone_at
+                THEN lost.start_at END,
             open_end
         )) AS end_us,
         epoch_us(greatest(start_at, covered_to)) AS from_us,
