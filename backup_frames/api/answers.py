@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -44,6 +44,8 @@ _LIMIT_TEXT = re.compile(
     r"limit:\s*(\d+)\s*,\s*time:\s*(\d+)\s*(second|minute|hour|day)", re.IGNORECASE
 )
 _PERIOD_S: Final = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -145,11 +147,7 @@ def read_seconds(text: str) -> int:
     if len(text) < len("2026-01-31T00:00:00"):
         raise ValueError(f"{text!r} has no time of day")
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    offset = moment.utcoffset()
-    # plain arithmetic: years 0001 and 9999 with an offset leave datetime's own range
-    days = moment.toordinal() - 719163
-    seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
-    return days * 86400 + seconds - int(offset.total_seconds() if offset else 0)
+    return (moment - _EPOCH) // _SECOND
 
 
 def check_nesting(body: bytes) -> None:
