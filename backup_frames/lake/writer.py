@@ -137,9 +137,12 @@ class LakeWriter:
         """Announce what is held back, then write it."""
         self._collect()
         self._held_rows = 0
-        if not self._staged:
-            return
-        self._announce()
+        if self._staged:
+            self._announce()
+            self._write()
+
+    def _write(self) -> None:
+        """Write what is announced."""
         partitions = list(self._staged.values())
         for _ in (self.pool.map if self.pool else map)(self._put, partitions):
             pass  # raises what a write raised
@@ -169,10 +172,8 @@ class LakeWriter:
         entries = {run[0]: describe_file(run[1], 1)} if run else {}
         self.pending.files |= {key: [entry] for key, entry in entries.items()}
         self._collect()
-        if self._staged:
-            self.flush()
-        else:
-            self._announce()
+        self._announce()
+        self._write()
         manifest.files |= entries
         project_id, run_id = self.pending.project_id, self.pending.run_id
         note = RunNote(project_id, run_id, self.pending.as_of_s, verdict)
