@@ -63,6 +63,9 @@ def create_relations(
 ) -> bool:
     """Create all base relations in the connection's current database.
 
+    Views that point at files also see the projects that come later, if their ids are as Huawei's
+    are, 32 hexadecimal digits.
+
     Args:
         connection: where to.
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
