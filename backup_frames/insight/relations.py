@@ -9,8 +9,8 @@ are extensions that it would have to fetch.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import duckdb
@@ -63,9 +63,6 @@ def create_relations(
 ) -> bool:
     """Create all base relations in the connection's current database.
 
-    Views that point at files also see the projects that come later, if their ids are as Huawei's
-    are, 32 hexadecimal digits.
-
     Args:
         connection: where to.
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
@@ -85,7 +82,7 @@ def create_relations(
     place = str(root)
     projects = known_projects(file.key for file in store.list("_meta"))
     # without records, as in a folder of exported files, the ids are not known
-    is_usual = bool(projects) and all(re.fullmatch("[0-9a-f]{32}", one) for one in projects)
+    is_usual = bool(projects) and all(fnmatchcase(one, _PROJECT_ID) for one in projects)
     if root is None and is_plain and not is_materialized:
         from .bucket import attach_bucket  # noqa: PLC0415 - needs an extra
 
@@ -126,7 +123,7 @@ def _glob(place: str, name: str, project_id: str) -> str:
     folder = "".join(f"[{char}]" if char in "*?[" else char for char in place)
     if name in INVENTORY_NAMES:
         return quoted(f"{folder}/{name}/{project_id}.parquet")
-    run_id = "-*" if name == RUNS else ""
+    run_id = f"-{'[0-9]' * 8}T*" if name == RUNS else ""
     return quoted(f"{folder}/{name}/{_DAY}/{project_id}{run_id}.parquet")
 
 

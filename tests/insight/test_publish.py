@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,7 +210,8 @@ def test_other_writers_files_are_not_read(tmp_path: Path) -> None:
         account = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
         sync_backups(lake=lake, **account)
     for one in list(tmp_path.rglob("date=*/*.parquet")):
-        (one.parent / "part-0.parquet").write_bytes(one.read_bytes())
+        for name in ("part-0", f"{uuid.uuid4().hex}-0"):  # as Spark's, and pyarrow's
+            (one.parent / f"{name}.parquet").write_bytes(one.read_bytes())
     with connect_lake(lake) as connection:
         assert connection.sql("SELECT count(*) FROM fact_backup").fetchall() == [(60,)]
         assert connection.sql("SELECT count(*) FROM fact_sync_run").fetchall() == [(1,)]
