@@ -92,7 +92,7 @@ def _check_lake(lake: str) -> Iterator[Check]:
 
 
 @command
-def serve_sandbox(
+def serve_sandbox(  # noqa: PLR0913  # one option per thing that may be different
     session: Session,
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 0,
@@ -104,12 +104,36 @@ def serve_sandbox(
     live: Annotated[
         bool, typer.Option("--live", help="Let its time run; else it stands still.")
     ] = False,
+    time_filter: Annotated[
+        str,
+        typer.Option(
+            help="What begin_time and end_time select: begin, inside, end, created, zone, day, "
+            "minute or ignored."
+        ),
+    ] = "begin",
+    levels: Annotated[str, typer.Option(help="Levels by type: apart, or ignored.")] = "apart",
+    window_cap_days: Annotated[
+        float | None, typer.Option(help="The widest window; default: any.")
+    ] = None,
+    window_cap: Annotated[
+        str, typer.Option(help="A wider one is refused or cut short: refusing or silent.")
+    ] = "refusing",
+    ignored_filter: Annotated[
+        str | None, typer.Option(help="A filter that does not count, such as instance_id.")
+    ] = None,
+    filter_case: Annotated[
+        str, typer.Option(help="How filters compare: exact, ignored (any case) or upper.")
+    ] = "exact",
+    limit_cap: Annotated[
+        int | None, typer.Option(help="The most rows of a page, whatever is asked.")
+    ] = None,
 ) -> None:
     """Serve the API's twin on 127.0.0.1 until Ctrl-C.
 
-    Prints NAME=value lines that point backup-frames there: export them in another shell.
+    Prints NAME=value lines that point backup-frames there: export them in another shell. Options
+    from --time-filter on make it mean something else than we assume of the service.
     """
-    from backup_frames.sandbox import parse_faults, serve
+    from backup_frames.sandbox import Dialect, parse_faults, serve
 
     def tell(line: str) -> None:
         session.print(line)
@@ -120,7 +144,27 @@ def serve_sandbox(
     except ValueError as error:
         raise ConfigError(f"--faults: {error}.") from error
     try:
-        serve(port=port, backups=backups, seed=seed, faults=planned, is_live=live, tell=tell)
+        dialect = Dialect(
+            time_filter=time_filter,
+            levels=levels,
+            window_cap_days=window_cap_days,
+            window_cap=window_cap,
+            ignored_filter=ignored_filter,
+            filter_case=filter_case,
+            limit_cap=limit_cap,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
+    try:
+        serve(
+            port=port,
+            backups=backups,
+            seed=seed,
+            faults=planned,
+            is_live=live,
+            dialect=dialect,
+            tell=tell,
+        )
     except OSError as error:
         raise ConfigError(f"Cannot serve on port {port}: {error}. Give another --port.") from error
 

@@ -12,9 +12,10 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -49,6 +50,7 @@ class Sandbox:
         token_lifetime_s: How long tokens live that are issued by password.
         region: Region, and name of the project.
         port: 0 = a free one.
+        **switches: Fields of `Dialect` by themselves, e.g. `time_filter="inside"`.
 
     Example:
         >>> with Sandbox(backups=30) as sandbox:
@@ -73,6 +75,7 @@ class Sandbox:
         token_lifetime_s: float = 86_400,
         region: str = "eu-west-101",
         port: int = 0,
+        **switches: Any,
     ) -> None:
         default = datetime.now(UTC) if is_live else DEFAULT_START
         self.clock = SandboxClock(start or default, is_live=is_live)
@@ -95,9 +98,8 @@ class Sandbox:
         self.domain = self.iam.domain
         self.username = self.iam.username
         self.password = self.iam.password
-        self.service = Service(
-            self.fleet, self.iam, list(faults), dialect or Dialect(), latency_s=latency_s
-        )
+        dialect = replace(dialect or Dialect(), **switches)
+        self.service = Service(self.fleet, self.iam, list(faults), dialect, latency_s=latency_s)
         self._port = port
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -166,6 +168,15 @@ class Sandbox:
     def faults(self) -> list[Fault]:
         """What goes wrong; append, remove or clear at any time."""
         return self.service.faults
+
+    @property
+    def dialect(self) -> Dialect:
+        """How it behaves where the real service's behaviour is not known; set it at any time."""
+        return self.service.dialect
+
+    @dialect.setter
+    def dialect(self, dialect: Dialect) -> None:
+        self.service.dialect = dialect
 
     @property
     def denied(self) -> set[str]:
@@ -245,6 +256,7 @@ def serve(
     faults: str | Iterable[Fault] = (),
     is_live: bool = False,
     start: datetime | None = None,
+    dialect: Dialect | None = None,
     tell: Callable[[str], object] = print,
 ) -> None:
     """Serve until SIGINT or SIGTERM; to be called in the main thread.
@@ -259,6 +271,7 @@ def serve(
         faults: Faults, or their text as `parse_faults` reads it.
         is_live: Whether time runs.
         start: Another first time.
+        dialect: How it behaves where the real service's behaviour is not known.
         tell: Called with each line `NAME=value`, ready to be exported.
     """
     if start is None and not is_live:
@@ -270,7 +283,13 @@ def serve(
     }
     try:
         with Sandbox(
-            backups, seed=seed, start=start, is_live=is_live, faults=wanted, port=port
+            backups,
+            seed=seed,
+            start=start,
+            is_live=is_live,
+            faults=wanted,
+            dialect=dialect,
+            port=port,
         ) as sandbox:
             for name, value in sandbox.environment().items():
                 tell(f"{name}={value}")

@@ -12,12 +12,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 Record = dict[str, Any]
 LEVELS = ("Instance", "DatabaseTable")
-NO_BEGIN = -(2**62)  # sorts below every time: rows without begin_time are the oldest
+NO_TIME = -(2**62)  # sorts below every time: rows without begin_time are the oldest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -28,15 +29,17 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """One question to the list, validated: filters, page, and a window of begin times."""
+    """One question to the list, validated: filters, page, and a window of times."""
 
-    level: str = "Instance"
+    level: str | None = "Instance"  # None = both
     engine: str | None = None
     backup_type: str | None = None
     instance_id: str | None = None
     backup_id: str | None = None
     begin_us: int | None = None  # None = no window asked; both ends count
     end_us: int | None = None
+    time_field: str = "begin"  # what the window holds: "begin", "end", or "inside" = both of them
+    is_case_ignored: bool = False  # of engine and backup type
     limit: int = 100
     offset: int = 0
 
@@ -44,7 +47,16 @@ class ListQuery:
 class Row:
     """One backup: its rendered JSON and what filters need of it."""
 
-    __slots__ = ("backup_id", "backup_type", "begin_us", "body", "engine", "instance_id", "level")
+    __slots__ = (
+        "backup_id",
+        "backup_type",
+        "begin_us",
+        "body",
+        "end_us",
+        "engine",
+        "instance_id",
+        "level",
+    )
 
     def __init__(self, record: Record, level: str) -> None:
         self.level = level
@@ -58,7 +70,8 @@ class Row:
         self.backup_type = _text(record.get("type"))
         datastore = record.get("datastore")
         self.engine = _text(datastore.get("type")) if isinstance(datastore, dict) else None
-        self.begin_us = read_begin_us(record.get("begin_time"))
+        self.begin_us = read_time_us(record.get("begin_time"))
+        self.end_us = read_time_us(record.get("end_time"))
 
     def record(self) -> Record:
         """The record as the API sends it now."""
@@ -134,30 +147,43 @@ class Shelves:
         return high - low, b",".join([row.body for row in reversed(page)])
 
     def _matching(self, query: ListQuery) -> tuple[list[Row], int, int]:
+        """A shelf, and the part of it that matches."""
+        levels = LEVELS if query.level is None else (query.level,)
         if query.backup_id is not None:
             row = self.by_id.get(query.backup_id)
-            shelf = [row] if row is not None and row.level == query.level else []
-        elif query.instance_id is not None:
-            shelf = self._shelves.get((query.level, query.instance_id), [])
+            shelf = [row] if row is not None and row.level in levels else []
         else:
-            shelf = self._shelves.get((query.level, query.engine, query.backup_type), [])
-        is_single = query.backup_id is not None or query.instance_id is not None
-        if is_single and (query.backup_id or query.engine or query.backup_type):
+            shelf = self._shelf(levels, query)
+        if query.backup_id is not None or query.instance_id is not None or query.is_case_ignored:
             shelf = [row for row in shelf if _has_traits(row, query)]
         if query.begin_us is None or query.end_us is None:
+            return shelf, 0, len(shelf)
+        if query.time_field != "begin":
+            window, is_inside = (query.begin_us, query.end_us), query.time_field == "inside"
+            shelf = [row for row in shelf if _is_timely(row, *window, is_inside=is_inside)]
             return shelf, 0, len(shelf)
         low = bisect_left(shelf, query.begin_us, key=_begin_of)
         return shelf, low, max(low, bisect_right(shelf, query.end_us, key=_begin_of))
 
+    def _shelf(self, levels: tuple[str, ...], query: ListQuery) -> list[Row]:
+        """The smallest shelf that holds all rows asked for; that of two levels is put together."""
+        key: tuple[object, ...] = (query.engine, query.backup_type)
+        if query.instance_id is not None:
+            key = (query.instance_id,)
+        elif query.is_case_ignored:
+            key = (None, None)
+        found = [self._shelves.get((level, *key), []) for level in levels]
+        return found[0] if len(found) == 1 else sorted(chain(*found), key=_begin_of)
 
-def read_begin_us(value: object) -> int:
-    """Microseconds since the epoch of a time as services write it; `NO_BEGIN` if it is none."""
+
+def read_time_us(value: object) -> int:
+    """Microseconds since the epoch of a time as services write it; `NO_TIME` if it is none."""
     if not isinstance(value, str):
-        return NO_BEGIN
+        return NO_TIME
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        return NO_BEGIN
+        return NO_TIME
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _MICROSECOND
@@ -177,8 +203,19 @@ def _text(value: object) -> str | None:
 
 
 def _has_traits(row: Row, query: ListQuery) -> bool:
+    def is_asked(wanted: str | None, value: str | None) -> bool:
+        if query.is_case_ignored and wanted is not None and value is not None:
+            return wanted.casefold() == value.casefold()
+        return wanted in (None, value)
+
     return (
         query.instance_id in (None, row.instance_id)
-        and query.engine in (None, row.engine)
-        and query.backup_type in (None, row.backup_type)
+        and is_asked(query.engine, row.engine)
+        and is_asked(query.backup_type, row.backup_type)
     )
+
+
+def _is_timely(row: Row, begin_us: int, end_us: int, *, is_inside: bool) -> bool:
+    """Whether the row's end, or all of it, lies in the window; one that runs has no end yet."""
+    first_us = row.begin_us if is_inside else row.end_us
+    return begin_us <= first_us and NO_TIME < row.end_us <= end_us

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from backup_frames.sandbox import Dialect
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_sandbox_prints_what_to_export_and_serves_until_stopped(run_process, number):
@@ -41,3 +43,40 @@ def test_a_taken_port_is_told(run, account):
     ran = run("sandbox", "--port", account.endpoint.rsplit(":", 1)[1])
     assert ran.code == 2
     assert "port" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--time-filter", "middle"),
+        ("--levels", "some"),
+        ("--window-cap", "loud"),
+        ("--window-cap-days", -1),
+        ("--ignored-filter", "limit"),
+        ("--filter-case", "title"),
+        ("--limit-cap", 0),
+    ],
+)
+def test_a_switch_without_meaning_is_told(run, option, value):
+    """It is a usage error that names value and choices."""
+    ran = run("sandbox", option, value)
+    assert ran.code == 2
+    assert str(value) in ran.err
+
+
+def test_switches_reach_the_service(run, monkeypatch):
+    """Each option becomes the dialect's field of that name."""
+    served = {}
+    monkeypatch.setattr("backup_frames.sandbox.serve", lambda **given: served.update(given))
+    switches = {
+        "time_filter": "end",
+        "levels": "ignored",
+        "window_cap_days": 31.0,
+        "window_cap": "silent",
+        "ignored_filter": "backup_id",
+        "filter_case": "ignored",
+        "limit_cap": 50,
+    }
+    options = [(f"--{name.replace('_', '-')}", value) for name, value in switches.items()]
+    assert run("sandbox", *[word for option in options for word in option]).code == 0
+    assert served["dialect"] == Dialect(**switches)
