@@ -19,7 +19,7 @@ from ..frames.reader import BackupReader
 from ..frames.settle import settle_frames
 from ..scan.certificate import Certificate, RangeCount
 from ..scan.plan import CoveredSpan, to_moment
-from ..scan.walk import FinishedRange
+from ..scan.ranges import FinishedRange
 from ..scan.witness import Witness
 from ..settings import Settings
 from .spark_options import CONNECTIONS, SourceOptions

@@ -19,8 +19,8 @@ from ..api.client import BackupClient
 from ..api.query import LEVELS, BackupQuery, Level
 from ..scan.certificate import Certificate, RangeCount
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
+from ..scan.ranges import FinishedRange
 from ..scan.schedule import Schedule
-from ..scan.walk import FinishedRange
 from ..scan.workers import Workers
 from .flatten import ArrowFrames, concat_frames, flatten_pages
 from .frames import Part

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from .plan import to_moment
-from .walk import FinishedRange
+from .ranges import FinishedRange
 
 Verdict = Literal["complete", "incomplete"]
 _SHOWN_REASONS = 5

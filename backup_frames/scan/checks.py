@@ -6,8 +6,11 @@ In: a page. Out: what contradicts what, or nothing.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 from ..api.answers import Page
+
+STRAYED: Final = "rows lay outside the times asked for"
 
 
 class BreachError(Exception):
@@ -34,7 +37,7 @@ def find_breach(page: Page) -> str | None:
     if query.begin is not None and query.end is not None and seconds:
         begin_s, end_s = int(query.begin.timestamp()), int(query.end.timestamp())
         if min(seconds) < begin_s or max(seconds) > end_s:
-            return "rows lay outside the times asked for"
+            return STRAYED
     if rows < page.total_count and any(a < b for a, b in pairwise(seconds)):
         return "rows were not sorted by begin time, newest first"
     return None

@@ -19,6 +19,7 @@ CEILING_S: Final = 7258118400
 """2200-01-01: a read without ``end`` goes this far, since clocks of instances may run ahead."""
 SERVICE_START_S: Final = 1420070400
 """2015-01-01, before the service began: the start where it refuses wide windows."""
+DAY_S: Final = 86400
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -3,6 +3,9 @@
 In: a query, levels, spans. Out: `Ask` after `Ask` for any number of workers; finished ranges as
 pages come back. No I/O and no threads: workers call `take` and `give` under one lock, and so does the
 simulation, which answers in any order it likes.
+
+A level goes through stages: a trial of what is assumed of the service, walks, a second trial if the
+first had no backup to go by, the closing witness. Where an assumption fails, it is read by offset.
 """
 
 from __future__ import annotations
@@ -10,13 +13,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from ..api.answers import Page
 from ..api.query import BackupQuery, Level
 from ..errors import RejectedError
+from .assumptions import ServiceProof, TimedRow, find_qualifying
+from .checks import STRAYED
+from .offset_read import OffsetRead
 from .plan import cut_second
-from .walk import FinishedRange, Walk, Window
+from .ranges import FinishedRange, Window
+from .trial import FILTER_PATHS, Trial
+from .walk import Walk
 from .witness import Witness
 
 MIN_SPLIT_PAGES: Final = 10
@@ -24,12 +32,22 @@ MIN_SPLIT_PAGES: Final = 10
 BREACH_SPLITS: Final = 32
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ask:
-    """One question to put to the service, and the walk that waits for its answer."""
+class Task(Protocol):
+    """What asks: a walk, a trial, a witness, a read by offset."""
 
     query: BackupQuery
-    walk: Walk | Witness
+    finished: list[FinishedRange]
+
+    def steps(self) -> Generator[BackupQuery, Page, None]:
+        """Yield queries, take pages."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """One question to put to the service, and the task that waits for its answer."""
+
+    query: BackupQuery
+    walk: Task
 
 
 class Schedule:
@@ -42,6 +60,8 @@ class Schedule:
         now_s: when the read began.
         is_full: the one span is all there is: rows without begin time are looked for as well.
         align_s: prefer cuts at multiples of this many seconds.
+        is_proving: prove what is assumed of the service.
+        known: what an earlier read has proven, not to be proven again; None: nothing.
     """
 
     def __init__(
@@ -53,28 +73,44 @@ class Schedule:
         now_s: int,
         is_full: bool = False,
         align_s: int = 1,
+        is_proving: bool = False,
+        known: ServiceProof | None = None,
     ) -> None:
         self._align_s = align_s
         self._window = Window(now_s)
-        self._steps: dict[Walk | Witness, Generator[BackupQuery, Page, None]] = {}
+        self._steps: dict[Task, Generator[BackupQuery, Page, None]] = {}
         self._ready: deque[Ask] = deque()
-        self._waiting: deque[Walk | Witness] = deque()
-        self._in_flight: set[Walk | Witness] = set()
+        self._waiting: deque[Task] = deque()
+        self._in_flight: set[Task] = set()
         self._has_answer = False
         self._is_moving = False
         self._rows: dict[str, int] = dict.fromkeys(levels, 0)
         self._open_levels: dict[str, int] = dict.fromkeys(levels, 0)
         self._without_untimed: set[str] = set()
         self._is_full = is_full
+        self._splits = [BREACH_SPLITS]
         self._query = query
-        splits = [BREACH_SPLITS]
+        self._spans = spans
+        self._is_proving = is_proving
+        self._proven: dict[str, str | None] = dict.fromkeys(sorted(levels))
+        self._failures: dict[str, str] = {}
+        self._is_level_ignored = False
+        self._trials: dict[Level, Trial] = {}
+        self._late_rows: dict[str, list[TimedRow]] = {}
+        self._stirred: set[str] = set()
         # table-level backups are few: read first, they wait for the others, not the reverse
-        for level in sorted(levels):
-            for begin_s, end_s in spans:
+        if is_proving and known is None and spans:
+            for level in sorted(levels):
+                is_alone = len(levels) == 1
                 asked = replace(query, level=level)
-                walk = Walk(asked, begin_s, end_s, self._window, is_open=is_full, splits=splits)
-                walk.is_likely_empty = not is_full
-                self._add(walk)
+                self._trials[level] = Trial(asked, self._window, with_other_level=is_alone)
+                self._add(self._trials[level])
+            return
+        if known is not None:
+            self._proven |= {level: known.backups.get(level) for level in levels}
+            self._is_level_ignored = known.is_level_ignored
+        for level in sorted(levels):
+            self._read(level)
 
     @property
     def is_done(self) -> bool:
@@ -96,6 +132,28 @@ class Schedule:
     def end_votes(self) -> tuple[int, int]:
         """Answers that showed the service's ``end_time`` to be included, and excluded."""
         return self._window.inside, self._window.outside
+
+    @property
+    def service_proof(self) -> ServiceProof:
+        """What was proven of the service, as far as the read has come."""
+        notes = []
+        if self._is_level_ignored:
+            notes.append(
+                "type: the service lists the same backups at both levels, so the level is taken "
+                "from database_tables"
+            )
+        if self._window.silent_s is not None:
+            days = self._window.silent_s / 86400
+            notes.append(
+                f"window width: wide windows lack rows; windows of {days:.1f} days were asked"
+            )
+        return ServiceProof(
+            backups=dict(self._proven) if self._is_proving else {},
+            failures=tuple(self._failures.values()),
+            notes=tuple(notes),
+            is_level_ignored=self._is_level_ignored,
+            max_window_s=self._window.silent_s,
+        )
 
     def take(self) -> Ask | None:
         """The next question; None if there is none until another answer comes back.
@@ -123,16 +181,51 @@ class Schedule:
         """
         self._has_answer = True
         self._in_flight.discard(ask.walk)
+        level = ask.query.level
+        if isinstance(page, Page) and isinstance(ask.walk, Walk) and self._seeks_rows(level):
+            self._late_rows[level] = find_qualifying(page)
         return self._advance(ask.walk, page)
 
-    def _add(self, walk: Walk | Witness) -> None:
+    def _seeks_rows(self, level: str) -> bool:
+        """Whether a backup is still wanted that can prove the time filter."""
+        is_proven = not self._is_proving or self._proven[level] is not None
+        return not is_proven and not self._late_rows.get(level)
+
+    def _read(self, level: Level) -> None:
+        """Begin to read a level: by walks, or by offset where an assumption has failed."""
+        if level in self._failures:
+            self._read_by_offset(level)
+            return
+        page = self._trials[level].page if level in self._trials else None
+        for begin_s, end_s in self._spans:
+            asked = replace(self._query, level=level)
+            walk = Walk(
+                asked,
+                begin_s,
+                end_s,
+                self._window,
+                is_open=self._is_full,
+                splits=self._splits,
+                first_page=page,
+            )
+            walk.is_likely_empty = not self._is_full
+            self._add(walk)
+
+    def _read_by_offset(self, level: Level) -> None:
+        query = replace(self._query, level=level)
+        trial = self._trials.get(level)
+        if trial is not None and trial.is_filter_failed:
+            query = replace(query, **dict.fromkeys(FILTER_PATHS))  # type: ignore[arg-type]  # names of filters
+        self._add(
+            OffsetRead(query, self._spans, is_full=self._is_full, reason=self._failures[level])
+        )
+
+    def _add(self, walk: Task) -> None:
         self._steps[walk] = walk.steps()
         self._waiting.append(walk)
         self._open_levels[walk.query.level] += 1
 
-    def _advance(
-        self, walk: Walk | Witness, page: Page | RejectedError | None
-    ) -> list[FinishedRange]:
+    def _advance(self, walk: Task, page: Page | RejectedError | None) -> list[FinishedRange]:
         steps = self._steps[walk]
         try:
             if isinstance(page, RejectedError):
@@ -148,29 +241,80 @@ class Schedule:
             self._rows[done.level] += done.row_count
         return finished
 
-    def _end(self, walk: Walk | Witness) -> None:
-        del self._steps[walk]
-        level = walk.query.level
-        if isinstance(walk, Walk):
-            self._is_moving |= walk.is_moving
-            if walk.has_all_untimed:
+    def _end(self, task: Task) -> None:
+        """What comes after a task: the next stage of its level once no other is open."""
+        del self._steps[task]
+        level = task.query.level
+        if isinstance(task, Walk):
+            self._is_moving |= task.is_moving
+            if task.has_stirred or task.is_moving:
+                self._stirred.add(level)
+            if task.has_all_untimed:
                 self._without_untimed.add(level)
-            for half in walk.halves:
+            for half in task.halves:
                 self._add(half)
         self._open_levels[level] -= 1
-        if (
-            self._is_full
-            and self._open_levels[level] == 0
-            and isinstance(walk, Walk)
-            and level not in self._without_untimed
-        ):
+        if self._open_levels[level] > 0:
+            return
+        if isinstance(task, Trial):
+            self._end_trial(task, level)
+        elif isinstance(task, Walk):
+            self._end_walks(level)
+        elif isinstance(task, Witness):
+            self._compare(task, level)
+
+    def _end_trial(self, trial: Trial, level: Level) -> None:
+        self._proven[level] = trial.backup_id
+        if trial.failure is not None:
+            self._failures[level] = trial.failure
+        if level not in self._trials or self._trials[level] is not trial:  # a late one
+            self._close(level)
+        elif not any(self._open_levels.values()):
+            ids = [set(one.page.ids) for one in self._trials.values() if one.page is not None]
+            ids += [set(one.other_ids) for one in self._trials.values() if one.other_ids]
+            self._is_level_ignored = len(ids) > 1 and bool(ids[0] & ids[1])
+            for one in self._trials:
+                self._read(one)
+
+    def _end_walks(self, level: Level) -> None:
+        if not self._is_proving:
+            self._close(level)
+        elif level in self._window.strayed:
+            self._failures[level] = (
+                f"{level}: begin_time and end_time do not bound the answer: {STRAYED}"
+            )
+            self._close(level)
+        elif self._proven[level] is None and self._late_rows.get(level):
+            query = replace(self._query, level=level)
+            self._add(Trial(query, self._window, rows=self._late_rows[level]))
+        else:
+            self._close(level)
+
+    def _close(self, level: Level) -> None:
+        """The last stage of a level that was walked."""
+        if level in self._failures:
+            self._read_by_offset(level)
+        elif self._is_full and level not in self._without_untimed:
             self._add(
                 Witness(
                     replace(self._query, level=level),
                     lambda: self._is_moving,
                     lambda: self._rows[level],
+                    is_capped=self._window.silent_s is not None,
                 )
             )
+
+    def _compare(self, witness: Witness, level: Level) -> None:
+        """Hold the rows found against the service's own count, where two counts agree."""
+        trial = self._trials.get(level)
+        before = None if trial is None or trial.page is None else trial.page.total_count
+        found = self._rows[level] + sum(done.row_count for done in witness.finished)
+        if level not in self._stirred and before is not None and before == witness.total != found:
+            self._failures[level] = (
+                f"{level}: the service counts {before} rows and {found} were found: "
+                f"{before - found} rows show in no window of time"
+            )
+            self._read_by_offset(level)
 
     def _split_largest(self) -> None:
         """Give an idle worker the older half of the range with the most rows left."""

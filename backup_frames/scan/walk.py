@@ -21,9 +21,10 @@ from typing import Final
 from ..api.answers import Page
 from ..api.query import BackupQuery
 from ..errors import RejectedError
-from .checks import BreachError, find_breach, holds_all
+from .checks import STRAYED, BreachError, find_breach, holds_all
 from .dense import read_dense
-from .plan import SERVICE_START_S, look_at, to_moment
+from .plan import CEILING_S, DAY_S, FLOOR_S, SERVICE_START_S, look_at, to_moment
+from .ranges import FinishedRange, Piece, Window
 
 MAX_ASKS: Final = 4
 """Times one look is asked before its breach counts as the server's way."""
@@ -32,68 +33,6 @@ RANGE_PAGES: Final = 40
 SURPRISE_ASKS: Final = 8
 
 Steps = Generator[BackupQuery, Page, None]
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The rows of one answer that belong to a range.
-
-    Attributes:
-        body: the answer as received.
-        rows: indices of the rows to take.
-    """
-
-    body: bytes
-    rows: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedRange:
-    """A range read to its end.
-
-    Attributes:
-        level: ``Instance`` or ``DatabaseTable``.
-        begin_s: first second, included; None for the rows without begin time.
-        end_s: end second, excluded; None likewise.
-        pieces: where its rows are.
-        row_count: how many rows.
-        request_count: answers it took.
-        repeat_count: how many of these were asked again.
-        trimmed_count: rows seen more than once, or beyond the range, and dropped.
-        reasons: why it is uncertified; empty if it is certified.
-    """
-
-    level: str
-    begin_s: int | None
-    end_s: int | None
-    pieces: tuple[Piece, ...]
-    row_count: int
-    request_count: int
-    repeat_count: int
-    trimmed_count: int
-    reasons: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Window:
-    """How wide a window the service accepts, learned from refusals; shared by all walks.
-
-    Attributes:
-        now_s: when the read began.
-        max_s: widest window worth asking; None while none was refused.
-        inside: answers that held rows of the very second their window ended with.
-        outside: answers that left out such rows, though an answer before had shown them.
-    """
-
-    now_s: int
-    max_s: int | None = None
-    inside: int = 0
-    outside: int = 0
-
-    def narrow(self, refused_s: int) -> None:
-        """Remember that a window of this width was refused."""
-        half_s = max(refused_s // 2, 1)
-        self.max_s = half_s if self.max_s is None else min(self.max_s, half_s)
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +48,9 @@ class Walk:
             everything, it also proves that there is nothing without begin time.
         is_likely_empty: no rows would be no surprise, as in the last hour of a quiet project.
         splits: breaches that may still be answered by a cut, shared.
+        first_page: the open look's answer, if it was asked before.
+        has_stirred: a count was not the one before less what was taken: rows came or went.
+        claim_s: the begin of what this walk answers for; before ``begin_s`` if nothing is older.
     """
 
     query: BackupQuery
@@ -118,10 +60,13 @@ class Walk:
     is_open: bool = False
     is_likely_empty: bool = False
     splits: list[int] = field(default_factory=lambda: [0])
+    first_page: Page | None = None
+    claim_s: int | None = None
     remaining: int = 0
     rows_per_s: float = 0.0
     is_started: bool = False
     is_moving: bool = False
+    has_stirred: bool = False
     has_all_untimed: bool = False
     finished: list[FinishedRange] = field(default_factory=list)
     halves: list[Walk] = field(default_factory=list)
@@ -132,7 +77,7 @@ class Walk:
     _repeats: int = 0
     _trimmed: int = 0
     _reasons: list[str] = field(default_factory=list)
-    _at_least: tuple[int, int] = (0, 0)
+    _at_least: tuple[int | None, int, int] = (None, 0, 0)
     _has_end_rows: bool = False
 
     @property
@@ -146,7 +91,7 @@ class Walk:
         if self.is_open:
             yield from self._open_look()
         while self.begin_s < self.end_s:
-            if self.is_open and self.window.max_s is not None:
+            if self.window.max_s is not None and self.claim_s is None:
                 self._shorten()
             floor_s = self._floor_s()
             try:
@@ -157,9 +102,7 @@ class Walk:
             except BreachError as breach:
                 if self._can_halve():
                     return
-                self._reasons.append(f"{self._span_text()}: {breach.reason}")
-                if not self._take(breach.page, floor_s):
-                    self.end_s = floor_s  # nothing to go on with: the rest stays unproven
+                self._take_unproven(breach, floor_s)
                 continue
             if self._take(page, floor_s):
                 continue
@@ -168,7 +111,7 @@ class Walk:
             else:
                 self._reasons.append(f"{self._span_text()}: only rows without begin time came")
                 self.end_s = floor_s
-        self._close(self.begin_s)
+        self._close(self.begin_s if self.claim_s is None else self.claim_s)
 
     def split(self, cut_s: int) -> Walk:
         """Give the part below ``cut_s`` to a new walk; called between this walk's steps."""
@@ -176,7 +119,9 @@ class Walk:
         older.remaining = self.remaining // 2
         older.rows_per_s = self.rows_per_s
         older.is_likely_empty = self.window.max_s is not None
+        older.claim_s = self.claim_s
         self.begin_s = cut_s
+        self.claim_s = None if self.claim_s is None else cut_s
         self.remaining -= older.remaining
         return older
 
@@ -186,16 +131,22 @@ class Walk:
         return max(self.begin_s, self.end_s - self.window.max_s)
 
     def _shorten(self) -> None:
-        """Not window after window over centuries: the closing witness tells if rows lie beyond."""
-        self.begin_s = max(self.begin_s, SERVICE_START_S)
-        self.end_s = max(min(self.end_s, self.window.now_s + 2 * 86400), self.begin_s)
-        self._range_end_s = min(self._range_end_s, self.end_s)
+        """Not window after window over centuries, where the list is known to lie within less.
+
+        Of an open walk, the closing witness tells if rows lie beyond.
+        """
+        self.claim_s, level = self.begin_s, self.query.level
+        oldest_s = self.window.oldest_s.get(level, SERVICE_START_S if self.is_open else FLOOR_S)
+        newest_s = self.window.newest_s.get(level, 0 if self.is_open else CEILING_S)
+        self.begin_s = max(self.begin_s, min(oldest_s, self.end_s))
+        ahead_s = max(newest_s, self.window.now_s) + 2 * DAY_S
+        self.end_s = max(min(self.end_s, ahead_s), self.begin_s)
         self.is_open, self.is_likely_empty = False, True
 
     def _open_look(self) -> Steps:
         """The first look without times: it may hold all there is, or the newest rows."""
         try:
-            page = yield from self._checked(self.query, 0)
+            page = self.first_page or (yield from self._checked(self.query, 0))
         except BreachError:
             return  # the windows below will tell more
         if holds_all(page):
@@ -209,9 +160,13 @@ class Walk:
 
     def _look(self, floor_s: int) -> Generator[BackupQuery, Page, Page]:
         """One look at the newest rows of ``[floor_s, end_s)``, checked and, if odd, confirmed."""
-        expected_floor_s, count = self._at_least
+        expected_floor_s, count, ties = self._at_least
         query = look_at(self.query, floor_s, self.end_s)
-        return (yield from self._checked(query, count if expected_floor_s == floor_s else 0))
+        if expected_floor_s != floor_s:
+            return (yield from self._checked(query, 0))
+        page = yield from self._checked(query, count)
+        self.has_stirred |= not count <= page.total_count <= count + ties
+        return page
 
     def _checked(self, query: BackupQuery, at_least: int) -> Generator[BackupQuery, Page, Page]:
         """Ask until an answer contradicts neither itself nor what was known.
@@ -281,7 +236,8 @@ class Walk:
     def _expect(self, page: Page, floor_s: int, done_s: int) -> None:
         """What a still list must at least answer to the next look (a row at done_s may drop)."""
         newer = sum(s is None or s >= done_s for s in page.begin_s)
-        self._at_least = (floor_s, max(page.total_count - newer, 0))
+        ties = page.begin_s.count(done_s)
+        self._at_least = (floor_s, max(page.total_count - newer, 0), ties)
         left = self._at_least[1]
         self.remaining = left if self.begin_s == floor_s else left // 2
 
@@ -302,7 +258,7 @@ class Walk:
         if found.reason:
             self._reasons.append(f"{self._span_text(floor_s)}: {found.reason}")
         self.end_s = floor_s
-        self._at_least = (0, 0)
+        self._at_least = (None, 0, 0)
         self._has_end_rows = False
 
     def _narrow(self, error: RejectedError, refused_s: int) -> Steps:
@@ -316,6 +272,14 @@ class Walk:
             self._requests += 1
         self.window.narrow(refused_s)
 
+    def _take_unproven(self, breach: BreachError, floor_s: int) -> None:
+        """Take what came of an answer that contradicts itself for good, and say so."""
+        if breach.reason == STRAYED:
+            self.window.strayed.add(self.query.level)
+        self._reasons.append(f"{self._span_text()}: {breach.reason}")
+        if not self._take(breach.page, floor_s):
+            self.end_s = floor_s  # nothing to go on with: the rest stays unproven
+
     def _can_halve(self) -> bool:
         """Answer a lasting breach by two smaller spans, as long as there are cuts to spend."""
         if self.splits[0] <= 0 or self.end_s - self.begin_s < 4:
@@ -325,6 +289,8 @@ class Walk:
         middle_s = (self.begin_s + self.end_s) // 2
         for low_s, high_s in ((middle_s, self.end_s), (self.begin_s, middle_s)):
             self.halves.append(Walk(self.query, low_s, high_s, self.window, splits=self.splits))
+        if self.claim_s is not None:
+            self.halves[0].claim_s, self.halves[1].claim_s = middle_s, self.claim_s
         return True
 
     def _close(self, begin_s: int) -> None:

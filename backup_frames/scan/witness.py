@@ -16,7 +16,7 @@ from ..api.answers import Page
 from ..api.query import BackupQuery
 from ..errors import RejectedError
 from .plan import CEILING_S, FLOOR_S, look_at
-from .walk import FinishedRange, Piece
+from .ranges import FinishedRange, Piece
 
 STILL_COUNTS: Final = 3
 MOVING_COUNTS: Final = 7
@@ -31,6 +31,10 @@ class Witness:
         is_moving: tells whether the list was seen to change during the read.
         walked_rows: tells how many rows the walks of this level found, for a service that refuses
             to count all times at once.
+        is_capped: the service counts wide windows, but not all of their rows.
+
+    Attributes:
+        total: rows that the count without times found; None if the counts never settled.
     """
 
     def __init__(
@@ -38,11 +42,15 @@ class Witness:
         query: BackupQuery,
         is_moving: Callable[[], bool],
         walked_rows: Callable[[], int],
+        *,
+        is_capped: bool = False,
     ) -> None:
         self.query = query
         self.finished: list[FinishedRange] = []
         self._is_moving = is_moving
         self._walked_rows = walked_rows
+        self.total: int | None = None
+        self._is_capped = is_capped
         self._requests = 0
 
     def steps(self) -> Generator[BackupQuery, Page, None]:
@@ -81,7 +89,8 @@ class Witness:
             needed = MOVING_COUNTS if has_moved or self._is_moving() else STILL_COUNTS
             tails = [set(kinds[-(needed // 2) - (needed % 2) :]) for kinds in counts]
             if turn + 1 >= needed and all(len(tail) == 1 for tail in tails):
-                return counts[1][-1] - counts[0][-1]
+                self.total = counts[1][-1]
+                return self.total - counts[0][-1]
         return None
 
     def _count(self) -> Generator[BackupQuery, Page, int]:
@@ -90,6 +99,8 @@ class Witness:
         return page.total_count
 
     def _timed_count(self) -> Generator[BackupQuery, Page, int]:
+        if self._is_capped:
+            return self._walked_rows()
         try:
             page = yield replace(look_at(self.query, FLOOR_S, CEILING_S), limit=1)
         except RejectedError:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from ..api.answers import Page
 from ..api.query import BackupQuery
 from ..errors import RejectedError
+from .ranges import FinishedRange
 from .schedule import Schedule
-from .walk import FinishedRange
 
 MAX_WAITING_RANGES = 16
 """Finished ranges that may wait for the consumer before the threads pause: memory stays flat."""

@@ -1,0 +1,221 @@
+"""Before and after a level is read: are the assumptions of `assumptions` true of it?
+
+In: one level's query. Out: what was proven, or what failed. No I/O, as in `walk`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any, Final
+
+from ..api.answers import Page
+from ..api.query import LEVELS, BackupQuery
+from ..errors import RejectedError
+from .assumptions import (
+    UNCLEAR,
+    TimedRow,
+    ask_sound,
+    find_qualifying,
+    prove_cut,
+    prove_row,
+    read_rows,
+)
+from .checks import find_breach
+from .plan import CEILING_S, FLOOR_S, SERVICE_START_S, to_moment
+from .ranges import FinishedRange, Window
+
+ROWS: Final = 3
+"""Backups that must fail before the time filter counts as failed: one alone may have been deleted."""
+
+FILTER_PATHS: Final = {
+    "instance_id": ("instance_id",),
+    "datastore_type": ("datastore", "type"),
+    "backup_id": ("id",),
+    "backup_type": ("type",),
+}
+"""Filter of a query -> where a row shows its value."""
+
+Steps = Generator[BackupQuery, Page, None]
+
+
+class Trial:
+    """Asks one level for its newest rows, and proves the assumptions with them.
+
+    Args:
+        query: level and filters.
+        window: widths the service accepts; a silent limit is noted there.
+        rows: backups that can prove the time filter, found while reading; None: before the read.
+        with_other_level: compare with the other level's newest rows, too.
+
+    Attributes:
+        page: the level's newest rows; None if they could not be had or contradict themselves.
+        backup_id: the backup that proved the time filter; None if none qualifies.
+        failure: what failed; None if nothing did.
+        is_filter_failed: what failed is a filter, not the windows of time.
+        other_ids: the newest backups of the other level, if they were asked.
+    """
+
+    def __init__(
+        self,
+        query: BackupQuery,
+        window: Window,
+        *,
+        rows: list[TimedRow] | None = None,
+        with_other_level: bool = False,
+    ) -> None:
+        self.query = query
+        self.page: Page | None = None
+        self.backup_id: str | None = None
+        self.failure: str | None = None
+        self.is_filter_failed = False
+        self.other_ids: tuple[str, ...] = ()
+        self.finished: list[FinishedRange] = []
+        self._window = window
+        self._rows = rows
+        self._with_other_level = with_other_level
+
+    def steps(self) -> Steps:
+        """Yield queries, take pages, until it is known what holds."""
+        if self._rows is not None:
+            yield from self._prove_rows(self._rows)
+            return
+        page = yield from ask_sound(self.query)
+        if self._with_other_level:
+            (other,) = set(LEVELS) - {self.query.level}
+            self.other_ids = (yield replace(self.query, level=other)).ids
+        if find_breach(page) is not None:
+            return
+        self.page = page
+        newest_s = max((s for s in page.begin_s if s is not None), default=0)
+        self._window.newest_s[self.query.level] = newest_s
+        if page.total_count == 0:
+            if self.query.filters():
+                yield from self._doubt_filters()
+            return
+        rows = find_qualifying(page)
+        if rows and not (yield from self._prove_at_once(page, rows[0])):
+            yield from self._prove_rows(rows)
+            if self.backup_id is not None:
+                row = next(row for row in rows if row.backup_id == self.backup_id)
+                yield from self._narrow(row)
+
+    def _prove_at_once(self, page: Page, row: TimedRow) -> Generator[BackupQuery, Page, bool]:
+        """Prove time filter and width by the two widest windows; False if they do not hold it."""
+        try:
+            count = yield from prove_cut(self.query, row)
+        except RejectedError:  # wide windows are refused: narrow ones will tell
+            yield from self._note_oldest()
+            return False
+        if count is None:
+            return False
+        self.backup_id = row.backup_id
+        if count < page.total_count:
+            hidden = yield from self._find_hidden(count)
+            if hidden is not None:
+                yield from self._narrow(hidden)
+        return True
+
+    def _prove_rows(self, rows: list[TimedRow]) -> Steps:
+        """Prove the time filter by the first of these backups for which it holds."""
+        for row in rows[:ROWS]:
+            try:
+                seen = yield from prove_row(self.query, row)
+            except RejectedError:
+                return
+            if seen is None:
+                self.backup_id, self.failure = row.backup_id, None
+                return
+            if seen != UNCLEAR:
+                self.failure = (
+                    f"{self.query.level}: begin_time and end_time do not select on when backups "
+                    f"began: {seen}"
+                )
+
+    def _find_hidden(self, count: int) -> Generator[BackupQuery, Page, TimedRow | None]:
+        """A row with a begin time beyond the `count` rows that windows show; None if there is none."""
+        try:
+            page = yield replace(self.query, offset=count, limit=1)
+        except RejectedError:  # an offset too deep for this service: the closing witness will tell
+            return None
+        begin_s = page.begin_s[0] if page.ids else None
+        if begin_s is None or not FLOOR_S <= begin_s < CEILING_S:
+            return None  # what windows cannot show
+        return TimedRow(page.ids[0], begin_s, begin_s)
+
+    def _narrow(self, row: TimedRow) -> Steps:
+        """Find the widest window that shows this row at its far end, whichever end that is."""
+        if self._window.max_s is not None:
+            return
+        width_s = CEILING_S - FLOOR_S
+        while width_s > 2 and not (yield from self._is_shown(row, width_s)):
+            width_s = min(width_s, 2 * (self._window.now_s - SERVICE_START_S)) // 2
+        if width_s <= 2:
+            self.failure = (
+                f"{self.query.level}: a backup that began at {to_moment(row.begin_s):%FT%TZ} is one "
+                "of the rows that show in no window of time"
+            )
+        elif width_s < CEILING_S - FLOOR_S:
+            self._window.max_s = self._window.silent_s = width_s - 2
+            yield from self._note_oldest()
+
+    def _is_shown(self, row: TimedRow, width_s: int) -> Generator[BackupQuery, Page, bool]:
+        begin_s, end_s = row.begin_s - 1, row.begin_s + 1
+        upper = replace(
+            self.query, begin=to_moment(begin_s), end=to_moment(min(begin_s + width_s, CEILING_S))
+        )
+        lower = replace(
+            self.query, begin=to_moment(max(end_s - width_s, FLOOR_S - 1)), end=to_moment(end_s)
+        )
+        try:
+            page = yield from ask_sound(upper)
+            if page.total_count > len(page.ids):  # it is among the oldest of the window
+                offset = max(page.total_count - upper.limit, 0)
+                page = yield replace(upper, offset=offset)
+            is_shown = row.backup_id in page.ids
+            page = yield from ask_sound(lower)
+        except RejectedError:
+            return False
+        return is_shown and row.backup_id in page.ids
+
+    def _note_oldest(self) -> Steps:
+        """Learn where the list begins: narrow windows need not be asked before that."""
+        if self.page is None:
+            return
+        try:
+            page = yield replace(self.query, offset=self.page.total_count - 1, limit=1)
+        except RejectedError:
+            return
+        if page.ids and page.begin_s[0] is not None:
+            self._window.oldest_s[self.query.level] = page.begin_s[0]
+
+    def _doubt_filters(self) -> Steps:
+        """Hold an empty answer against the newest rows without filters."""
+        plain = replace(self.query, **dict.fromkeys(FILTER_PATHS))  # type: ignore[arg-type]  # names of filters
+        page = yield from ask_sound(plain)
+        for backup_id, row in zip(page.ids, read_rows(page), strict=True):
+            if matches(row, self.query.filters()):
+                self.is_filter_failed = True
+                self.failure = (
+                    f"{self.query.level}: {self.query.filters()} finds nothing, but the list without "
+                    f"filters holds backup {backup_id}, which matches"
+                )
+                return
+
+
+def matches(row: dict[str, Any], filters: dict[str, str]) -> bool:
+    """Whether a row, as sent, has the very values that a query's filters name."""
+    for name, wanted in filters.items():
+        value: Any = row
+        for key in FILTER_PATHS[name]:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not is_value(name, value, wanted):
+            return False
+    return True
+
+
+def is_value(name: str, value: object, wanted: str) -> bool:
+    """Whether a value is the one a filter names; engines are named in either case."""
+    if name == "datastore_type" and isinstance(value, str):
+        return value.casefold() == wanted.casefold()
+    return value == wanted
