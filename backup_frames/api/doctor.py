@@ -6,6 +6,7 @@ wrong; a failure names the checks that depend on it and were not made. A handful
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,10 @@ MAX_SKEW_S: Final = 15 * 60
 _NOTED_SKEW_S: Final = 60
 _STEPS: Final = ("settings", "endpoint", "clock", "credentials", "permission", "levels", "quota")
 _QUOTA_PREFIX: Final = "x-apig-ratelimit"
+_CODE = re.compile(r"[A-Za-z]{2,8}\.\d{3,8}")
+_QUOTA = re.compile(
+    r"(api|user|app|ip|api-allenv): (remain:\d+, ?limit:\d+, ?time:\d+ ?(second|minute|hour|day)s?)"
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,27 @@ class Check:
         is_ok: whether it is as it should be.
         message: what was found and, if it is not ok, what to do.
         exit_code: the command's exit code if this is the first that failed.
+        shape: what of it may be shown to strangers: no id, no name, no host.
     """
 
     name: str
     is_ok: bool
     message: str
     exit_code: int = 3
+    shape: str = ""
+
+
+def failure_shape(error: Exception) -> str:
+    """What of an error may be shown to strangers: its kind, status and code."""
+    status, code = getattr(error, "status", None), getattr(error, "code", None)
+    facts = [type(error).__name__, str(status or ""), code if _CODE.fullmatch(code or "") else ""]
+    return " ".join(filter(None, facts))
+
+
+def magnitude(count: int) -> str:
+    """The order of magnitude of a count, such as ``0``, ``1-9`` or ``10-99``."""
+    low = 10 ** (len(str(count)) - 1)
+    return f"{low:,}-{10 * low - 1:,}" if count else "0"
 
 
 def run_checks(
@@ -69,28 +89,31 @@ def run_checks(
     try:
         settings.require_connection()
     except BackupFramesError as error:
-        yield _failed("settings", str(error), error.exit_code)
+        yield _failed("settings", error)
         return
     url = settings.service_url or ""
-    yield Check("settings", is_ok=True, message=f"{url}, credentials: {settings.credentials}")
+    method = f"credentials: {settings.credentials}"
+    yield Check("settings", is_ok=True, message=f"{url}, {method}", shape=method)
     try:
         date = _knock(url, settings, transport)
     except (httpx.TransportError, BackupFramesError) as error:
-        told = f"{url} does not answer ({error}). Check endpoint, region, proxy and network."
-        yield _failed("endpoint", told)
+        advice = "Check endpoint, region, proxy and network."
+        yield _failed("endpoint", error, f"{url} does not answer ({error}). {advice}")
         return
     secured = "over TLS, certificate trusted" if url.startswith("https") else "without TLS, here"
-    yield Check("endpoint", is_ok=True, message=f"{url} answers {secured}")
+    yield Check("endpoint", is_ok=True, message=f"{url} answers {secured}", shape=secured)
     yield _check_clock(date, clock.now())
     yield from _check_account(settings, transport, clock)
 
 
-def _failed(name: str, message: str, exit_code: int = 3) -> Check:
+def _failed(name: str, error: Exception, message: str = "") -> Check:
     """A failure that ends the checks."""
+    message = message or str(error)
     left_out = _STEPS[_STEPS.index(name) + 1 :]
     if left_out:
         message = f"{message} Not checked without it: {', '.join(left_out)}."
-    return Check(name, is_ok=False, message=message, exit_code=exit_code)
+    code = error.exit_code if isinstance(error, BackupFramesError) and name != "endpoint" else 3
+    return Check(name, is_ok=False, message=message, exit_code=code, shape=failure_shape(error))
 
 
 def _knock(url: str, settings: Settings, transport: httpx.BaseTransport | None) -> str:
@@ -116,9 +139,9 @@ def _check_clock(date: str, now: datetime) -> Check:
     told = f"this machine is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
     if abs(skew_s) >= MAX_SKEW_S:
         message = f"{told}; signatures fail. Set the clock (NTP)."
-        return Check("clock", is_ok=False, message=message)
+        return Check("clock", is_ok=False, message=message, shape=told)
     advice = "; set the clock (NTP) before it is 15 minutes" if abs(skew_s) > _NOTED_SKEW_S else ""
-    return Check("clock", is_ok=True, message=told + advice)
+    return Check("clock", is_ok=True, message=told + advice, shape=told)
 
 
 def _check_account(
@@ -128,7 +151,7 @@ def _check_account(
     try:
         client, project_id = open_client(settings, transport=transport, clock=clock)
     except BackupFramesError as error:  # the look-up of the project failed
-        yield _failed("credentials", str(error), error.exit_code)
+        yield _failed("credentials", error)
         return
     with client:
         counts: dict[Level, int] = {}
@@ -141,14 +164,15 @@ def _check_account(
                 if is_known and not counts:
                     yield accepted
                 name = "levels" if counts else "permission" if is_known else "credentials"
-                yield _failed(name, str(error), error.exit_code)
+                yield _failed(name, error)
                 return
             if len(counts) == 1:
                 yield accepted
                 told = f"project {project_id} may list backups"
                 yield Check("permission", is_ok=True, message=told)
         told = ", ".join(f"{count:,} backups at {level}" for level, count in counts.items())
-        yield Check("levels", is_ok=True, message=told)
+        shape = ", ".join(f"{magnitude(count)} at {level}" for level, count in counts.items())
+        yield Check("levels", is_ok=True, message=told, shape=shape)
         yield _check_quota(client.last_headers)
 
 
@@ -159,4 +183,7 @@ def _check_quota(headers: Mapping[str, str]) -> Check:
         if name.lower().startswith(_QUOTA_PREFIX)
     ]
     told = "; ".join(quotas) or "the service names none; limits are learned when it throttles"
-    return Check("quota", is_ok=True, message=told)
+    known = [quota.lower() for quota in quotas if _QUOTA.fullmatch(quota.lower())]
+    odd = len(quotas) - len(known)
+    shape = "; ".join([*known, *[f"{odd} of another form"] * bool(odd)]) or "none named"
+    return Check("quota", is_ok=True, message=told, shape=shape)

@@ -5,8 +5,6 @@ In: arguments. Out: data on stdout, notes and progress on stderr, an exit code: 
 1 a bug of ours, 130 Ctrl-C, 143 SIGTERM. Heavy libraries load inside the commands that need them.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import os
@@ -19,7 +17,8 @@ from typing import Annotated
 
 import typer
 
-from . import demo, lake, read, service, sync
+from . import demo, doctor, lake, read, service, sync
+from .options import tool_version
 from .session import Debug, LogFormatOption, Quiet, Session, release_log
 
 __all__ = ["app", "main"]
@@ -36,20 +35,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for room in (demo, read, sync, lake, service):
+for room in (demo, read, sync, lake, doctor, service):
     room.register(app)
 
 
 def _show_version(is_asked: bool) -> None:
     if not is_asked:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        number = version("backup-frames")
-    except PackageNotFoundError:  # run from a folder that was never installed
-        number = "unknown"
-    sys.stdout.write(f"backup-frames {number}\n")
+    sys.stdout.write(f"backup-frames {tool_version()}\n")
     raise typer.Exit
 
 

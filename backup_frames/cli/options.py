@@ -1,7 +1,9 @@
-"""The options that several commands share, stated once.
+"""What several commands share, stated once: options, and the version.
 
 In: nothing. Out: annotated types for the parameters of typer commands.
 """
+
+# ruff: noqa: PLC0415 - what is heavy loads only when it is needed
 
 from __future__ import annotations
 
@@ -46,3 +48,13 @@ MaxRequests = Annotated[
 MaxConnections = Annotated[
     int | None, typer.Option("--max-connections", help="Requests side by side; default 8.")
 ]
+
+
+def tool_version() -> str:
+    """The installed version of this package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("backup-frames")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "unknown"

@@ -1,4 +1,4 @@
-"""Commands about the service: doctor, sandbox, config.
+"""Commands that need no account: sandbox, config.
 
 In: settings and options. Out: lines on stdout.
 """
@@ -8,9 +8,7 @@ In: settings and options. Out: lines on stdout.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,75 +18,11 @@ from .options import Config, Endpoint, Lake, ProjectId, Region
 from .session import Session, command
 from .tables import print_rows
 
-if TYPE_CHECKING:
-    from backup_frames.api.doctor import Check
-    from backup_frames.settings import Settings
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command("doctor")(doctor)
     app.command("sandbox")(serve_sandbox)
     app.command("config")(show_config)
-
-
-@command
-def doctor(
-    session: Session,
-    *,
-    endpoint: Endpoint = None,
-    region: Region = None,
-    project_id: ProjectId = None,
-    lake: Lake = None,
-    config: Config = None,
-) -> None:
-    """Check endpoint, clock, credentials, permission, quota and lake: a line each, and what to do.
-
-    Ends with the exit code of the first check that failed: 2 settings, 3 service, 5 lake.
-    """
-    from backup_frames.api.doctor import run_checks
-
-    settings = session.load(
-        config, endpoint=endpoint, region=region, project_id=project_id, lake=lake
-    )
-    checks = [_tell(session, check) for check in run_checks(settings)]
-    if all(check.is_ok for check in checks):
-        _tell(session, _check_small_read(settings))
-    if settings.lake:
-        for check in _check_lake(settings.lake):
-            _tell(session, check)
-
-
-def _tell(session: Session, check: Check) -> Check:
-    """Print one check; the first that failed gives the exit code."""
-    line = f"{'ok  ' if check.is_ok else 'FAIL'}  {check.name}: {check.message}"
-    session.print(session.scrub(line))
-    if not check.is_ok and session.exit_code == 0:
-        session.exit_code = check.exit_code
-    return check
-
-
-def _check_small_read(settings: Settings) -> Check:
-    from backup_frames.api.doctor import Check
-    from backup_frames.errors import BackupFramesError
-    from backup_frames.frames.read import read_backups
-
-    begin = datetime.now(UTC) - timedelta(days=1)
-    try:
-        frames = read_backups(settings=settings, begin=begin)
-    except BackupFramesError as error:
-        return Check("verified read", is_ok=False, message=str(error), exit_code=error.exit_code)
-    message = f"the last day's {len(frames):,} backups, proven complete"
-    return Check("verified read", is_ok=True, message=message)
-
-
-def _check_lake(lake: str) -> Iterator[Check]:
-    from backup_frames.api.doctor import Check
-    from backup_frames.lake.store_url import check_store
-
-    for step in check_store(lake, scratch="_meta/doctor/tmp"):
-        name = f"lake {step.step}"
-        yield Check(name, is_ok=step.is_ok, message=step.message, exit_code=5)
 
 
 @command

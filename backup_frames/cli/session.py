@@ -104,10 +104,10 @@ class Session:
         elif not self.is_quiet:
             sys.stderr.write(self.scrub(text) + "\n")
 
-    def fail(self, error: BaseException, *, about: str = "") -> int:
+    def fail(self, error: BaseException, *, about: str = "", code: int | None = None) -> int:
         """Report an error on stderr and return its exit code; a traceback only with --debug."""
         if isinstance(error, BackupFramesError):
-            text, code = str(error), error.exit_code
+            text, code = str(error), code or error.exit_code
         else:
             text = (
                 f"{type(error).__name__}: {error}. This is a bug of backup-frames: please report "

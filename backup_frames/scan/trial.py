@@ -205,13 +205,15 @@ class Trial:
 
 def matches(row: dict[str, Any], filters: dict[str, str]) -> bool:
     """Whether a row, as sent, has the very values that a query's filters name."""
-    for name, wanted in filters.items():
-        value: Any = row
-        for key in FILTER_PATHS[name]:
-            value = value.get(key) if isinstance(value, dict) else None
-        if not is_value(name, value, wanted):
-            return False
-    return True
+    return all(is_value(name, filter_value(row, name), value) for name, value in filters.items())
+
+
+def filter_value(row: dict[str, Any], name: str) -> object:
+    """What a row, as sent, shows for a filter; None if nothing."""
+    value: Any = row
+    for key in FILTER_PATHS[name]:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def is_value(name: str, value: object, wanted: str) -> bool:

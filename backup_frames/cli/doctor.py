@@ -1,0 +1,157 @@
+"""The command doctor: is everything there that a read and a sync need, and is it as assumed?
+
+In: settings and options. Out: a line per check on stdout; with ``--share`` what strangers may read.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backup_frames.errors import BackupFramesError
+
+from .options import Config, Endpoint, Lake, ProjectId, Region, tool_version
+from .session import LOG, Session, command
+
+if TYPE_CHECKING:
+    from backup_frames.api.answers import Page
+    from backup_frames.api.doctor import Check
+    from backup_frames.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(run_doctor)
+
+
+@command
+def run_doctor(
+    session: Session,
+    *,
+    share: Annotated[
+        bool,
+        typer.Option(
+            "--share",
+            help="Print only shapes, for a bug report: no ids, names, hosts, project or account.",
+        ),
+    ] = False,
+    endpoint: Endpoint = None,
+    region: Region = None,
+    project_id: ProjectId = None,
+    lake: Lake = None,
+    config: Config = None,
+) -> None:
+    """Check the way to the service, what is assumed of it, and the lake: a line each.
+
+    Each line says ok, "not proven" where no backup can prove it, or FAIL and what to do. Ends with
+    the exit code of the first check that failed: 2 settings, 3 service, 5 lake, 6 incomplete.
+    """
+    if share and not session.is_debug:
+        LOG.setLevel(logging.CRITICAL)  # log lines name hosts
+    given = {"endpoint": endpoint, "region": region, "project_id": project_id, "lake": lake}
+    pages: list[Page] = []
+    checks = []
+    for check in _run_all(session, config, given, pages):
+        checks.append(check)
+        seen = check.shape if share else check.message
+        state = "ok  " if check.is_ok else "FAIL"
+        session.print(session.scrub(f"{state}  {check.name}{': ' if seen else ''}{seen}"))
+    if share:
+        for line in _describe_shapes(pages):
+            session.print(line)
+    failed = [check for check in checks if not check.is_ok]
+    if failed:
+        names = ", ".join(check.name for check in failed)
+        text = f"{len(failed)} of {len(checks)} checks failed: {names}."
+        session.exit_code = session.fail(BackupFramesError(text), code=failed[0].exit_code)
+
+
+def _run_all(
+    session: Session, config: Any, given: dict[str, Any], pages: list[Page]
+) -> Iterator[Check]:
+    """Every check, those that depend on a failed one left out."""
+    from backup_frames.api.doctor import Check, failure_shape, run_checks
+
+    try:
+        settings = session.load(config, **given)
+    except BackupFramesError as error:
+        yield Check(
+            "settings",
+            is_ok=False,
+            message=str(error),
+            exit_code=error.exit_code,
+            shape=failure_shape(error),
+        )
+        return
+    is_sound = True
+    for check in run_checks(settings):
+        is_sound = is_sound and check.is_ok
+        yield check
+    if is_sound:
+        for check in _check_assumptions(settings, pages):
+            is_sound = is_sound and check.is_ok
+            yield check
+    if is_sound:
+        yield _check_small_read(settings)
+    if settings.lake:
+        yield from _check_lake(settings.lake)
+
+
+def _check_assumptions(settings: Settings, pages: list[Page]) -> Iterator[Check]:
+    """What is assumed of the service; the pages it answers with are kept."""
+    from backup_frames.api.connect import open_client
+    from backup_frames.api.query import BackupQuery
+    from backup_frames.scan.service_checks import check_service
+
+    client, found_id = open_client(settings)
+
+    def fetch(query: BackupQuery) -> Page:
+        pages.append(client.fetch_page(query))
+        return pages[-1]
+
+    with client:
+        now_s = int(datetime.now(UTC).timestamp())
+        yield from check_service(BackupQuery(found_id), fetch, now_s=now_s)
+
+
+def _check_small_read(settings: Settings) -> Check:
+    from backup_frames.api.doctor import Check, failure_shape, magnitude
+    from backup_frames.frames.read import read_backups
+
+    begin = datetime.now(UTC) - timedelta(days=1)
+    try:
+        frames = read_backups(settings=settings, begin=begin)
+    except BackupFramesError as error:
+        return Check(
+            "verified read",
+            is_ok=False,
+            message=str(error),
+            exit_code=error.exit_code,
+            shape=failure_shape(error),
+        )
+    message = f"the last day's {len(frames):,} backups, proven complete"
+    return Check("verified read", is_ok=True, message=message, shape=magnitude(len(frames)))
+
+
+def _check_lake(lake: str) -> Iterator[Check]:
+    from backup_frames.api.doctor import Check
+    from backup_frames.lake.store_url import check_store
+
+    for step in check_store(lake, scratch="_meta/doctor/tmp"):
+        name = f"lake {step.step}"
+        yield Check(name, is_ok=step.is_ok, message=step.message, exit_code=5)
+
+
+def _describe_shapes(pages: list[Page]) -> Iterator[str]:
+    from backup_frames.scan.shapes import describe_shapes
+
+    system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
+    yield f"version: backup-frames {tool_version()}, {system}"
+    yield from describe_shapes(pages)
