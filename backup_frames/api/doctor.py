@@ -53,6 +53,12 @@ class Check:
     shape: str = ""
 
 
+def failed_check(name: str, error: BackupFramesError, *, left_out: str = "") -> Check:
+    """The check that an error failed, and what was not checked for it."""
+    message, shape = f"{error} {left_out}".rstrip(), failure_shape(error)
+    return Check(name, is_ok=False, message=message, exit_code=error.exit_code, shape=shape)
+
+
 def failure_shape(error: Exception) -> str:
     """What of an error may be shown to strangers: its kind, status and code."""
     status, code = getattr(error, "status", None), getattr(error, "code", None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from backup_frames.api.answers import Page
     from backup_frames.api.doctor import Check
     from backup_frames.settings import Settings
+
+
+@dataclass
+class Sample:
+    """What the service answered to the checks."""
+
+    pages: list[Page] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 def register(app: typer.Typer) -> None:
@@ -56,15 +65,15 @@ def run_doctor(
     if share and not session.is_debug:
         LOG.setLevel(logging.CRITICAL)  # log lines name hosts
     given = {"endpoint": endpoint, "region": region, "project_id": project_id, "lake": lake}
-    pages: list[Page] = []
-    checks = []
-    for check in _run_all(session, config, given, pages):
+    sample = Sample()
+    checks: list[Check] = []
+    for check in _run_all(session, config, given, sample):
         checks.append(check)
         seen = check.shape if share else check.message
         state = "ok  " if check.is_ok else "FAIL"
         session.print(session.scrub(f"{state}  {check.name}{': ' if seen else ''}{seen}"))
     if share:
-        for line in _describe_shapes(pages):
+        for line in _describe_shapes(sample):
             session.print(line)
     failed = [check for check in checks if not check.is_ok]
     if failed:
@@ -74,28 +83,22 @@ def run_doctor(
 
 
 def _run_all(
-    session: Session, config: Any, given: dict[str, Any], pages: list[Page]
+    session: Session, config: Any, given: dict[str, Any], sample: Sample
 ) -> Iterator[Check]:
     """Every check, those that depend on a failed one left out."""
-    from backup_frames.api.doctor import Check, failure_shape, run_checks
+    from backup_frames.api.doctor import failed_check, run_checks
 
     try:
         settings = session.load(config, **given)
     except BackupFramesError as error:
-        yield Check(
-            "settings",
-            is_ok=False,
-            message=str(error),
-            exit_code=error.exit_code,
-            shape=failure_shape(error),
-        )
+        yield failed_check("settings", error)
         return
     is_sound = True
     for check in run_checks(settings):
         is_sound = is_sound and check.is_ok
         yield check
     if is_sound:
-        for check in _check_assumptions(settings, pages):
+        for check in _check_assumptions(settings, sample):
             is_sound = is_sound and check.is_ok
             yield check
     if is_sound:
@@ -104,17 +107,26 @@ def _run_all(
         yield from _check_lake(settings.lake)
 
 
-def _check_assumptions(settings: Settings, pages: list[Page]) -> Iterator[Check]:
-    """What is assumed of the service; the pages it answers with are kept."""
+def _check_assumptions(settings: Settings, sample: Sample) -> Iterator[Check]:
+    """What is assumed of the service; its answers are kept."""
     from backup_frames.api.connect import open_client
+    from backup_frames.api.doctor import failed_check, failure_shape
     from backup_frames.api.query import BackupQuery
     from backup_frames.scan.service_checks import check_service
 
-    client, found_id = open_client(settings)
+    try:
+        client, found_id = open_client(settings)
+    except BackupFramesError as error:
+        yield failed_check("assumptions", error)
+        return
 
     def fetch(query: BackupQuery) -> Page:
-        pages.append(client.fetch_page(query))
-        return pages[-1]
+        try:
+            sample.pages.append(client.fetch_page(query))
+        except BackupFramesError as error:
+            sample.errors.append(failure_shape(error))
+            raise
+        return sample.pages[-1]
 
     with client:
         now_s = int(datetime.now(UTC).timestamp())
@@ -122,20 +134,14 @@ def _check_assumptions(settings: Settings, pages: list[Page]) -> Iterator[Check]
 
 
 def _check_small_read(settings: Settings) -> Check:
-    from backup_frames.api.doctor import Check, failure_shape, magnitude
+    from backup_frames.api.doctor import Check, failed_check, magnitude
     from backup_frames.frames.read import read_backups
 
     begin = datetime.now(UTC) - timedelta(days=1)
     try:
         frames = read_backups(settings=settings, begin=begin)
     except BackupFramesError as error:
-        return Check(
-            "verified read",
-            is_ok=False,
-            message=str(error),
-            exit_code=error.exit_code,
-            shape=failure_shape(error),
-        )
+        return failed_check("verified read", error)
     message = f"the last day's {len(frames):,} backups, proven complete"
     return Check("verified read", is_ok=True, message=message, shape=magnitude(len(frames)))
 
@@ -149,9 +155,10 @@ def _check_lake(lake: str) -> Iterator[Check]:
         yield Check(name, is_ok=step.is_ok, message=step.message, exit_code=5)
 
 
-def _describe_shapes(pages: list[Page]) -> Iterator[str]:
+def _describe_shapes(sample: Sample) -> Iterator[str]:
     from backup_frames.scan.shapes import describe_shapes
 
     system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
     yield f"version: backup-frames {tool_version()}, {system}"
-    yield from describe_shapes(pages)
+    yield f"errors: {'; '.join(sorted(set(sample.errors))) or 'none'}"
+    yield from describe_shapes(sample.pages)

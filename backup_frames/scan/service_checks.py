@@ -6,13 +6,14 @@ no backup of the list can prove is said, and is no failure. About 25 requests.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
 from ..api.answers import Page, read_seconds
-from ..api.doctor import Check, failure_shape
+from ..api.doctor import Check, failed_check, failure_shape
 from ..api.query import LEVELS, BackupQuery, Level
 from ..errors import BackupFramesError, QueryError, RejectedError
 from .assumptions import ASKS, TimedRow, ask_sound, drive, find_ends, find_qualifying, read_rows
@@ -23,6 +24,8 @@ from .trial import FILTER_PATHS, Trial, filter_value, matches
 
 Fetch = Callable[[BackupQuery], Page]
 Pages = Mapping[Level, Page]
+
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+Z")
 
 REPORT: Final = "Please report it with the output of: backup-frames doctor --share"
 BY_OFFSET: Final = f"Reads go by offset, end incomplete and mark nothing gone. {REPORT}"
@@ -53,13 +56,8 @@ def check_service(query: BackupQuery, fetch: Fetch, *, now_s: int) -> Iterator[C
         yield _check_filters(replace(largest.query, limit=limit), largest, fetch)
         yield _check_counts(newest, fetch)
     except BackupFramesError as error:
-        yield Check(
-            "assumptions",
-            is_ok=False,
-            message=f"{error} What is assumed of the service is not checked to the end.",
-            exit_code=error.exit_code,
-            shape=failure_shape(error),
-        )
+        left_out = "What is assumed of the service is not checked to the end."
+        yield failed_check("assumptions", error, left_out=left_out)
 
 
 def _check_limit(newest: Pages) -> tuple[Check, int]:
@@ -120,7 +118,8 @@ def _check_times(query: BackupQuery, fetch: Fetch, now_s: int) -> Iterator[Check
         drive(trial.steps(), fetch)
         if trial.failure:
             message = f"{trial.failure.removeprefix(f'{level}: ')}. {BY_OFFSET}"
-            yield Check(name, is_ok=False, message=message)
+            shape = _MOMENT.sub("one time", trial.failure)
+            yield Check(name, is_ok=False, message=message, shape=shape)
         elif trial.backup_id is None or trial.page is None:
             yield _unproven(name, "no backup qualifies")
         else:
