@@ -48,6 +48,10 @@ class FinishedRange:
     trimmed_count: int
     reasons: tuple[str, ...]
 
+    def mirror(self, level: str) -> FinishedRange:
+        """The same of another level, which lists the same rows: they are not taken twice."""
+        return FinishedRange(level, self.begin_s, self.end_s, (), 0, 0, 0, 0, self.reasons)
+
 
 @dataclass(slots=True)
 class Window:

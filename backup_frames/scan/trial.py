@@ -96,7 +96,7 @@ class Trial:
         rows = find_qualifying(page)
         if rows and not (yield from self._prove_at_once(page, rows[0])):
             yield from self._prove_rows(rows)
-            if self.backup_id is not None:
+            if self.backup_id is not None and self._window.max_s is None:
                 row = next(row for row in rows if row.backup_id == self.backup_id)
                 yield from self._narrow(row)
 
@@ -117,20 +117,33 @@ class Trial:
         return True
 
     def _prove_rows(self, rows: list[TimedRow]) -> Steps:
-        """Prove the time filter by the first of these backups for which it holds."""
+        """Prove the time filter by the first of these backups for which it holds.
+
+        One that does not show in its own second speaks against it only if it is still listed.
+        """
+        seen: list[str] = []
         for row in rows[:ROWS]:
             try:
-                seen = yield from prove_row(self.query, row)
+                told = yield from prove_row(self.query, row)
             except RejectedError:
                 return
-            if seen is None:
-                self.backup_id, self.failure = row.backup_id, None
+            if told is None:
+                self.backup_id = row.backup_id
                 return
-            if seen != UNCLEAR:
-                self.failure = (
-                    f"{self.query.level}: begin_time and end_time do not select on when backups "
-                    f"began: {seen}"
-                )
+            if told != UNCLEAR and (yield from self._is_listed(row)):
+                seen.append(told)
+        if seen:
+            self.failure = (
+                f"{self.query.level}: begin_time and end_time do not select on when backups "
+                f"began: {seen[0]}"
+            )
+
+    def _is_listed(self, row: TimedRow) -> Generator[BackupQuery, Page, bool]:
+        try:
+            page = yield from ask_sound(replace(self.query, backup_id=row.backup_id))
+        except RejectedError:  # as some siblings answer for a backup that is gone
+            return False
+        return row.backup_id in page.ids
 
     def _find_hidden(self, count: int) -> Generator[BackupQuery, Page, TimedRow | None]:
         """A row with a begin time beyond the `count` rows that windows show; None if there is none."""
