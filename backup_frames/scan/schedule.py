@@ -300,9 +300,10 @@ class Schedule:
     def _end_walks(self, level: Level) -> None:
         if not self._is_proving:
             self._close(level)
-        elif level in self._window.strayed:
+        elif level in self._window.strayed | self._window.torn:
+            told = STRAYED if level in self._window.strayed else "some show in no window"
             self._failures[level] = (
-                f"{level}: begin_time and end_time do not bound the answer: {STRAYED}"
+                f"{level}: begin_time and end_time do not bound the rows: {told}"
             )
             self._close(level)
         elif self._proven[level] is None and self._late_rows.get(level):

@@ -13,6 +13,7 @@ from ..api.answers import Page
 from ..api.query import LEVELS, BackupQuery
 from ..errors import RejectedError
 from .assumptions import (
+    ASKS,
     UNCLEAR,
     TimedRow,
     ask_sound,
@@ -163,14 +164,14 @@ class Trial:
         width_s = CEILING_S - FLOOR_S
         while width_s > 2 and not (yield from self._is_shown(row, width_s)):
             width_s = min(width_s, 2 * (self._window.now_s - SERVICE_START_S)) // 2
-        if width_s <= 2:
+        if width_s > 2 and width_s < CEILING_S - FLOOR_S:
+            self._window.max_s = self._window.silent_s = width_s - 2
+            yield from self._note_oldest()
+        elif width_s <= 2 and (yield from self._is_listed(row)):
             self.failure = (
                 f"{self.query.level}: a backup that began at {to_moment(row.begin_s):%FT%TZ} is one "
                 "of the rows that show in no window of time"
             )
-        elif width_s < CEILING_S - FLOOR_S:
-            self._window.max_s = self._window.silent_s = width_s - 2
-            yield from self._note_oldest()
 
     def _is_shown(self, row: TimedRow, width_s: int) -> Generator[BackupQuery, Page, bool]:
         begin_s, end_s = row.begin_s - 1, row.begin_s + 1
@@ -181,26 +182,32 @@ class Trial:
             self.query, begin=to_moment(max(end_s - width_s, FLOOR_S - 1)), end=to_moment(end_s)
         )
         try:
-            page = yield from ask_sound(upper)
-            if page.total_count > len(page.ids):  # it is among the oldest of the window
-                offset = max(page.total_count - upper.limit, 0)
-                page = yield replace(upper, offset=offset)
-            is_shown = row.backup_id in page.ids
+            oldest = yield from self._ask_oldest(upper)
+            if row.backup_id not in oldest.ids:
+                return False
             page = yield from ask_sound(lower)
         except RejectedError:
             return False
-        return is_shown and row.backup_id in page.ids
+        return row.backup_id in page.ids
+
+    def _ask_oldest(self, query: BackupQuery) -> Generator[BackupQuery, Page, Page]:
+        """The last rows of a list; asked again where they moved on meanwhile."""
+        page = yield from ask_sound(query)
+        for _ in range(ASKS):
+            if page.query.offset + len(page.ids) >= page.total_count:
+                break
+            page = yield from ask_sound(replace(query, offset=page.total_count - len(page.ids)))
+        return page
 
     def _note_oldest(self) -> Steps:
         """Learn where the list begins: narrow windows need not be asked before that."""
-        if self.page is None:
-            return
         try:
-            page = yield replace(self.query, offset=self.page.total_count - 1, limit=1)
-        except RejectedError:
+            page = yield from self._ask_oldest(self.query)
+        except RejectedError:  # an offset too deep for this service
             return
-        if page.ids and page.begin_s[0] is not None:
-            self._window.oldest_s[self.query.level] = page.begin_s[0]
+        is_last = page.ids and page.query.offset + len(page.ids) == page.total_count
+        if is_last and page.begin_s[-1] is not None:
+            self._window.oldest_s[self.query.level] = page.begin_s[-1]
 
     def _doubt_filters(self) -> Steps:
         """Hold an empty answer against the newest rows without filters."""
