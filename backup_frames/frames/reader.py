@@ -17,11 +17,14 @@ import pyarrow.compute as pc
 
 from ..api.client import BackupClient
 from ..api.query import LEVELS, BackupQuery, Level
+from ..errors import RejectedError
+from ..scan.assumptions import ServiceProof
 from ..scan.certificate import Certificate, RangeCount
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
 from ..scan.ranges import FinishedRange
 from ..scan.schedule import Schedule
 from ..scan.workers import Workers
+from .believe import derive_levels, keep_matching
 from .flatten import ArrowFrames, concat_frames, flatten_pages
 from .frames import Part
 from .settle import settle_frames
@@ -48,6 +51,10 @@ class BackupReader:
         levels: levels to read.
         connections: requests side by side.
         progress: told about rows done and expected.
+        is_proving: prove what is assumed of the service.
+
+    Attributes:
+        known: what an earlier read has proven of the service; None: prove it anew.
     """
 
     def __init__(
@@ -58,12 +65,16 @@ class BackupReader:
         levels: Sequence[Level] = LEVELS,
         connections: int = 8,
         progress: Progress | None = None,
+        is_proving: bool = True,
     ) -> None:
         self.client = client
         self.query = query
         self.levels = tuple(levels)
         self._connections = connections
         self._progress = progress
+        self._is_proving = is_proving
+        self.known: ServiceProof | None = None
+        self._proof: ServiceProof | None = None
         self._started = client.clock.monotonic()
         self._as_of = client.clock.now().replace(microsecond=0)
         self._counts = replace(client.gate.counts)
@@ -72,6 +83,7 @@ class BackupReader:
         self._rows = 0
         self._duplicates = 0
         self._unknown: dict[str, set[str]] = {}
+        self._left_out: dict[str, int] = {}
         self._ends = (0, 0)
         self.begin: datetime | None = None
         self.end: datetime | None = None
@@ -122,6 +134,8 @@ class BackupReader:
             now_s=self.now_s,
             is_full=is_full,
             align_s=align_s,
+            is_proving=self._is_proving,
+            known=self.known,
         )
         waiting: list[FinishedRange] = []
         size = 0
@@ -129,16 +143,21 @@ class BackupReader:
             waiting.append(done)
             size += sum(len(piece.body) for piece in done.pieces)
             if size >= PART_BYTES:
+                self._proof = schedule.service_proof
                 yield self._part(waiting)
                 waiting, size = [], 0
             if self._progress:
                 self._progress(schedule.rows_done, schedule.rows_expected)
+        self._proof = schedule.service_proof
+        self._reasons += [one for one in self._proof.failures if one not in self._reasons]
         if waiting:
             yield self._part(waiting)
         self._ends = schedule.end_votes
 
     def count(self, level: str, begin_s: int, end_s: int) -> int:
         """How many backups began in ``[begin_s - 1, end_s]`` as the service sees it: one request."""
+        if self.known and self.known.max_window_s and end_s - begin_s > self.known.max_window_s:
+            raise RejectedError("the service counts so wide a window short", status=400)
         known = next(name for name in LEVELS if name == level)
         query = replace(look_at(self.query, begin_s, end_s), level=known, limit=1)
         return self.client.fetch_page(query).total_count
@@ -165,6 +184,7 @@ class BackupReader:
             unknown_values={name: sorted(values) for name, values in self._unknown.items()},
             duration_s=round(self.client.clock.monotonic() - self._started, 3),
             ranges=tuple(self._ranges),
+            proof=self._noted_proof(),
         )
 
     def _part(self, ranges: list[FinishedRange]) -> Part:
@@ -180,11 +200,17 @@ class BackupReader:
                         keep=[piece.rows for piece in pieces],
                     )
                 )
-        settled, duplicates = settle_frames(concat_frames(frames))
+        fresh, left_out = keep_matching(concat_frames(frames), self.query.filters())
+        for name, count in left_out.items():
+            self._left_out[name] = self._left_out.get(name, 0) + count
+        if self._proof is not None and self._proof.is_level_ignored:
+            fresh = derive_levels(fresh, self.levels)
+        settled, duplicates = settle_frames(fresh)
         self._rows += settled.backups.num_rows
         self._duplicates += duplicates + sum(done.trimmed_count for done in ranges)
         self._ranges += map(RangeCount.of, ranges)
-        self._reasons += [reason for done in ranges for reason in done.reasons]
+        told = [reason for done in ranges for reason in done.reasons]
+        self._reasons += [reason for reason in dict.fromkeys(told) if reason not in self._reasons]
         self._note_unknown(settled.backups)
         covered = [
             CoveredSpan(done.level, done.begin_s, done.end_s, not done.reasons) for done in ranges
@@ -196,6 +222,14 @@ class BackupReader:
             values = set(pc.unique(backups[name]).to_pylist()) - {None, *known}
             if values:
                 self._unknown.setdefault(name, set()).update(values)
+
+    def _noted_proof(self) -> ServiceProof | None:
+        """What was proven, with what the rows themselves have shown."""
+        notes = [
+            f"{name}: the service does not keep to it; {count} rows that do not match were left out"
+            for name, count in self._left_out.items()
+        ]
+        return self._proof and replace(self._proof, notes=(*self._proof.notes, *notes))
 
     def close_books(self, rows: int, duplicates: int) -> None:
         """Tell how many rows are left after duplicates between parts were removed."""

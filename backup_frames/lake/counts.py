@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from datetime import date
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -149,6 +150,25 @@ class Forecast:
     def _count(self, day: date, level: str) -> int:
         known = self._days.get(day)
         return known.counts.get(level, (0, 0, 0))[0] if known else 0
+
+
+def merge_levels(state: State, load: LoadSeconds) -> tuple[State, LoadSeconds]:
+    """A state and its loader as a service sees them that lists every backup at both levels."""
+
+    def load_both(day: date) -> Mapping[str, Seconds]:
+        both = np.sort(np.concatenate(list(load(day).values())))
+        return dict.fromkeys(LEVELS, both)
+
+    days = {
+        name: msgspec.structs.replace(
+            day,
+            counts=dict.fromkeys(
+                LEVELS, tuple(map(sum, zip(*day.counts.values(), strict=True))) or (0, 0, 0)
+            ),
+        )
+        for name, day in state.days.items()
+    }
+    return msgspec.structs.replace(state, days=days), load_both
 
 
 def _timed_mask(backups: pa.Table) -> npt.NDArray[np.bool_]:

@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from backup_frames.scan.assumptions import ServiceProof
+
 LAYOUT_VERSION: Final = 1
 
 
@@ -70,6 +72,14 @@ class InventoryState(msgspec.Struct):
     policies: dict[str, int] = {}
 
 
+class ProofState(msgspec.Struct):
+    """What was proven of the service, where, and by which version; see `ServiceProof`."""
+
+    endpoint: str
+    tool_version: str
+    service: ServiceProof
+
+
 class State(msgspec.Struct):
     """``_meta/<project_id>/state.json``: a cache; losing it costs requests, never data.
 
@@ -79,6 +89,7 @@ class State(msgspec.Struct):
         days: by ISO date, days without a present backup left out.
         unknown_begin: per level: present backups without begin time.
         inventory: likewise of instances and policies.
+        proof: what need not be proven again for a while; None: all of it.
     """
 
     project_id: str
@@ -86,6 +97,7 @@ class State(msgspec.Struct):
     days: dict[str, DayState] = {}
     unknown_begin: dict[str, int] = {}
     inventory: InventoryState = msgspec.field(default_factory=InventoryState)
+    proof: ProofState | None = None
 
 
 class Pending(msgspec.Struct):

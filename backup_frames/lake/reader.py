@@ -13,11 +13,18 @@ from .spans import Span
 
 if TYPE_CHECKING:
     from backup_frames.frames.frames import Part
+    from backup_frames.scan.assumptions import ServiceProof
     from backup_frames.scan.certificate import Certificate
 
 
 class Reader(Protocol):
-    """One read of one project, at one moment."""
+    """One read of one project, at one moment.
+
+    Attributes:
+        known: what an earlier read has proven of the service; set to None to prove it anew.
+    """
+
+    known: ServiceProof | None
 
     @property
     def now_s(self) -> int:

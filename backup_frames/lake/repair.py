@@ -7,6 +7,7 @@ still know, and findings that say what neither does.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from .collect import FreshPartition, PartitionCollector
 from .documents import FileEntry, InventoryState, Pending, State, describe_file
 from .layout import INVENTORY_NAMES, meta_key, parse_key
 from .ledger import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
+from .proof import has_failures
 from .reader import Reader
 from .records import read_grain, read_records, recount_partition
 from .salvage import complete_backups, fit_children, is_of_partition, salvage_table
@@ -98,6 +100,8 @@ class _Repair:
         for one in collector.finish():
             if one.partition in damaged:
                 read.setdefault(one.partition, one)
+        if has_failures(self._reader.certificate):  # then what was not shown may be there
+            read = {day: replace(one, proof=Proof()) for day, one in read.items()}
         return [
             read.get(day, FreshPartition(day, concat_frames([]), Proof()))
             for day in sorted(damaged)

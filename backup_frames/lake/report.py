@@ -174,7 +174,7 @@ def run_row(report: SyncReport, *, error: str | None = None) -> pa.Table:
         "byte_count": report.byte_count,
         "oldest_verified_at": report.oldest_verified_at,
         "error": error,
-        "tool_version": _version(),
+        "tool_version": tool_version(),
     }
     return pa.Table.from_pylist([row], schema=SYNC_RUNS)
 
@@ -190,7 +190,8 @@ def _some(names: tuple[str, ...]) -> str:
     return f"{len(names):,}: {shown}{', …' if len(names) > 7 else ''}" if names else ""
 
 
-def _version() -> str:
+def tool_version() -> str:
+    """The installed version of this package."""
     try:
         return version("backup-frames")
     except PackageNotFoundError:  # run from a folder that was never installed

@@ -18,15 +18,18 @@ from backup_frames.api.clock import Clock
 from backup_frames.api.query import LEVELS
 from backup_frames.errors import LakeError
 from backup_frames.frames.partitions import encode_table
+from backup_frames.scan.assumptions import ServiceProof
 from backup_frames.scan.plan import to_moment
 
 from .changes import estimate_requests
 from .collect import PartitionCollector
-from .counts import Seconds, StateMismatchError, present_seconds
+from .counts import LoadSeconds, Seconds, StateMismatchError, merge_levels, present_seconds
 from .documents import Pending, State
 from .layout import run_key
+from .ledger import Proof
 from .merging import LedgerMerge, Tally
 from .plan import SyncPlan, plan_full, plan_incremental
+from .proof import has_failures, recall, remember
 from .reader import Reader
 from .records import load_table, read_grain, read_records
 from .report import SyncReport, run_row
@@ -133,12 +136,15 @@ class SyncRun:
             self._keep_proven(plan, collector, merge, writer, error)
             raise
         reasons = [*self._reader.certificate.reasons, *_gaps(collector)]
+        is_trusted = not has_failures(self._reader.certificate)
+        if not is_trusted:
+            merge.tally.absent.clear()  # what was not shown may be there all the same
         brake = merge.settle(
             present=self._present(), allow_mass_deletion=self._settings.allow_mass_deletion
         )
         note_verified(
             self._state,
-            collector.proof,
+            collector.proof if is_trusted else Proof(dict.fromkeys(LEVELS, ())),
             as_of_s=self._as_of_s,
             grain=self._grain,
             unsettled=merge.tally.absent if brake else (),
@@ -146,6 +152,7 @@ class SyncRun:
         report = self._report(plan, reasons, merge.tally, writer, brake=brake)
         if report.verdict == "complete":
             self._state.as_of_s = self._as_of_s
+        self._state.proof = remember(report.certificate, is_complete=report.verdict == "complete")
         run = (self._run_key, encode_table(run_row(report)))
         writer.commit(self._state, run, verdict=report.verdict, is_finished=True)
         return report
@@ -165,20 +172,29 @@ class SyncRun:
         )
 
     def _plan(self) -> SyncPlan:
-        if self._settings.is_full or self._state.as_of_s is None:
-            return plan_full(self._reader)
-        try:
-            return plan_incremental(
-                self._reader,
-                self._state,
-                self._load_seconds,
-                torn=[partition_span(day, self._grain) for day in self._records.torn],
-                overlap_s=self._settings.overlap_s,
-                reread_requests=self._settings.reread_requests,
-            )
-        except StateMismatchError:
-            self._state = State(self._project_id)
-            return plan_full(self._reader)
+        if not self._settings.is_full and self._state.as_of_s is not None:
+            known = recall(self._state.proof, self._reader.certificate, now_s=self._as_of_s)
+            self._reader.known = known
+            try:
+                return self._plan_incremental(known)
+            except StateMismatchError:
+                self._state = State(self._project_id)
+        self._reader.known = None
+        return plan_full(self._reader)
+
+    def _plan_incremental(self, known: ServiceProof | None) -> SyncPlan:
+        load: LoadSeconds = self._load_seconds
+        state = self._state
+        if known is not None and known.is_level_ignored:
+            state, load = merge_levels(state, load)
+        return plan_incremental(
+            self._reader,
+            state,
+            load,
+            torn=[partition_span(day, self._grain) for day in self._records.torn],
+            overlap_s=self._settings.overlap_s,
+            reread_requests=self._settings.reread_requests,
+        )
 
     def _load_seconds(self, day: date) -> Mapping[str, Seconds]:
         partition = partition_of(day, self._grain)

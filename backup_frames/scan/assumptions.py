@@ -8,7 +8,7 @@ here is believed; `ASSUMPTIONS` is the whole list.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -87,6 +87,7 @@ class ServiceProof:
     """What a read has proven of the service.
 
     Attributes:
+        at_s: when it was proven, in epoch seconds.
         backups: per level, the id of the backup that proved the time filter; None: none qualifies.
         failures: assumptions that failed, a text each; then nothing may be marked gone.
         notes: what else the service does differently, without harm to the read.
@@ -94,7 +95,8 @@ class ServiceProof:
         max_window_s: widest window that holds all its rows, in seconds; None: no limit was met.
     """
 
-    backups: Mapping[str, str | None] = field(default_factory=dict)
+    at_s: int
+    backups: dict[str, str | None] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_level_ignored: bool = False
@@ -102,10 +104,12 @@ class ServiceProof:
 
     def describe(self) -> str:
         """The time filter's proof in words, level by level."""
-        texts = (
-            f"{level}: {f'proven by backup {one}' if one else 'not proven: no backup qualifies'}"
-            for level, one in self.backups.items()
-        )
+        at = f"{to_moment(self.at_s):%Y-%m-%d %H:%M} UTC"
+        failed = {failure.partition(":")[0] for failure in self.failures}
+        texts = []
+        for level, one in self.backups.items():
+            text = f"proven by backup {one}, {at}" if one else "not proven: no backup qualifies"
+            texts.append(f"{level}: {'failed' if level in failed else text}")
         return "; ".join(texts)
 
 
@@ -126,8 +130,9 @@ def read_rows(page: Page) -> list[dict[str, Any]]:
 def find_qualifying(page: Page) -> list[TimedRow]:
     """The backups of an answer that began and ended 3 s or more apart, the most telling first.
 
-    A begin at a whole minute or midnight would also fit a service that cuts its times there; a row
-    far down, or one of many in a second, might be pushed off the answer that should hold it.
+    A begin at a whole minute or midnight would also fit a service that cuts its times there. A row
+    far down, or one of many in a second, might be pushed off the answer that should hold it; the
+    very newest are the likeliest to change.
     """
     found = []
     for rank, (row, begin_s) in enumerate(zip(read_rows(page), page.begin_s, strict=True)):
@@ -140,7 +145,7 @@ def find_qualifying(page: Page) -> list[TimedRow]:
         is_far = rank > page.query.limit // 2
         is_round = not 1 < begin_s % 60 < 59
         ties = sum(s is not None and abs(s - begin_s) <= 1 for s in page.begin_s)
-        found.append((is_far, is_round, ties, rank, TimedRow(page.ids[rank], begin_s, end_s)))
+        found.append((is_far, is_round, ties, -rank, TimedRow(page.ids[rank], begin_s, end_s)))
     return [row for *_, row in sorted(found)]
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from .assumptions import ServiceProof
 from .plan import to_moment
 from .ranges import FinishedRange
 
@@ -71,6 +72,7 @@ class Certificate:
         unknown_values: values the reference page does not name, by column.
         duration_s: seconds the read took.
         ranges: what was read, range by range.
+        proof: what was proven of the service, and by which backups; None: nothing was tried.
         oldest_verified_at: in a sync: when the day that waits longest was last verified.
     """
 
@@ -92,6 +94,7 @@ class Certificate:
     duration_s: float
     ranges: tuple[RangeCount, ...] = field(repr=False)
     oldest_verified_at: datetime | None = None
+    proof: ServiceProof | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -112,7 +115,7 @@ class Certificate:
 
         row = self.to_dict()
         row["range_count"] = len(row.pop("ranges"))
-        for name in ("filters", "unknown_values"):
+        for name in ("filters", "unknown_values", "proof"):
             row[name] = json.dumps(row[name], sort_keys=True)
         row["levels"], row["reasons"] = ",".join(self.levels), "\n".join(self.reasons)
         for name in ("begin", "end", "as_of", "oldest_verified_at"):
@@ -151,6 +154,9 @@ class Certificate:
             facts.append((f"unknown {column}", ", ".join(values)))
         if self.oldest_verified_at:
             facts.append(("oldest proof", f"{self.oldest_verified_at:%Y-%m-%d %H:%M:%S} UTC"))
+        if self.proof:
+            facts += [("time filter", self.proof.describe())] if self.proof.backups else []
+            facts += [("note", note) for note in self.proof.notes]
         facts += [("reason", reason) for reason in self.reasons[:_SHOWN_REASONS]]
         if len(self.reasons) > _SHOWN_REASONS:
             facts.append(("reason", f"… and {len(self.reasons) - _SHOWN_REASONS} more"))

@@ -48,6 +48,10 @@ class FinishedRange:
     trimmed_count: int
     reasons: tuple[str, ...]
 
+    def mirror(self, level: str) -> FinishedRange:
+        """The same of another level, which lists the same rows: they are not taken twice."""
+        return FinishedRange(level, self.begin_s, self.end_s, (), 0, 0, 0, 0, self.reasons)
+
 
 @dataclass(slots=True)
 class Window:
@@ -60,6 +64,7 @@ class Window:
         oldest_s: per level, when the list's last row began, where narrow windows must be asked.
         newest_s: per level, when its newest row began.
         strayed: levels whose answers kept holding rows from outside their window.
+        torn: levels where two windows that touch did not hold what one over both does.
         inside: answers that held rows of the very second their window ended with.
         outside: answers that left out such rows, though an answer before had shown them.
     """
@@ -70,6 +75,7 @@ class Window:
     oldest_s: dict[str, int] = field(default_factory=dict)
     newest_s: dict[str, int] = field(default_factory=dict)
     strayed: set[str] = field(default_factory=set)
+    torn: set[str] = field(default_factory=set)
     inside: int = 0
     outside: int = 0
 

@@ -95,6 +95,8 @@ class Schedule:
         self._proven: dict[str, str | None] = dict.fromkeys(sorted(levels))
         self._failures: dict[str, str] = {}
         self._is_level_ignored = False
+        self._proven_at_s = now_s if known is None else known.at_s
+        self._mirrored: Level | None = None
         self._trials: dict[Level, Trial] = {}
         self._late_rows: dict[str, list[TimedRow]] = {}
         self._stirred: set[str] = set()
@@ -148,6 +150,7 @@ class Schedule:
                 f"window width: wide windows lack rows; windows of {days:.1f} days were asked"
             )
         return ServiceProof(
+            at_s=self._proven_at_s,
             backups=dict(self._proven) if self._is_proving else {},
             failures=tuple(self._failures.values()),
             notes=tuple(notes),
@@ -184,7 +187,12 @@ class Schedule:
         level = ask.query.level
         if isinstance(page, Page) and isinstance(ask.walk, Walk) and self._seeks_rows(level):
             self._late_rows[level] = find_qualifying(page)
-        return self._advance(ask.walk, page)
+        finished = self._advance(ask.walk, page)
+        while self._waiting and (isinstance(ask.walk, Trial) or self._window.max_s is not None):
+            finished += self._advance(
+                self._waiting.popleft(), None
+            )  # it may end without a question
+        return finished
 
     def _seeks_rows(self, level: str) -> bool:
         """Whether a backup is still wanted that can prove the time filter."""
@@ -239,7 +247,10 @@ class Schedule:
         walk.finished.clear()
         for done in finished:
             self._rows[done.level] += done.row_count
-        return finished
+        level = self._mirrored
+        return (
+            finished if level is None else [*finished, *(done.mirror(level) for done in finished)]
+        )
 
     def _end(self, task: Task) -> None:
         """What comes after a task: the next stage of its level once no other is open."""
@@ -270,18 +281,29 @@ class Schedule:
         if level not in self._trials or self._trials[level] is not trial:  # a late one
             self._close(level)
         elif not any(self._open_levels.values()):
-            ids = [set(one.page.ids) for one in self._trials.values() if one.page is not None]
-            ids += [set(one.other_ids) for one in self._trials.values() if one.other_ids]
-            self._is_level_ignored = len(ids) > 1 and bool(ids[0] & ids[1])
+            self._judge_levels()
             for one in self._trials:
-                self._read(one)
+                if one != self._mirrored:
+                    self._read(one)
+
+    def _judge_levels(self) -> None:
+        """Whether the service tells the levels apart; if it lists the same at both, one is read."""
+        pages = [trial.page for trial in self._trials.values() if trial.page is not None]
+        ids = [page.ids for page in pages]
+        ids += [trial.other_ids for trial in self._trials.values() if trial.other_ids]
+        self._is_level_ignored = len(ids) > 1 and not set(ids[0]).isdisjoint(ids[1])
+        if self._is_level_ignored and len(pages) > 1 and not self._failures:
+            first, second = pages
+            if (first.ids, first.total_count) == (second.ids, second.total_count):
+                self._mirrored = "DatabaseTable"
 
     def _end_walks(self, level: Level) -> None:
         if not self._is_proving:
             self._close(level)
-        elif level in self._window.strayed:
+        elif level in self._window.strayed | self._window.torn:
+            told = STRAYED if level in self._window.strayed else "some show in no window"
             self._failures[level] = (
-                f"{level}: begin_time and end_time do not bound the answer: {STRAYED}"
+                f"{level}: begin_time and end_time do not bound the rows: {told}"
             )
             self._close(level)
         elif self._proven[level] is None and self._late_rows.get(level):
@@ -324,6 +346,8 @@ class Schedule:
             is_wide = self._window.max_s is not None and width_s > 2 * self._window.max_s
             if walk.remaining < MIN_SPLIT_PAGES * self._query.limit and not is_wide:
                 return
+            if walk.claim_s is None and self._window.max_s is not None:
+                continue  # it will know better when its answer is in
             density = 0.0 if is_wide else walk.rows_per_s
             cut = cut_second(walk.begin_s, walk.end_s, density, walk.remaining, self._align_s)
             if cut is not None:

@@ -13,6 +13,7 @@ from ..api.answers import Page
 from ..api.query import LEVELS, BackupQuery
 from ..errors import RejectedError
 from .assumptions import (
+    ASKS,
     UNCLEAR,
     TimedRow,
     ask_sound,
@@ -96,7 +97,7 @@ class Trial:
         rows = find_qualifying(page)
         if rows and not (yield from self._prove_at_once(page, rows[0])):
             yield from self._prove_rows(rows)
-            if self.backup_id is not None:
+            if self.backup_id is not None and self._window.max_s is None:
                 row = next(row for row in rows if row.backup_id == self.backup_id)
                 yield from self._narrow(row)
 
@@ -117,20 +118,33 @@ class Trial:
         return True
 
     def _prove_rows(self, rows: list[TimedRow]) -> Steps:
-        """Prove the time filter by the first of these backups for which it holds."""
+        """Prove the time filter by the first of these backups for which it holds.
+
+        One that does not show in its own second speaks against it only if it is still listed.
+        """
+        seen: list[str] = []
         for row in rows[:ROWS]:
             try:
-                seen = yield from prove_row(self.query, row)
+                told = yield from prove_row(self.query, row)
             except RejectedError:
                 return
-            if seen is None:
-                self.backup_id, self.failure = row.backup_id, None
+            if told is None:
+                self.backup_id = row.backup_id
                 return
-            if seen != UNCLEAR:
-                self.failure = (
-                    f"{self.query.level}: begin_time and end_time do not select on when backups "
-                    f"began: {seen}"
-                )
+            if told != UNCLEAR and (yield from self._is_listed(row)):
+                seen.append(told)
+        if seen:
+            self.failure = (
+                f"{self.query.level}: begin_time and end_time do not select on when backups "
+                f"began: {seen[0]}"
+            )
+
+    def _is_listed(self, row: TimedRow) -> Generator[BackupQuery, Page, bool]:
+        try:
+            page = yield from ask_sound(replace(self.query, backup_id=row.backup_id))
+        except RejectedError:  # as some siblings answer for a backup that is gone
+            return False
+        return row.backup_id in page.ids
 
     def _find_hidden(self, count: int) -> Generator[BackupQuery, Page, TimedRow | None]:
         """A row with a begin time beyond the `count` rows that windows show; None if there is none."""
@@ -150,14 +164,14 @@ class Trial:
         width_s = CEILING_S - FLOOR_S
         while width_s > 2 and not (yield from self._is_shown(row, width_s)):
             width_s = min(width_s, 2 * (self._window.now_s - SERVICE_START_S)) // 2
-        if width_s <= 2:
+        if width_s > 2 and width_s < CEILING_S - FLOOR_S:
+            self._window.max_s = self._window.silent_s = width_s - 2
+            yield from self._note_oldest()
+        elif width_s <= 2 and (yield from self._is_listed(row)):
             self.failure = (
                 f"{self.query.level}: a backup that began at {to_moment(row.begin_s):%FT%TZ} is one "
                 "of the rows that show in no window of time"
             )
-        elif width_s < CEILING_S - FLOOR_S:
-            self._window.max_s = self._window.silent_s = width_s - 2
-            yield from self._note_oldest()
 
     def _is_shown(self, row: TimedRow, width_s: int) -> Generator[BackupQuery, Page, bool]:
         begin_s, end_s = row.begin_s - 1, row.begin_s + 1
@@ -168,26 +182,32 @@ class Trial:
             self.query, begin=to_moment(max(end_s - width_s, FLOOR_S - 1)), end=to_moment(end_s)
         )
         try:
-            page = yield from ask_sound(upper)
-            if page.total_count > len(page.ids):  # it is among the oldest of the window
-                offset = max(page.total_count - upper.limit, 0)
-                page = yield replace(upper, offset=offset)
-            is_shown = row.backup_id in page.ids
+            oldest = yield from self._ask_oldest(upper)
+            if row.backup_id not in oldest.ids:
+                return False
             page = yield from ask_sound(lower)
         except RejectedError:
             return False
-        return is_shown and row.backup_id in page.ids
+        return row.backup_id in page.ids
+
+    def _ask_oldest(self, query: BackupQuery) -> Generator[BackupQuery, Page, Page]:
+        """The last rows of a list; asked again where they moved on meanwhile."""
+        page = yield from ask_sound(query)
+        for _ in range(ASKS):
+            if page.query.offset + len(page.ids) >= page.total_count:
+                break
+            page = yield from ask_sound(replace(query, offset=page.total_count - len(page.ids)))
+        return page
 
     def _note_oldest(self) -> Steps:
         """Learn where the list begins: narrow windows need not be asked before that."""
-        if self.page is None:
-            return
         try:
-            page = yield replace(self.query, offset=self.page.total_count - 1, limit=1)
-        except RejectedError:
+            page = yield from self._ask_oldest(self.query)
+        except RejectedError:  # an offset too deep for this service
             return
-        if page.ids and page.begin_s[0] is not None:
-            self._window.oldest_s[self.query.level] = page.begin_s[0]
+        is_last = page.ids and page.query.offset + len(page.ids) == page.total_count
+        if is_last and page.begin_s[-1] is not None:
+            self._window.oldest_s[self.query.level] = page.begin_s[-1]
 
     def _doubt_filters(self) -> Steps:
         """Hold an empty answer against the newest rows without filters."""

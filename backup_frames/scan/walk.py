@@ -78,6 +78,7 @@ class Walk:
     _trimmed: int = 0
     _reasons: list[str] = field(default_factory=list)
     _at_least: tuple[int | None, int, int] = (None, 0, 0)
+    _before: Page | None = None
     _has_end_rows: bool = False
 
     @property
@@ -165,8 +166,28 @@ class Walk:
         if expected_floor_s != floor_s:
             return (yield from self._checked(query, 0))
         page = yield from self._checked(query, count)
-        self.has_stirred |= not count <= page.total_count <= count + ties
+        if page.total_count < count:
+            yield from self._doubt(page)
+        self.has_stirred |= page.total_count > count + ties
         return page
+
+    def _doubt(self, page: Page) -> Steps:
+        """Fewer rows than the look before had left: did some go, or does this window not show them?
+
+        If the look before still says what it said, and this one too, nothing went: windows that
+        touch do not hold what one over both does. Without times, rows without begin time count, too.
+        """
+        before = self._before
+        if before is None:
+            return
+        for one in (before, page):
+            again = yield one.query
+            self._requests += 1
+            if (again.ids, again.total_count) != (one.ids, one.total_count):
+                self.has_stirred = True
+                return
+        if before.query.begin is not None:
+            self.window.torn.add(self.query.level)
 
     def _checked(self, query: BackupQuery, at_least: int) -> Generator[BackupQuery, Page, Page]:
         """Ask until an answer contradicts neither itself nor what was known.
@@ -238,6 +259,7 @@ class Walk:
         newer = sum(s is None or s >= done_s for s in page.begin_s)
         ties = page.begin_s.count(done_s)
         self._at_least = (floor_s, max(page.total_count - newer, 0), ties)
+        self._before = page
         left = self._at_least[1]
         self.remaining = left if self.begin_s == floor_s else left // 2
 

@@ -10,6 +10,7 @@ import functools
 import json
 import operator
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
@@ -72,6 +73,14 @@ class Profile:
     max_offset: int | None = None
     max_window_s: int | None = None
     ignores_level: bool = False
+    meaning: str = "begin"
+    """What a window of time selects on; see `Model._span_of`."""
+    cap_s: int | None = None
+    """Wide windows silently hold the rows of their last so many seconds only."""
+    is_cap_from_now: bool = False
+    misread: str | None = None
+    """A filter that the service ignores, or "hides: <filter>" for one that finds nothing."""
+    longest_s: int = 5_400
     throttle: tuple[int, float] | None = None
     retry_after_s: int | None = None
     expire: float = 0.0
@@ -94,6 +103,7 @@ class Row:
     kind: str
     status: str = "COMPLETED"
     tie: float = 0.0
+    duration: int = 0
 
     @property
     def instance_id(self) -> str:
@@ -110,6 +120,11 @@ class Row:
         if self.begin is not None:
             moment = EPOCH + timedelta(seconds=self.begin)
             record["begin_time"] = moment.isoformat().replace("+00:00", "+0000")
+            if self.duration:
+                end = moment + timedelta(seconds=self.duration)
+                record["end_time"] = end.isoformat().replace("+00:00", "+0000")
+        if self.level == "DatabaseTable":
+            record["database_tables"] = [{"database_name": "d", "table_names": ["t"]}]
         return record
 
 
@@ -163,6 +178,7 @@ class Model:
             instance=rng.randrange(12) if instance is None else instance,
             kind=rng.choice(("Auto", "Auto", "Manual")),
             tie=rng.random(),
+            duration=rng.randint(1, self.profile.longest_s),
         )
         if begin is not None and self.profile.has_fractions:
             row.begin = begin + rng.choice((0.0, 0.25, 0.5))
@@ -313,22 +329,50 @@ class Model:
         profile = self.profile
         if not profile.ignores_level:
             rows = [row for row in rows if row.level == params["type"]]
-        if window is not None:
-            low, high = window
+        if window is not None and profile.meaning != "ignored":
+            low, high = self._as_read(window)
             is_after = operator.ge if profile.is_begin_included else operator.gt
             is_before = operator.le if profile.is_end_included else operator.lt
+            spans = [(row, *self._span_of(row)) for row in rows if row.begin is not None]
+            if profile.meaning == "overlap":
+                spans = [(row, last, first) for row, first, last in spans]
             rows = [
-                row
-                for row in rows
-                if row.begin is not None and is_after(row.begin, low) and is_before(row.begin, high)
+                row for row, first, last in spans if is_after(first, low) and is_before(last, high)
             ]
-        if kind := params.get("backup_type"):
-            rows = [row for row in rows if row.kind == kind]
-        if engine := params.get("datastore_type"):
-            rows = [row for row in rows if ENGINES[row.instance % 4] == engine]
-        if instance := params.get("instance_id"):
-            rows = [row for row in rows if row.instance_id == instance]
+        values: dict[str, Callable[[Row], str]] = {
+            "backup_type": lambda row: row.kind,
+            "datastore_type": lambda row: ENGINES[row.instance % 4],
+            "instance_id": lambda row: row.instance_id,
+            "backup_id": lambda row: row.id,
+        }
+        for name, value_of in values.items():
+            if name in params and profile.misread == f"hides: {name}":
+                rows = []
+            elif name in params and profile.misread != name:
+                rows = [row for row in rows if value_of(row) == params[name]]
         return rows
+
+    def _as_read(self, window: tuple[float, float]) -> tuple[float, float]:
+        """The window as the service understands it."""
+        (low, high), profile = window, self.profile
+        if profile.cap_s is not None:
+            low = max(low, (self._now_s() if profile.is_cap_from_now else high) - profile.cap_s)
+        if profile.meaning == "zone":
+            return low - 8 * 3600, high - 8 * 3600
+        if profile.meaning == "whole days":
+            return low - low % 86400, high - high % 86400 + 86399
+        return low, high
+
+    def _span_of(self, row: Row) -> tuple[float, float]:
+        """What of a row must lie inside a window: its first and its last moment."""
+        begin, meaning = row.begin or 0.0, self.profile.meaning
+        end = begin + row.duration
+        cuts = {"day": begin - begin % 86400, "minute": begin - begin % 60}
+        lags = {"created": 40, "created at times": int(row.id[:2], 16) % 41, "end": row.duration}
+        if meaning in ("inside", "overlap"):
+            return begin, end
+        moment = cuts.get(meaning, begin) + lags.get(meaning, 0)
+        return moment, moment
 
 
 class ModelTransport(httpx.BaseTransport):

@@ -8,6 +8,8 @@ DENSE = ("no filter tells them apart",)
 ODD = ("rows came where", "held a backup twice", "not sorted", "outside the times", "kept changing")
 MOVING = ("changed too fast", "kept changing", "counts more rows", "show in no window")
 
+MEANING = ("do not select on when backups", "show in no window", "do not bound the rows")
+
 PROFILES = (
     # still
     Profile("still"),
@@ -46,6 +48,43 @@ PROFILES = (
     Profile("windows of a year at most", max_window_s=366 * 86400, rows=30),
     Profile("windows of a quarter at most", max_window_s=92 * 86400, rows=20, span_days=200),
     Profile("the level is ignored", ignores_level=True, reasons=MOVING),
+    # another meaning of the window than its begin times
+    *(
+        Profile(f"meaning: {meaning}", meaning=meaning, reasons=MEANING, min_complete=0)
+        for meaning in ("inside", "end", "created", "zone", "day", "minute", "ignored")
+    ),
+    Profile(
+        "meaning: created, seldom at once",
+        meaning="created at times",
+        reasons=MEANING,
+        min_complete=0,
+    ),
+    Profile(
+        "meaning: running in it", meaning="overlap", ties=3, reasons=MEANING + ODD, min_complete=0
+    ),
+    Profile(
+        "meaning: whole days", meaning="whole days", rows=90, reasons=MEANING + ODD, min_complete=0
+    ),
+    Profile(
+        "meaning: inside, while it moves",
+        meaning="inside",
+        insert=0.05,
+        delete=0.05,
+        late=0.02,
+        reasons=MEANING + MOVING,
+        min_complete=0,
+    ),
+    Profile("no backup qualifies", longest_s=2),
+    Profile("few backups qualify", longest_s=3, insert=0.02, delete=0.02, reasons=MOVING),
+    Profile("wide windows are cut to 30 days", cap_s=30 * 86400, rows=30, span_days=200),
+    Profile(
+        "wide windows are cut to 30 days before now",
+        cap_s=30 * 86400,
+        is_cap_from_now=True,
+        span_days=200,
+        reasons=MEANING,
+        min_complete=0,
+    ),
     # moving
     Profile("new rows on top", insert=0.2, reasons=MOVING, min_complete=0.7),
     Profile("new rows on top, now and then", insert=0.03),

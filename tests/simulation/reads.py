@@ -65,7 +65,7 @@ def open_model(profile: Profile, seed: int) -> tuple[Model, BackupClient, random
     return model, client, rng
 
 
-def verified_read(profile: Profile, seed: int) -> Outcome:
+def verified_read(profile: Profile, seed: int, *, is_proving: bool = True) -> Outcome:
     """Read everything as `read_backups` does, workers interleaved as the seed says."""
     model, client, rng = open_model(profile, seed)
     schedule = Schedule(
@@ -74,6 +74,7 @@ def verified_read(profile: Profile, seed: int) -> Outcome:
         spans=[(FLOOR_S, CEILING_S)],
         now_s=int(client.clock.now().timestamp()),
         is_full=True,
+        is_proving=is_proving,
     )
     workers = rng.choice((1, 2, 8))
     finished = []

@@ -1,0 +1,60 @@
+"""Rows held against the question: those that do not match are left out, levels are read off the rows.
+
+In: frames of one level or both, as the service sent them. Out: the same, believing only what the rows
+themselves say, where the service does not keep to its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..api.query import LEVELS
+from .flatten import ArrowFrames
+
+
+def keep_matching(
+    frames: ArrowFrames, filters: dict[str, str]
+) -> tuple[ArrowFrames, dict[str, int]]:
+    """The rows with the very values the filters name; how many others there were, by filter.
+
+    Engines match in either case; a null never does.
+    """
+    left_out: dict[str, int] = {}
+    for name, wanted in filters.items():
+        values = frames.backups[name]
+        if name == "datastore_type":
+            is_match = pc.equal(pc.utf8_lower(values), wanted.lower())
+        else:
+            is_match = pc.equal(values, wanted)
+        is_match = pc.fill_null(is_match, False)
+        count = frames.backups.num_rows - (pc.sum(is_match).as_py() or 0)
+        if count:
+            left_out[name] = count
+            frames = _kept(frames, is_match)
+    return frames, left_out
+
+
+def derive_levels(frames: ArrowFrames, levels: Sequence[str]) -> ArrowFrames:
+    """Take each backup's level from its ``database_tables``; keep those of the levels asked."""
+    is_table = pc.greater(pc.fill_null(frames.backups["database_count"], 0), 0)
+    derived = pc.if_else(is_table, "DatabaseTable", "Instance")
+    at = frames.backups.schema.get_field_index("backup_level")
+    field = frames.backups.schema.field(at)
+    backups = frames.backups.set_column(at, field, derived.cast(field.type))
+    frames = frames._replace(backups=backups)
+    if set(levels) == set(LEVELS):
+        return frames
+    return _kept(frames, pc.is_in(derived, value_set=pa.array(list(levels))))
+
+
+def _kept(frames: ArrowFrames, is_kept: pa.ChunkedArray) -> ArrowFrames:
+    backups = frames.backups.filter(is_kept)
+    ids = backups["backup_id"].combine_chunks()
+    children = (
+        table.filter(pc.is_in(table["backup_id"], value_set=ids))
+        for table in (frames.databases, frames.tables)
+    )
+    return ArrowFrames(backups, *children)
