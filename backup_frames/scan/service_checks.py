@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from ..api.answers import Page, read_seconds
 from ..api.doctor import Check, failed_check, failure_shape
@@ -165,36 +165,58 @@ def _check_width(query: BackupQuery, window: Window, fetch: Fetch, *, is_proven:
 
 
 def _check_filters(query: BackupQuery, newest: Page, fetch: Fetch) -> Check:
-    """Each filter with a value of the newest backups, the rarest, so that others could come."""
-    wrong, alike = list[str](), list[str]()
+    """Each filter with a value of the newest backups, and if they are alike, with one of none."""
     rows = read_rows(newest)
+    if not rows:
+        return _unproven("filters", "no backup is listed")
+    wrong, unsure = list[str](), list[str]()
     for name in FILTER_PATHS:
         values = Counter(v for row in rows if isinstance(v := filter_value(row, name), str) and v)
-        if len(values) < 2:
-            alike.append(name)
-            continue
-        value = values.most_common()[-1][0]
+        rarest = values.most_common()[-1][0] if values else ""
         if name == "datastore_type":
-            value = value.casefold()  # engines are named in either case, asked in lower case
-        wanted = {name: value}
-        try:
-            page = drive(ask_sound(replace(query, **wanted)), fetch)  # type: ignore[arg-type]  # names of filters
-        except (QueryError, RejectedError):
-            alike.append(name)
-            continue
-        if not page.ids:
+            rarest = rarest.casefold()  # engines are named in either case, asked in lower case
+        found = _ask_filter(query, name, rarest, fetch)
+        strays = _find_strays(found, name, rarest)
+        if len(values) < 2:  # alike: it takes a value that none of them has to tell
+            other = _other_value(name, rarest)
+            strays += _find_strays(_ask_filter(query, name, other, fetch), name, other)
+        if found is None:
+            unsure.append(name)
+        elif not found:
             wrong.append(f"{name} finds nothing for a value of the list")
-        elif not all(matches(row, wanted) for row in read_rows(page)):
+        elif strays:
             wrong.append(f"{name} lets other backups through")
     if wrong:
         seen = "; ".join(wrong)
         message = f"{seen}. Reads check each row and say what they left out. {REPORT}"
         return Check("filters", is_ok=False, message=message, shape=seen)
-    unsure = f"nothing to tell {', '.join(alike)} by" if alike else ""
-    if len(alike) == len(FILTER_PATHS):
-        return _unproven("filters", unsure)
-    message = "all rows match what was asked" + (f"; {unsure}" if unsure else "")
+    message = "all rows match what was asked"
+    if unsure:
+        message += f"; values of the list are refused for {', '.join(unsure)}"
     return Check("filters", is_ok=True, message=message, shape=message)
+
+
+def _ask_filter(
+    query: BackupQuery, name: str, value: str, fetch: Fetch
+) -> list[dict[str, Any]] | None:
+    """The rows for a filter; None if the value is refused."""
+    try:
+        page = drive(ask_sound(replace(query, **{name: value})), fetch)  # type: ignore[arg-type]  # a filter's name
+    except (QueryError, RejectedError):
+        return None
+    return read_rows(page)
+
+
+def _find_strays(rows: list[dict[str, Any]] | None, name: str, value: str) -> list[dict[str, Any]]:
+    return [row for row in rows or [] if not matches(row, {name: value})]
+
+
+def _other_value(name: str, value: str) -> str:
+    if name == "backup_type":
+        return "Manual" if value == "Auto" else "Auto"
+    if name == "datastore_type":
+        return "redis" if value != "redis" else "cassandra"
+    return "0" * 32 + ("in06" if name == "instance_id" else "br06")
 
 
 def _check_counts(newest: Pages, fetch: Fetch) -> Check:
