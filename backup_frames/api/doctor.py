@@ -134,7 +134,9 @@ def _check_account(
         counts: dict[Level, int] = {}
         for level in LEVELS:
             try:
-                query = BackupQuery(project_id, level=level, limit=1)
+                query = BackupQuery(
+                    project_id, level=level, limit=1, api_version=settings.api_version
+                )
                 counts[level] = client.fetch_page(query).total_count
             except BackupFramesError as error:
                 is_known = isinstance(error, AuthError) and not error.is_token_refused
