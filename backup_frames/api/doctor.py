@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx
 
-from ..errors import AuthError, BackupFramesError
+from ..errors import AuthError, BackupFramesError, ConfigError
 from ..settings import Settings
 from .clock import Clock, SystemClock
 from .connect import open_client
@@ -75,6 +75,9 @@ def run_checks(
     yield Check("settings", is_ok=True, message=f"{url}, credentials: {settings.credentials}")
     try:
         date = _knock(url, settings, transport)
+    except ConfigError as error:  # a proxy or certificates of the environment
+        yield _failed("endpoint", str(error), error.exit_code)
+        return
     except (httpx.TransportError, BackupFramesError) as error:
         told = f"{url} does not answer ({error}). Check endpoint, region, proxy and network."
         yield _failed("endpoint", told)

@@ -30,9 +30,9 @@ def find_proxy() -> httpx.Proxy | None:
         return None
     try:
         url = httpx.URL(text if "://" in text else f"http://{text}")
-        is_usable = url.scheme in ("http", "https") and url.host and (url.port or 80) < 65536
-        if not is_usable:
-            raise ValueError(f"it must be http:// or https:// with a host, not {url.scheme}://")
+        is_host = re.fullmatch(rb"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", url.raw_host.strip(b"[]"))
+        if url.scheme not in ("http", "https") or not is_host or (url.port or 80) > 65535:
+            raise ValueError("it must be http:// or https:// with a host and perhaps a port")
         return httpx.Proxy(url)
     except (httpx.InvalidURL, ValueError) as exc:
         shown = re.sub(r"[^/]*@", "***@", text)  # a user's password may stand before the host

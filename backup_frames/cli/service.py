@@ -55,7 +55,7 @@ def doctor(
     if all(check.is_ok for check in checks):
         _tell(session, _check_small_read(settings))
     if settings.lake:
-        for check in _check_lake(settings.lake):
+        for check in _check_lake(settings.lake, settings):
             _tell(session, check)
 
 
@@ -82,11 +82,11 @@ def _check_small_read(settings: Settings) -> Check:
     return Check("verified read", is_ok=True, message=message)
 
 
-def _check_lake(lake: str) -> Iterator[Check]:
+def _check_lake(lake: str, settings: Settings) -> Iterator[Check]:
     from backup_frames.api.doctor import Check
     from backup_frames.lake.store_url import check_store
 
-    for step in check_store(lake, scratch="_meta/doctor/tmp"):
+    for step in check_store(lake, scratch="_meta/doctor/tmp", settings=settings):
         name = f"lake {step.step}"
         yield Check(name, is_ok=step.is_ok, message=step.message, exit_code=5)
 

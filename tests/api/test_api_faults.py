@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
 import socket
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
