@@ -90,6 +90,11 @@ class BackupClient:
         self.last_headers: Mapping[str, str] = {}  # of the newest page: quotas
         self._scrubber = Scrubber(lambda: self._authenticator.secrets)
 
+    @property
+    def caller(self) -> str:
+        """Who asks: the kind of credential and a fingerprint; never a secret."""
+        return self._authenticator.caller
+
     def fetch_page(self, query: BackupQuery) -> Page:
         """Ask for one page.
 

@@ -165,6 +165,8 @@ class BackupReader:
             unknown_values={name: sorted(values) for name, values in self._unknown.items()},
             duration_s=round(self.client.clock.monotonic() - self._started, 3),
             ranges=tuple(self._ranges),
+            api_version=self.query.api_version,
+            caller=self.client.caller,
         )
 
     def _part(self, ranges: list[FinishedRange]) -> Part:

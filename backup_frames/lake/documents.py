@@ -79,6 +79,7 @@ class State(msgspec.Struct):
         days: by ISO date, days without a present backup left out.
         unknown_begin: per level: present backups without begin time.
         inventory: likewise of instances and policies.
+        caller: who asked at that last moment; see `Certificate.caller`.
     """
 
     project_id: str
@@ -86,6 +87,7 @@ class State(msgspec.Struct):
     days: dict[str, DayState] = {}
     unknown_begin: dict[str, int] = {}
     inventory: InventoryState = msgspec.field(default_factory=InventoryState)
+    caller: str | None = None
 
 
 class Pending(msgspec.Struct):

@@ -168,14 +168,25 @@ def local_root(url: str) -> Path:
         path = unquote(parts.path)
     if not path or "\0" in path:
         raise ConfigError("The lake's path is empty or holds a NUL. Give a folder's path.")
+    return absolute_path(path)
+
+
+def absolute_path(path: str | Path) -> Path:
+    """The whole path, ``~`` expanded.
+
+    Raises:
+        ConfigError: there is no such home, or the working directory it is relative to is gone.
+    """
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:  # ~nobody
-        raise ConfigError(f"The home folder in {path!r} is unknown. Give the whole path.") from None
+        raise ConfigError(
+            f"The home folder in {str(path)!r} is unknown. Give the whole path."
+        ) from None
     except FileNotFoundError:
         raise ConfigError(
-            f"{path!r} is relative to a working directory that no longer exists. Change to a folder "
-            "that does, or give the whole path."
+            f"{str(path)!r} is relative to a working directory that no longer exists. Change to a "
+            "folder that does, or give the whole path."
         ) from None
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from .plan import to_moment
@@ -18,6 +19,14 @@ from .walk import FinishedRange
 
 Verdict = Literal["complete", "incomplete"]
 _SHOWN_REASONS = 5
+
+
+def tool_version() -> str:
+    """The installed version of this package."""
+    try:
+        return version("backup-frames")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +59,8 @@ class RangeCount:
 class Certificate:
     """The proof that rides on every read.
 
-    A verdict of ``complete`` promises: every backup that the service held for the whole read is in
-    the frames, once. Times are aware UTC.
+    A verdict of ``complete`` promises: every backup that the service showed to these credentials for
+    the whole read is in the frames, once. Times are aware UTC.
 
     Attributes:
         endpoint: the service that was asked.
@@ -72,6 +81,13 @@ class Certificate:
         duration_s: seconds the read took.
         ranges: what was read, range by range.
         oldest_verified_at: in a sync: when the day that waits longest was last verified.
+        service: which service's backups: ``geminidb``.
+        api_version: of the list that was asked: ``v3.1`` or ``v4``.
+        tool_version: of this package.
+        caller: who asked: the kind of credential, with a fingerprint of access key ID or of account
+            and user, such as ``keys 1f6a90b2``; ``token`` for a bare token. Never a secret.
+        caller_warning: in a sync: that backups which left the list may be hidden from another
+            caller than the last rather than deleted; None if there are none or it is the same.
     """
 
     endpoint: str
@@ -92,6 +108,16 @@ class Certificate:
     duration_s: float
     ranges: tuple[RangeCount, ...] = field(repr=False)
     oldest_verified_at: datetime | None = None
+    service: str = "geminidb"
+    api_version: str = "v3.1"
+    tool_version: str = field(default_factory=tool_version)
+    caller: str = "unknown"
+    caller_warning: str | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader should know though it leaves the verdict alone, a text each."""
+        return (self.caller_warning,) if self.caller_warning else ()
 
     @property
     def is_complete(self) -> bool:
@@ -131,7 +157,8 @@ class Certificate:
         facts = [
             ("verdict", self.verdict),
             ("backups", f"{self.rows:,}"),
-            ("asked", f"{self.project_id} at {self.endpoint}"),
+            ("asked", f"{self.project_id} at {self.endpoint}, {self.service} {self.api_version}"),
+            ("asked by", f"{self.caller}, backup-frames {self.tool_version}"),
             ("levels", ", ".join(self.levels)),
             ("begin times", span),
             ("as of", f"{self.as_of:%Y-%m-%d %H:%M:%S} UTC"),
@@ -146,11 +173,12 @@ class Certificate:
             ("duplicates removed", f"{self.duplicates_removed:,}"),
         ]
         if self.filters:
-            facts.insert(4, ("filters", ", ".join(f"{k}={v}" for k, v in self.filters.items())))
+            facts.insert(5, ("filters", ", ".join(f"{k}={v}" for k, v in self.filters.items())))
         for column, values in self.unknown_values.items():
             facts.append((f"unknown {column}", ", ".join(values)))
         if self.oldest_verified_at:
             facts.append(("oldest proof", f"{self.oldest_verified_at:%Y-%m-%d %H:%M:%S} UTC"))
+        facts += [("warning", warning) for warning in self.warnings]
         facts += [("reason", reason) for reason in self.reasons[:_SHOWN_REASONS]]
         if len(self.reasons) > _SHOWN_REASONS:
             facts.append(("reason", f"… and {len(self.reasons) - _SHOWN_REASONS} more"))
