@@ -6,6 +6,7 @@ tables, and each table as values that know where they came from.
 
 from __future__ import annotations
 
+import codecs
 import os
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -41,12 +42,16 @@ def read_config_file(config: str | Path | None) -> ConfigFile:
     place = config or os.environ.get(CONFIG_VARIABLE)
     if not place:
         return ConfigFile(None, {}, [])
-    path = Path(place).expanduser()
+    path, asked = Path(place), "--config" if config else CONFIG_VARIABLE
     try:
-        top = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        path = path.expanduser()
+        data = path.read_bytes()
+        is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        top = tomllib.loads(data.decode("utf-16" if is_wide else "utf-8-sig"))
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~nobody
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"Cannot read the config file {path}: {error.strerror}. Check --config."
+            f"Cannot read the config file {path}: {reason}. Check {asked}."
         ) from error
     except ValueError as error:  # bad UTF-8 or bad TOML, which says line and column
         raise ConfigError(f"{path} is not TOML: {error}. Correct it.") from error

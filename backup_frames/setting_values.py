@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
+ApiVersion = Literal["v3.1", "v4"]
 LakeFormat = Literal["parquet", "delta", "iceberg"]
 
 _ORIGIN = re.compile(

@@ -16,7 +16,6 @@ Nothing is read at import; every call of `load_settings` looks anew.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -40,8 +39,10 @@ from .config_file import (
     read_config_file,
     read_table,
 )
+from .endpoints import explain_unknown_region, identity_address, region_of, service_address
 from .errors import ConfigError
 from .setting_values import (
+    ApiVersion,
     Catalog,
     HeaderSecret,
     LakeFormat,
@@ -52,7 +53,6 @@ from .setting_values import (
 )
 
 PREFIX = "BACKUP_FRAMES_"
-EUROPEAN_REGION = "eu-west-101"  # a cloud of its own, under .eu
 HUAWEI_NAMES = {
     "access_key": "HUAWEICLOUD_SDK_AK",
     "secret_key": "HUAWEICLOUD_SDK_SK",
@@ -64,10 +64,6 @@ METHODS: dict[str, tuple[str, ...]] = {  # the first field of each decides that 
     "keys": ("access_key", "secret_key", "security_token"),
     "password": ("password", "username", "domain"),
 }
-
-_SERVICE_HOST = re.compile(
-    r"https://gaussdb-nosql\.(?P<region>[a-z0-9-]+)\.myhuaweicloud\.(com|eu)"
-)
 
 
 def environment_names(field: str) -> tuple[str, ...]:
@@ -113,6 +109,7 @@ class Settings(BaseSettings):
     iceberg_catalog: Catalog | None = None  # default: an SQLite file in the lake's folder
     iceberg_namespace: Text = "backup_frames"  # of the lake's tables in the catalog
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60  # per request, all in all
+    api_version: ApiVersion = "v3.1"  # of the list of backups
     max_connections: Annotated[int, Field(ge=1, le=64)] = 8
     max_requests_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
     overlap_s: Annotated[int, Field(ge=0, le=31 * 86_400)] = 3600  # a sync reads so far back again
@@ -124,30 +121,21 @@ class Settings(BaseSettings):
     @property
     def service_url(self) -> str | None:
         """The endpoint given, else the region's; None if neither is known."""
-        if self.endpoint or not self.region:
-            return self.endpoint
-        top = "eu" if self.region == EUROPEAN_REGION else "com"
-        return f"https://gaussdb-nosql.{self.region}.myhuaweicloud.{top}"
+        return self.endpoint or (service_address(self.region) if self.region else None)
 
     @property
     def iam_url(self) -> str | None:
-        """The identity service: as given, else beside a sandbox, else the region's; or None."""
+        """The identity service: as given, else beside a sandbox or in the endpoint's cloud."""
         if self.iam_endpoint:
             return self.iam_endpoint
         if self.endpoint and self.endpoint.startswith("http://"):
             return self.endpoint  # loopback only: a sandbox serves both
-        region = self.known_region
-        if region is None:
-            return None
-        if region == EUROPEAN_REGION:
-            return "https://iam.myhuaweicloud.eu"
-        return f"https://iam.{region}.myhuaweicloud.com"
+        return identity_address(self.known_region, self.endpoint)
 
     @property
     def known_region(self) -> str | None:
         """The region given, else the one that the endpoint's host names, else None."""
-        match = _SERVICE_HOST.fullmatch(self.endpoint or "")
-        return self.region or (match["region"] if match else None)
+        return self.region or (region_of(self.endpoint) if self.endpoint else None)
 
     @property
     def credentials(self) -> Literal["token", "keys", "password"] | None:
@@ -167,23 +155,40 @@ class Settings(BaseSettings):
             ConfigError: endpoint, credentials or project id are missing; says how to give them.
         """
         if self.service_url is None:
+            raise ConfigError(self._what_endpoint_lacks())
+        named = region_of(self.endpoint) if self.endpoint else None
+        if named and self.region and named != self.region:
             raise ConfigError(
-                "No endpoint is set. Give --endpoint or --region, or export BACKUP_FRAMES_ENDPOINT "
-                "or BACKUP_FRAMES_REGION (to try without an account: backup-frames demo)."
+                f"endpoint {self.endpoint} is of region {named}, but region is {self.region!r}. "
+                "Give one of them, or make them agree."
             )
         if self.credentials is None:
             raise ConfigError(self._what_credentials_lack())
-        if self.credentials == "password" and self.iam_url is None:
-            raise ConfigError(
-                "The identity service for user and password is unknown. "
-                "Export BACKUP_FRAMES_IAM_ENDPOINT or BACKUP_FRAMES_REGION."
-            )
-        can_look_up = self.credentials != "token" and self.known_region and self.iam_url
-        if self.project_id is None and not can_look_up:
+        is_lookup = self.project_id is None
+        if is_lookup and (self.credentials == "token" or self.known_region is None):
             raise ConfigError(
                 "No project id is set, and it can be looked up only by region with AK/SK or user "
                 "and password. Give --project-id or export BACKUP_FRAMES_PROJECT_ID."
             )
+        if self.iam_url is None and (is_lookup or self.credentials == "password"):
+            need = "look up the project id" if is_lookup else "log in with user and password"
+            raise ConfigError(
+                f"The identity service to {need} is unknown: it is derived from the region only "
+                f"where the endpoint is that region's of Huawei Cloud, and {self.service_url} is "
+                "not, so that no credential leaves its domain. Export BACKUP_FRAMES_IAM_ENDPOINT"
+                + (", or give --project-id." if self.credentials == "keys" else ".")
+            )
+
+    def _what_endpoint_lacks(self) -> str:
+        if self.region is None:
+            return (
+                "No endpoint is set. Give --endpoint or --region, or export BACKUP_FRAMES_ENDPOINT "
+                "or BACKUP_FRAMES_REGION (to try without an account: backup-frames demo)."
+            )
+        return (
+            f"{explain_unknown_region(self.region)} For a new region or a partner's cloud give "
+            "--endpoint, and export BACKUP_FRAMES_IAM_ENDPOINT if the identity service is needed."
+        )
 
     def _what_credentials_lack(self) -> str:
         if self._unset:
@@ -234,6 +239,27 @@ def load_settings(config: str | Path | None = None, **arguments: Any) -> Setting
     """
     file = read_config_file(config)
     return _build(*_merge(file, _fitting_project(file, arguments), arguments))
+
+
+def resolve_settings(settings: Settings | None, **arguments: Any) -> Settings:
+    """What a function goes by that takes settings and arguments: arguments win.
+
+    Args:
+        settings: all settings at once; None: as `load_settings` finds them.
+        **arguments: fields of `Settings` by name; None means not given. A credential among them
+            replaces the settings' own method.
+
+    Raises:
+        ConfigError: as `load_settings`, of which no environment is asked if settings are given.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if settings is None or not given:
+        return settings or load_settings(**given)
+    defaults = {name: Given(one.default, "default") for name, one in Settings.model_fields.items()}
+    argued = {name: Given(value, "argument") for name, value in given.items()}
+    checked = _build(defaults | argued, ())  # a value for each field: none is left to pydantic
+    barred = dict.fromkeys(_barred_by(argued))
+    return settings.model_copy(update=barred | {name: getattr(checked, name) for name in given})
 
 
 def load_projects(config: str | Path | None = None, **arguments: Any) -> list[Settings]:
@@ -314,14 +340,16 @@ def _merge(
     barred: set[str] = set()
     for layer in (argued, own, _environment(), shared):
         merged = {name: v for name, v in layer.items() if name not in barred} | merged
-        used = [fields for fields in METHODS.values() if fields[0] in layer]
-        if used:
-            barred.update(
-                name for fields in METHODS.values() if fields not in used for name in fields
-            )
-        if "access_key" in layer:
-            barred.add("security_token")
+        barred |= _barred_by(layer)
     return merged, own_unset or shared_unset
+
+
+def _barred_by(layer: Layer) -> set[str]:
+    """The credentials of lower layers that this one stands for: they go together."""
+    used = [fields for fields in METHODS.values() if fields[0] in layer]
+    others = [fields for fields in METHODS.values() if used and fields not in used]
+    session = ["security_token"] if "access_key" in layer else []
+    return {*session, *(name for fields in others for name in fields)}
 
 
 def _environment() -> Layer:

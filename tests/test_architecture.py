@@ -12,7 +12,7 @@ import backup_frames
 ROOT = Path(backup_frames.__file__).parent
 # A room may import itself and those before it; the sandbox stands apart, so that it can disagree.
 STAIRS = ["errors", "settings", "api", "scan", "frames", "lake", "insight", "engines", "cli"]
-SETTINGS = ("config_file", "setting_values")  # part of the settings' room
+SETTINGS = ("config_file", "endpoints", "setting_values")  # part of the settings' room
 GRANTED = {
     "httpx": {"api"},
     "httpcore": {"api"},

@@ -29,6 +29,7 @@ from ..errors import (
     ThrottledError,
     UnavailableError,
 )
+from .permissions import advise_grant
 from .query import BackupQuery
 
 MAX_NESTING: Final = 500
@@ -38,8 +39,18 @@ _CODES: Final = ("error_code", "errorCode", "errCode", "code")
 _MESSAGES: Final = ("error_msg", "errorMsg", "errMsg", "message")
 # Transient by their code, whatever the status (the vendor's own tools retry them).
 _TRANSIENT: Final = frozenset({"DBS.280005", "DBS.200998", "DBS.111205"})
+_TRANSIENT_STATUS: Final = frozenset({408, 409, 421, 425})
 _THROTTLED: Final = frozenset({"DBS.280443", "APIGW.0308", "APIG.0308"})
-_TOKEN_INVALID: Final = frozenset({"DBS.280056", "APIGW.0307", "APIG.0307"})
+# What the gateway says of credentials, with 401 or 403; new ones may be had.
+_TOKEN_INVALID: Final = frozenset(
+    {"DBS.280056", "DBS.200010"}
+    | {
+        f"{name}.{number}"
+        for name in ("APIGW", "APIG")
+        for number in ("0301", "0303", "0305", "0307")
+    }
+)
+_DENIED: Final = frozenset({"DBS.280032", "DBS.280063", "DBS.280015"})
 _LIMIT_TEXT = re.compile(
     r"limit:\s*(\d+)\s*,\s*time:\s*(\d+)\s*(second|minute|hour|day)", re.IGNORECASE
 )
@@ -241,7 +252,7 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes, url: str)
             period_s=period_s,
             **facts,
         )
-    if code in _TRANSIENT or status >= 500 or status in (408, 425):
+    if code in _TRANSIENT or status >= 500 or status in _TRANSIENT_STATUS:
         failed = UnavailableError(f"{said}: the service failed. Try again later.", **facts)
         failed.retry_after_s = read_retry_after(headers)
         return failed
@@ -253,10 +264,8 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes, url: str)
         )
         refused.is_token_refused = True
         return refused
-    if status == 403:
-        return AuthError(
-            f"{said}: no permission. Grant gaussdbfornosql:backup:list in this project.", **facts
-        )
+    if status == 403 or code in _DENIED:
+        return AuthError(f"{said}: no permission. {advise_grant(url)}", **facts)
     if 300 <= status < 400:
         return RejectedError(
             f"{said}: a redirect, which is not followed, since it would carry credentials to "

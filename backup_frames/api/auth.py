@@ -37,6 +37,10 @@ class Authenticator(Protocol):
         """Texts that must never be shown."""
 
     @property
+    def caller(self) -> str:
+        """Who asks: the kind of credential and a fingerprint that is no secret."""
+
+    @property
     def is_renewable(self) -> bool:
         """Whether a refused request may be tried once more with new credentials."""
 
@@ -51,6 +55,7 @@ class StaticToken:
     """A token from elsewhere, sent as ``X-Auth-Token``; when it dies, the run ends."""
 
     is_renewable = False
+    caller = "token"  # of a bare token nothing else is known
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -104,6 +109,7 @@ class PasswordLogin:
             }
         }
         self._url = f"{iam_endpoint}/v3/auth/tokens"
+        self.caller = f"password {_fingerprint(domain or username, username)}"
         self._password = password
         self._send = send
         self._clock = clock
@@ -176,6 +182,7 @@ class AccessKey:
         self, access_key: str, secret_key: str, security_token: str | None, clock: Clock
     ) -> None:
         self._access_key = access_key
+        self.caller = f"keys {_fingerprint(access_key)}"
         self._secret_key = secret_key
         self._security_token = security_token
         self._clock = clock
@@ -194,6 +201,11 @@ class AccessKey:
 
     def renew(self) -> None:
         """Five bad signatures lock an access key: a refused one is never tried again."""
+
+
+def _fingerprint(*parts: str) -> str:
+    """Eight signs that tell callers apart and do not tell who they are."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
 
 def sign_request(request: httpx.Request, access_key: str, secret_key: str) -> str:

@@ -35,17 +35,12 @@ from ..errors import (
 )
 from .answers import Page, read_failure, read_page
 from .auth import Authenticator
+from .body import PageTooLargeError, read_body
 from .clock import Clock, SystemClock
 from .gate import Gate
 from .query import BackupQuery
 from .scrub import Scrubber
 from .transport import DeadlineTransport
-
-MAX_BODY_BYTES: Final = 64 * 2**20
-"""Decoded size of one answer at most; beyond it a smaller limit is asked."""
-
-MAX_ERROR_BYTES: Final = 2**20
-"""Of a failure's body so much is read at most."""
 
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -55,12 +50,6 @@ _HEADERS: Final = {
 _LOG = logging.getLogger("backup_frames.api")
 
 T = TypeVar("T")
-
-
-class PageTooLargeError(PageError):
-    """The answer is larger than `MAX_BODY_BYTES`; fewer rows must be asked."""
-
-    is_retryable = False
 
 
 class BackupClient:
@@ -101,6 +90,11 @@ class BackupClient:
         self.last_headers: Mapping[str, str] = {}  # of the newest page: quotas
         self._scrubber = Scrubber(lambda: self._authenticator.secrets)
 
+    @property
+    def caller(self) -> str:
+        """Who asks: the kind of credential and a fingerprint; never a secret."""
+        return self._authenticator.caller
+
     def fetch_page(self, query: BackupQuery) -> Page:
         """Ask for one page.
 
@@ -132,7 +126,13 @@ class BackupClient:
             self.last_headers = response.headers
             return page
 
-        return self._send(lambda: self._request(query.path, query.params()), read)
+        try:
+            return self._send(lambda: self._request(query.path, query.params()), read)
+        except RejectedError as error:
+            if error.status == 404:
+                advice = f"set BACKUP_FRAMES_API_VERSION={query.other_version}"
+                error.args = (f"{error} Or the service has only the other version: {advice}.",)
+            raise
 
     def fetch_json(
         self,
@@ -281,8 +281,8 @@ class BackupClient:
         try:
             response = self._transport.handle_request(request)
             try:
-                body = _read_body(response, url)
-            except (httpx.DecodingError, PageError):
+                body = read_body(response, url)
+            except PageError:
                 if response.is_success:
                     raise
                 body = b""  # the status says enough
@@ -294,8 +294,6 @@ class BackupClient:
                 "timeout_s.",
                 url=url,
             ) from exc
-        except httpx.DecodingError as exc:
-            raise PageError(f"{url} sent a body that does not unpack ({exc}).", url=url) from exc
         except httpx.TransportError as exc:
             raise _unreachable(url, exc) from exc
         _LOG.debug(
@@ -311,27 +309,6 @@ class BackupClient:
 
 def _without_query(request: httpx.Request) -> str:
     return str(request.url).partition("?")[0]
-
-
-def _read_body(response: httpx.Response, url: str) -> bytes:
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity", "gzip", "deflate"):
-        # others can blow up a million times in one step, and were not asked for
-        raise PageError(f"{url} sent Content-Encoding {encoding!r}, which was not asked.", url=url)
-    chunks: list[bytes] = []
-    size = 0
-    for chunk in response.iter_bytes():
-        size += len(chunk)
-        if not response.is_success and size > MAX_ERROR_BYTES:
-            break
-        if size > MAX_BODY_BYTES:
-            raise PageTooLargeError(
-                f"{url} sent more than {MAX_BODY_BYTES} bytes for one page. "
-                "Ask for fewer rows by a filter.",
-                url=url,
-            )
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _unreachable(url: str, exc: httpx.TransportError) -> UnavailableError:

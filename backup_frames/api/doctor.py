@@ -15,7 +15,7 @@ from typing import Final
 
 import httpx
 
-from ..errors import AuthError, BackupFramesError
+from ..errors import AuthError, BackupFramesError, ConfigError
 from ..settings import Settings
 from .clock import Clock, SystemClock
 from .connect import open_client
@@ -102,6 +102,9 @@ def run_checks(
     yield Check("settings", is_ok=True, message=f"{url}, {method}", shape=method)
     try:
         date = _knock(url, settings, transport)
+    except ConfigError as error:  # a proxy or certificates of the environment
+        yield _failed("endpoint", str(error), error.exit_code)
+        return
     except (httpx.TransportError, BackupFramesError) as error:
         advice = "Check endpoint, region, proxy and network."
         yield _failed("endpoint", error, f"{url} does not answer ({error}). {advice}")
@@ -163,7 +166,9 @@ def _check_account(
         counts: dict[Level, int] = {}
         for level in LEVELS:
             try:
-                query = BackupQuery(project_id, level=level, limit=1)
+                query = BackupQuery(
+                    project_id, level=level, limit=1, api_version=settings.api_version
+                )
                 counts[level] = client.fetch_page(query).total_count
             except BackupFramesError as error:
                 is_known = isinstance(error, AuthError) and not error.is_token_refused

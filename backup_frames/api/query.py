@@ -12,9 +12,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal, get_args
 
 from ..errors import QueryError
+from ..setting_values import ApiVersion
 
 Level = Literal["Instance", "DatabaseTable"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+
+API_VERSIONS: Final[tuple[ApiVersion, ...]] = get_args(ApiVersion)
 
 MAX_LIMIT: Final = 100
 """Rows the service hands out per request at most (reference page, ``limit``)."""
@@ -39,6 +42,7 @@ class BackupQuery:
         end: aware datetime, sent as ``end_time`` (rounded up); the API wants both times or none.
         limit: rows wanted, 1 to 100.
         offset: rows to skip, counted from the newest; 0 or more.
+        api_version: ``v3.1`` or its successor ``v4``, which has the same parameters and answers.
 
     Raises:
         QueryError: a value makes no sense; nothing has been sent.
@@ -58,6 +62,7 @@ class BackupQuery:
     end: datetime | None = None
     limit: int = MAX_LIMIT
     offset: int = 0
+    api_version: ApiVersion = API_VERSIONS[0]
 
     def __post_init__(self) -> None:
         check_project_id(self.project_id)
@@ -72,6 +77,10 @@ class BackupQuery:
                 raise QueryError(
                     f"{name} is {value!r}; give an id or type as the service shows it."
                 )
+        if self.api_version not in API_VERSIONS:
+            raise QueryError(
+                f"api_version is {self.api_version!r}; use {' or '.join(API_VERSIONS)}."
+            )
         _check_number("limit", self.limit, 1, MAX_LIMIT)
         _check_number("offset", self.offset, 0, None)
         self._check_times()
@@ -100,7 +109,12 @@ class BackupQuery:
     @property
     def path(self) -> str:
         """The path of the URL, below the endpoint."""
-        return f"/v3.1/{self.project_id}/backups"
+        return f"/{self.api_version}/{self.project_id}/backups"
+
+    @property
+    def other_version(self) -> str:
+        """The version that was not asked, which may be there where this one is not."""
+        return next(version for version in API_VERSIONS if version != self.api_version)
 
     def params(self) -> tuple[tuple[str, str], ...]:
         """The query parameters in a fixed order, times with a numeric zone (``+0000``)."""

@@ -20,7 +20,6 @@ import os
 import ssl
 import threading
 import time
-import urllib.request
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, Final
@@ -29,6 +28,7 @@ import httpcore
 import httpx
 
 from ..errors import ConfigError
+from .proxy import find_proxy, is_direct
 
 _MIN_TIMEOUT_S: Final = 0.001
 
@@ -109,7 +109,8 @@ class DeadlineTransport(httpx.BaseTransport):
     """Keep-alive connections to one service; every request has a total deadline.
 
     Args:
-        endpoint: the URL whose proxy the environment may name.
+        endpoint: the service's URL; of ``https://`` the environment may name a proxy, which
+            counts for each host by itself.
         max_connections: connections kept open at most.
     """
 
@@ -122,11 +123,13 @@ class DeadlineTransport(httpx.BaseTransport):
             "keepalive_expiry": 30.0,
             "network_backend": _Backend(self._deadline),
         }
-        proxy = _environment_proxy(httpx.URL(endpoint))
-        self._pool: httpcore.ConnectionPool = (
-            httpcore.ConnectionPool(**options)
-            if proxy is None
-            else httpcore.HTTPProxy(str(proxy.url), proxy_auth=proxy.raw_auth, **options)
+        # told before any request, whether or not the service's own host goes through it
+        proxy = find_proxy() if endpoint.startswith("https") else None
+        self._direct = httpcore.ConnectionPool(**options)
+        self._proxied = (
+            httpcore.HTTPProxy(str(proxy.url), proxy_auth=proxy.raw_auth, **options)
+            if proxy
+            else None
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -137,7 +140,7 @@ class DeadlineTransport(httpx.BaseTransport):
         """
         self._deadline.at = time.monotonic() + request.extensions["deadline_s"]
         with _translated():
-            answer = self._pool.handle_request(
+            answer = self._pool_for(request.url).handle_request(
                 httpcore.Request(
                     method=request.method,
                     url=httpcore.URL(
@@ -160,26 +163,26 @@ class DeadlineTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close every connection."""
-        self._pool.close()
+        self._direct.close()
+        if self._proxied:
+            self._proxied.close()
+
+    def _pool_for(self, url: httpx.URL) -> httpcore.ConnectionPool:
+        if self._proxied is None or url.scheme != "https":
+            return self._direct
+        return self._direct if is_direct(url.host, url.port or 443) else self._proxied
 
 
 @cache  # 30 ms; Spark's tasks and the projects of one run each have a client of their own
-def _tls_context(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+def _tls_context(file: str | None, folder: str | None) -> ssl.SSLContext:
     """The context that httpx makes: it trusts what these two variables name."""
-    return httpx.create_ssl_context()
-
-
-def _environment_proxy(endpoint: httpx.URL) -> httpx.Proxy | None:
-    if endpoint.scheme != "https" or urllib.request.proxy_bypass(endpoint.host):
-        return None
-    proxies = urllib.request.getproxies()
-    text = proxies.get("https") or proxies.get("all")
-    if not text:
-        return None
-    url = httpx.URL(text if "://" in text else f"http://{text}")
-    if url.scheme not in ("http", "https"):
-        raise ConfigError(f"A {url.scheme} proxy is not supported; set HTTPS_PROXY to an HTTP one.")
-    return httpx.Proxy(url)
+    try:
+        return httpx.create_ssl_context()
+    except OSError as exc:  # no such file, or no certificates in it
+        raise ConfigError(
+            f"The certificates of SSL_CERT_FILE ({file}) or SSL_CERT_DIR ({folder}) cannot be read: "
+            f"{exc.strerror or exc}. Correct the variable, or unset it."
+        ) from exc
 
 
 @contextlib.contextmanager

@@ -104,7 +104,7 @@ def _run_all(
     if is_sound:
         yield _check_small_read(settings)
     if settings.lake:
-        yield from _check_lake(settings.lake)
+        yield from _check_lake(settings.lake, settings)
 
 
 def _check_assumptions(settings: Settings, sample: Sample) -> Iterator[Check]:
@@ -130,7 +130,8 @@ def _check_assumptions(settings: Settings, sample: Sample) -> Iterator[Check]:
 
     with client:
         now_s = int(datetime.now(UTC).timestamp())
-        yield from check_service(BackupQuery(found_id), fetch, now_s=now_s)
+        query = BackupQuery(found_id, api_version=settings.api_version)
+        yield from check_service(query, fetch, now_s=now_s)
 
 
 def _check_small_read(settings: Settings) -> Check:
@@ -146,11 +147,11 @@ def _check_small_read(settings: Settings) -> Check:
     return Check("verified read", is_ok=True, message=message, shape=magnitude(len(frames)))
 
 
-def _check_lake(lake: str) -> Iterator[Check]:
+def _check_lake(lake: str, settings: Settings) -> Iterator[Check]:
     from backup_frames.api.doctor import Check
     from backup_frames.lake.store_url import check_store
 
-    for step in check_store(lake, scratch="_meta/doctor/tmp"):
+    for step in check_store(lake, scratch="_meta/doctor/tmp", settings=settings):
         name = f"lake {step.step}"
         yield Check(name, is_ok=step.is_ok, message=step.message, exit_code=5)
 

@@ -98,7 +98,7 @@ class BackupFramesSource(DataSource):  # type: ignore[misc, unused-ignore]  # un
                          and up to 8 for smaller reads
     ``max_connections``  requests side by side in one task; default 2
     ``max_requests_per_second``, ``concurrency``  the rate of all tasks together; how many run at once
-    ``timeout_s, iam_endpoint, overlap_s``        as the settings of these names
+    ``timeout_s, iam_endpoint, api_version, overlap_s``  as the settings of these names
     ``lake``             read this lake instead (also ``load(url)``), any of its tables
     ``present``          of a lake: only backups still on the service's list (default true)
     ==================== ===========================================================================

@@ -28,6 +28,7 @@ _SETTINGS: Final = (
     "endpoint",
     "region",
     "iam_endpoint",
+    "api_version",
     "timeout_s",
     "max_connections",
     "max_requests_per_second",

@@ -97,7 +97,7 @@ def _plan_project(settings: Settings, options: SourceOptions) -> list[PlannedRan
     whole = to_span(options.begin, options.end)
     client, project_id = open_client(settings)
     with client, ThreadPoolExecutor(settings.max_connections) as pool:
-        query = BackupQuery(project_id, **options.filters)  # type: ignore[arg-type]  # it checks its own arguments
+        query = BackupQuery(project_id, api_version=settings.api_version, **options.filters)  # type: ignore[arg-type]  # it checks its own arguments
         try:
             spans = _find_spans(
                 lambda asked: list(pool.map(client.fetch_page, asked)), query, options, whole

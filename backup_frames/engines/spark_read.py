@@ -52,7 +52,7 @@ def read_range(options: SourceOptions, planned: PlannedRange) -> tuple[ArrowFram
             "spark.executorEnv.BACKUP_FRAMES_TOKEN before the session starts."
         ) from error
     with client:
-        query = BackupQuery(planned.project_id, **options.filters)  # type: ignore[arg-type]  # it checks its own arguments
+        query = BackupQuery(planned.project_id, api_version=settings.api_version, **options.filters)  # type: ignore[arg-type]  # it checks its own arguments
         reader = BackupReader(client, query, levels=options.levels, connections=connections)
         if planned.kind == "untimed":
             frames, certificate = _read_untimed(reader, client)

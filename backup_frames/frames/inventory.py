@@ -17,7 +17,7 @@ from ..api.clock import Clock
 from ..api.connect import open_client
 from ..api.inventory import fetch_policies, list_instances
 from ..errors import BackupFramesError, IncompleteReadError
-from ..settings import Settings, load_settings
+from ..settings import Settings, resolve_settings
 from .inventory_rows import flatten_instances, flatten_policies
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def read_instances(
         region: such as ``eu-west-101``; gives the endpoint if that is not given.
         project_id: the project; looked up by region if it is not given.
         token: an IAM token; better from the environment.
-        settings: all settings at once; None: arguments, then environment, then config file.
+        settings: all settings at once, arguments win over them; None: from environment and config file.
         transport: what carries requests, for tests; None for real connections.
         clock: time and waiting, for tests; None for the machine's.
 
@@ -205,7 +205,7 @@ def _open_reader(
     clock: Clock | None,
     **given: str | None,
 ) -> Iterator[InventoryReader]:
-    settings = settings or load_settings(**given)
+    settings = resolve_settings(settings, **given)
     client, project_id = open_client(settings, transport=transport, clock=clock)
     with client:
         yield InventoryReader(client, project_id, connections=settings.max_connections)

@@ -17,7 +17,7 @@ from ..api.connect import open_client
 from ..api.query import LEVELS, MAX_LIMIT, BackupQuery, Level, parse_moment
 from ..errors import IncompleteReadError, QueryError
 from ..scan.plan import look_at, to_span
-from ..settings import Settings, load_settings
+from ..settings import Settings, resolve_settings
 from .flatten import concat_frames
 from .frames import BackupFrames
 from .reader import BackupReader, Progress
@@ -86,7 +86,7 @@ def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DES
         begin: first begin time, included: aware datetime, date or ISO text (UTC without zone).
         end: end of begin times, excluded; a date means its midnight. Whole seconds count.
         allow_incomplete: hand out what could not be proven complete, instead of raising.
-        settings: all settings at once; None: arguments, then environment, then config file.
+        settings: all settings at once, arguments win over them; None: from environment and config file.
         transport: what carries requests, for tests; None for real connections.
         clock: time and waiting, for tests; None for the machine's.
         progress: called with rows done and rows expected.
@@ -189,6 +189,9 @@ def plan_read(  # noqa: PLR0913  # the same keywords as read_backups
 
     Takes the filters of `read_backups` and raises what it raises before and while asking.
     """
+    settings = resolve_settings(
+        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
+    )
     with _open_reader(locals()) as (reader, spans, is_full):
         clock = reader.client.clock
         started = clock.monotonic()
@@ -201,10 +204,9 @@ def plan_read(  # noqa: PLR0913  # the same keywords as read_backups
         latency_s = (clock.monotonic() - started) / max(len(rows), 1)
         requests = sum(ceil(count / MAX_LIMIT * _OVERLAP) for count in rows.values())
         requests += _FIXED_REQUESTS
-        chosen = settings or load_settings(endpoint=endpoint, region=region, project_id=project_id)
-        seconds = requests * latency_s / chosen.max_connections
-        if chosen.max_requests_per_second:
-            seconds = max(seconds, requests / chosen.max_requests_per_second)
+        seconds = requests * latency_s / settings.max_connections
+        if settings.max_requests_per_second:
+            seconds = max(seconds, requests / settings.max_requests_per_second)
         return ReadPlan(rows, requests, round(seconds, 3), round(latency_s, 6))
 
 
@@ -226,10 +228,11 @@ def _open_reader(
     }
     level = given["level"]
     BackupQuery("check", level=LEVELS[0] if level is None else level, **filters)  # type: ignore[arg-type]  # it checks its own arguments
-    settings = given["settings"]
-    if not isinstance(settings, Settings):
-        names = ("endpoint", "region", "project_id", "token")
-        settings = load_settings(None, **{name: given[name] for name in names})
+    names = ("endpoint", "region", "project_id", "token")
+    settings = resolve_settings(
+        given["settings"],  # type: ignore[arg-type]  # locals() forgets types
+        **{name: given[name] for name in names},
+    )
     client, project_id = open_client(
         settings,
         transport=given["transport"],  # type: ignore[arg-type]  # locals() forgets types
@@ -238,7 +241,7 @@ def _open_reader(
     with client:
         reader = BackupReader(
             client,
-            BackupQuery(project_id, **filters),  # type: ignore[arg-type]  # checked above
+            BackupQuery(project_id, api_version=settings.api_version, **filters),  # type: ignore[arg-type]  # checked above
             levels=LEVELS if level is None else (level,),  # type: ignore[arg-type]  # checked above
             connections=settings.max_connections,
             progress=given.get("progress"),  # type: ignore[arg-type]  # locals() forgets types

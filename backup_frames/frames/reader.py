@@ -185,6 +185,8 @@ class BackupReader:
             duration_s=round(self.client.clock.monotonic() - self._started, 3),
             ranges=tuple(self._ranges),
             proof=self._noted_proof(),
+            api_version=self.query.api_version,
+            caller=self.client.caller,
         )
 
     def _part(self, ranges: list[FinishedRange]) -> Part:

@@ -178,6 +178,9 @@ SYNC_RUNS = _schema(
     _field("oldest_verified_at", TIMESTAMP, "Oldest verification among all days of the lake."),
     _field("error", _TEXT, "What ended the run; null if nothing did."),
     _field("tool_version", _TEXT, "Version of backup-frames."),
+    _field("caller", _TEXT, "Who asked: kind of credential and a fingerprint; never a secret."),
+    _field("service", _TEXT, "Service whose backups are listed, such as geminidb."),
+    _field("api_version", _TEXT, "API version that was asked, such as v3.1."),
 )
 
 INSTANCES = _schema(

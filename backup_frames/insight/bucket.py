@@ -8,7 +8,6 @@ whoever opens the published file uses that one, with credentials of their own.
 from __future__ import annotations
 
 import io
-import os
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -18,6 +17,7 @@ import duckdb
 from backup_frames.errors import MissingExtraError
 from backup_frames.lake.layout import parse_key
 from backup_frames.lake.store import Store
+from backup_frames.lake.store_url import bucket_environ
 
 try:
     from fsspec import AbstractFileSystem
@@ -36,7 +36,7 @@ def attach_bucket(connection: duckdb.DuckDBPyConnection, lake: str, store: Store
     """
     from backup_frames.lake.object_url import read_object_url  # noqa: PLC0415 - loads obstore
 
-    address = read_object_url(lake, os.environ)
+    address = read_object_url(lake, bucket_environ(lake, None))
     place = f"s3://{'/'.join(filter(None, (address.bucket, address.prefix)))}"
     connection.register_filesystem(_BucketFiles(store, place))
     return place

@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 
 from backup_frames.errors import LakeError
+from backup_frames.lake.store_url import absolute_path
 
 from .catalog import create_views, describe_everything
 from .relations import create_relations, quoted
@@ -82,7 +83,7 @@ def publish_lake(
         >>> publish_lake("/data/lake", "/data/backups.duckdb").backup_count  # doctest: +SKIP
         4213
     """
-    target = Path(out).expanduser().absolute()
+    target = absolute_path(out)
     aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         with _explained(str(lake)), _connection() as connection:

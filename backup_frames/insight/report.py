@@ -24,6 +24,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from backup_frames.errors import LakeError
+from backup_frames.lake.store_url import absolute_path
 
 from . import chart_data as data
 from . import drawing
@@ -138,7 +139,7 @@ def write_report(
         >>> write_report("/data/lake", "/data/report.html")  # doctest: +SKIP
         PosixPath('/data/report.html')
     """
-    target = Path(out).expanduser().absolute()
+    target = absolute_path(out)
     if not target.parent.is_dir():
         raise LakeError(
             f"{target} could not be written: its folder does not exist. Create it first."

@@ -90,6 +90,7 @@ class State(msgspec.Struct):
         unknown_begin: per level: present backups without begin time.
         inventory: likewise of instances and policies.
         proof: what need not be proven again for a while; None: all of it.
+        caller: who asked at that last moment; see `Certificate.caller`.
     """
 
     project_id: str
@@ -98,6 +99,7 @@ class State(msgspec.Struct):
     unknown_begin: dict[str, int] = {}
     inventory: InventoryState = msgspec.field(default_factory=InventoryState)
     proof: ProofState | None = None
+    caller: str | None = None
 
 
 class Pending(msgspec.Struct):

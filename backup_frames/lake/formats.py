@@ -6,7 +6,6 @@ knowing which it is. A lake is of one format for good, which its record names.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -18,7 +17,7 @@ from backup_frames.settings import Settings, load_settings
 from .documents import LakeRecord, decode_record
 from .layout import LAKE_KEY, parse_key
 from .store import Store
-from .store_url import local_root, open_store, scheme_of
+from .store_url import bucket_environ, local_root, open_store, scheme_of
 from .table_format import SCHEMAS
 from .table_store import TableStore
 
@@ -43,7 +42,8 @@ def open_lake_store(
         scratch: as for `open_store`.
         clock: as for `open_store`.
         lake_format: what a new lake is to be; None: what the lake is, ``parquet`` for a new one.
-        settings: where to look for an Iceberg catalog; None: environment and config file.
+        settings: where to look for an Iceberg catalog and for OBS; None: environment and config
+            file.
 
     Raises:
         ConfigError: the URL is none, the format is unknown, or the lake is of another.
@@ -51,7 +51,7 @@ def open_lake_store(
         LakeError: the store cannot be read.
     """
     clock = clock or SystemClock()
-    files = open_store(url, scratch=scratch, clock=clock)
+    files = open_store(url, scratch=scratch, clock=clock, settings=settings)
     known = _known_format(files)
     for one in (lake_format, known):
         if one is not None and one not in FORMATS:
@@ -64,7 +64,7 @@ def open_lake_store(
     chosen = known or lake_format or "parquet"
     if chosen == "parquet":
         return files
-    root, address = _find_place(url)
+    root, address = _find_place(url, settings)
     if chosen == "delta":
         from .delta import open_delta  # noqa: PLC0415 - loads deltalake only if used
 
@@ -89,7 +89,7 @@ def _known_format(files: Store) -> str | None:
     return "parquet" if any(map(parse_key, paths)) else None
 
 
-def _find_place(url: str) -> tuple[str, ObjectAddress | None]:
+def _find_place(url: str, settings: Settings | None) -> tuple[str, ObjectAddress | None]:
     """The lake's folder, or its bucket and prefix as a URL with the address behind it."""
     if scheme_of(url) not in ("s3", "obs"):
         root = str(local_root(url))
@@ -101,5 +101,5 @@ def _find_place(url: str) -> tuple[str, ObjectAddress | None]:
         return root, None
     from .object_url import read_object_url  # noqa: PLC0415 - loads obstore only if used
 
-    address = read_object_url(url, os.environ)
+    address = read_object_url(url, bucket_environ(url, settings))
     return f"s3://{address.bucket}/{address.prefix}".rstrip("/"), address

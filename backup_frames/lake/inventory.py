@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from backup_frames.api.clock import Clock
-from backup_frames.errors import AuthError, BackupFramesError, FetchError, SchemaError
+from backup_frames.errors import FetchError, SchemaError
 from backup_frames.frames.schema import TABLES
 from backup_frames.scan.plan import to_moment
 
@@ -145,7 +145,7 @@ class _InventoryRun:
             fate = "Until they are, coverage cannot be known."
             if as_of_s is not None:
                 fate = f"Coverage is that of {to_moment(as_of_s):%Y-%m-%d %H:%M} UTC."
-            self._warn(f"The instances were not read. {fate}", "nosql:instance:list", error)
+            self._warnings.append(f"The instances were not read. {fate} {error}")
             return False
         known, before = self._state.inventory, self._rows["instances"]
         merge = _merge_rows(before, fresh, self._as_of)
@@ -195,10 +195,10 @@ class _InventoryRun:
         self._counts["policies_asked"] = len(answered)
         if read.stopped_by is not None:
             what = f"{len(ids) - len(answered):,} backup policies were not read."
-            self._warn(what, "the permission to query backup policies", read.stopped_by)
+            self._warnings.append(f"{what} {read.stopped_by}")
         for instance_id, error in list(read.refused.items())[:1]:
             what = f"{len(read.refused):,} backup policies were refused, as that of {instance_id}."
-            self._warn(what, "the permission to query it", error)
+            self._warnings.append(f"{what} {error}")
 
     def commit(self) -> SyncReport:
         """Write what changed, the state with it, and say what was done."""
@@ -225,12 +225,6 @@ class _InventoryRun:
             file_count=self._report.file_count + file_count,
             byte_count=self._report.byte_count + byte_count,
         )
-
-    def _warn(self, what: str, grant: str, error: BackupFramesError) -> None:
-        reason = str(error)
-        if isinstance(error, AuthError) and not error.is_token_refused:
-            reason = f"No permission ({error.status} {error.code}): grant {grant}."
-        self._warnings.append(f"{what} {reason}")
 
 
 def _merge_rows(before: dict[str, Row], fresh: pa.Table, as_of: datetime) -> _Merge:

@@ -189,7 +189,15 @@ def _explained(action: str, path: Path, key: str) -> Iterator[None]:
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "Check that disk and run again.")
         reason = error.strerror or type(error).__name__
-        raise LakeError(f"Cannot {action} {path}: {reason}. {advice}", path=key) from error
+        at_fault = _at_fault(path, error)
+        raise LakeError(f"Cannot {action} {at_fault}: {reason}. {advice}", path=key) from error
+
+
+def _at_fault(path: Path, error: OSError) -> Path:
+    """Of a path that could not be used the part to blame: a file in the way, a folder not made."""
+    in_the_way = [one for one in path.parents if os.path.exists(one) and not os.path.isdir(one)]  # noqa: PTH110, PTH112 - Path's raise
+    named = Path(error.filename) if isinstance(error.filename, str) else path
+    return in_the_way[0] if in_the_way else named if named in path.parents else path
 
 
 def _make_folder(folder: Path) -> None:

@@ -12,6 +12,9 @@ region          AWS_REGION, AWS_DEFAULT_REGION                        us-east-1
 virtual_host    AWS_VIRTUAL_HOSTED_STYLE_REQUEST                      false (``obs://``: true)
 checksum        AWS_CHECKSUM_ALGORITHM                                none beyond the signature
 ==============  ====================================================  =======================
+
+OBS of the region is taken only where it lies in the cloud of BACKUP_FRAMES_ENDPOINT, if that is set:
+the keys belong there.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from backup_frames.endpoints import storage_address
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.lake.store import check_key
 
@@ -93,8 +97,19 @@ def read_object_url(url: str, environ: Mapping[str, str]) -> ObjectAddress:
             f"The region of {parts.scheme}://{parts.netloc} is unknown. Set BACKUP_FRAMES_REGION "
             "or AWS_REGION, or write ?region=eu-west-101 behind the URL."
         )
+    if region and not re.fullmatch(r"[A-Za-z0-9-]{1,63}", region):  # it becomes part of a host
+        raise ConfigError(f"{region!r} is no region. Write it like eu-west-101 or us-east-1.")
+    credentials = _read_credentials(environ, is_obs=is_obs, is_aws=not is_obs and endpoint is None)
     if is_obs and not endpoint:
-        endpoint = f"https://obs.{region}.myhuaweicloud.com"
+        service = environ.get("BACKUP_FRAMES_ENDPOINT") or None
+        endpoint = storage_address(region, service)
+        if endpoint is None:
+            known = f"the service's {service}" if service else "Huawei Cloud's list"
+            raise ConfigError(
+                f"The object storage of region {region!r} is unknown: it is derived only for known "
+                f"regions of the service's own cloud, here {known}, so that no key leaves it. "
+                "Write ?endpoint=https://obs.… behind the lake's URL."
+            )
     virtual_host = options.get("virtual_host") or environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
     is_virtual_host = is_obs if not virtual_host else _read_boolean(virtual_host)
     return ObjectAddress(
@@ -104,7 +119,7 @@ def read_object_url(url: str, environ: Mapping[str, str]) -> ObjectAddress:
         region=region or "us-east-1",
         is_virtual_host=is_virtual_host,
         checksum=options.get("checksum") or environ.get("AWS_CHECKSUM_ALGORITHM") or None,
-        credentials=_read_credentials(environ, is_obs=is_obs, is_aws=endpoint is None),
+        credentials=credentials,
     )
 
 

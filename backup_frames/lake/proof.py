@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from backup_frames.scan.certificate import tool_version
+
 from .documents import ProofState
-from .report import tool_version
 from .spans import DAY_S
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def recall(past: ProofState | None, asked: Certificate, *, now_s: int) -> Servic
         asked: a certificate of this run's reader, which names the endpoint.
         now_s: the run's moment.
     """
-    if past is None or (past.endpoint, past.tool_version) != (asked.endpoint, tool_version()):
+    if past is None or (past.endpoint, past.tool_version) != (_asked(asked), tool_version()):
         return None
     return past.service if 0 <= now_s - past.service.at_s < MAX_AGE_S else None
 
@@ -37,9 +38,14 @@ def remember(certificate: Certificate, *, is_complete: bool) -> ProofState | Non
     proof = certificate.proof
     if not is_complete or proof is None:
         return None
-    return ProofState(certificate.endpoint, tool_version(), proof)
+    return ProofState(_asked(certificate), tool_version(), proof)
 
 
 def has_failures(certificate: Certificate) -> bool:
     """Whether an assumption about the service failed: what a read lacks may be there all the same."""
     return certificate.proof is not None and bool(certificate.proof.failures)
+
+
+def _asked(certificate: Certificate) -> str:
+    """Which list was asked; another version of the API is another list."""
+    return f"{certificate.endpoint}/{certificate.api_version}"

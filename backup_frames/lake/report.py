@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from backup_frames.frames.schema import SYNC_RUNS
-from backup_frames.scan.certificate import facts_as_html
+from backup_frames.scan.certificate import facts_as_html, tool_version
 
 if TYPE_CHECKING:
     from backup_frames.scan.certificate import Certificate
@@ -175,6 +174,9 @@ def run_row(report: SyncReport, *, error: str | None = None) -> pa.Table:
         "oldest_verified_at": report.oldest_verified_at,
         "error": error,
         "tool_version": tool_version(),
+        "caller": certificate.caller,
+        "service": certificate.service,
+        "api_version": certificate.api_version,
     }
     return pa.Table.from_pylist([row], schema=SYNC_RUNS)
 
@@ -188,11 +190,3 @@ def _counted(counts: dict[str, int]) -> str:
 def _some(names: tuple[str, ...]) -> str:
     shown = ", ".join(names[:7])
     return f"{len(names):,}: {shown}{', …' if len(names) > 7 else ''}" if names else ""
-
-
-def tool_version() -> str:
-    """The installed version of this package."""
-    try:
-        return version("backup-frames")
-    except PackageNotFoundError:  # run from a folder that was never installed
-        return "unknown"

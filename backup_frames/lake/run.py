@@ -152,6 +152,8 @@ class SyncRun:
         report = self._report(plan, reasons, merge.tally, writer, brake=brake)
         if report.verdict == "complete":
             self._state.as_of_s = self._as_of_s
+            if brake is None:
+                self._state.caller = report.certificate.caller
         self._state.proof = remember(report.certificate, is_complete=report.verdict == "complete")
         run = (self._run_key, encode_table(run_row(report)))
         writer.commit(self._state, run, verdict=report.verdict, is_finished=True)
@@ -241,6 +243,8 @@ class SyncRun:
         brake: str | None = None,
     ) -> SyncReport:
         certificate = self._reader.certificate
+        unlisted = tally.gone + tally.held_back
+        certificate = replace(certificate, caller_warning=self._caller_warning(unlisted))
         oldest_s = min((day.verified_at_s for day in self._state.days.values()), default=None)
         oldest_at = to_moment(oldest_s) if oldest_s is not None else None
         file_count, byte_count = writer.count_files() if writer else (0, 0)
@@ -272,6 +276,17 @@ class SyncRun:
             duration_s=self._clock.monotonic() - self._started_s,
             oldest_verified_at=oldest_at,
             certificate=replace(certificate, oldest_verified_at=oldest_at),
+            warnings=certificate.warnings,
+        )
+
+    def _caller_warning(self, unlisted: int) -> str | None:
+        before, now = self._state.caller, self._reader.certificate.caller
+        if not unlisted or before in (None, now):
+            return None
+        return (
+            f"{unlisted:,} backups are no longer listed, and the credentials changed from {before} to "
+            f"{now} since the last complete run: they may be hidden from these credentials rather "
+            "than deleted. Sync once with the former ones: what is still there comes back."
         )
 
     def _present(self) -> int:

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from backup_frames.api.clock import Clock, SystemClock
 from backup_frames.errors import BackupFramesError, ConfigError, LakeError
+from backup_frames.settings import Settings, load_settings
 
 from .local_store import LocalStore
 from .store import Store, StoredFile, check_key
+
+# "s3:/b", "obs:b", "s3;//b", " s3://b", "'s3://b'"; of two letters or more: C:/lake is a path
+_MISTYPED = re.compile(
+    r"""[\s"'<]*([A-Za-z][A-Za-z0-9+.-]+[:;]/|(s3[an]?|obs|file|gs|gcs|az|abfss?|oss|hdfs)(:|;/|//))"""
+    r"|[^/]*:/{2}",
+    re.IGNORECASE,
+)
 
 
 class CheckStep(NamedTuple):
@@ -27,7 +36,9 @@ class CheckStep(NamedTuple):
     message: str
 
 
-def open_store(url: str, *, scratch: str, clock: Clock | None = None) -> Store:
+def open_store(
+    url: str, *, scratch: str, clock: Clock | None = None, settings: Settings | None = None
+) -> Store:
     """The store behind a lake URL. Costs no I/O.
 
     Object stores take credentials from ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and
@@ -41,6 +52,8 @@ def open_store(url: str, *, scratch: str, clock: Clock | None = None) -> Store:
         scratch: key prefix for temporary files, such as ``_meta/<project_id>/tmp``; no two
             writers that may run at once share one, unless they share the lock.
         clock: what the lock's "since" is taken from; the machine's own by default.
+        settings: of ``obs://``: the region, and the endpoint in whose cloud it must lie; None: from
+            environment and config file.
 
     Returns:
         A `Store`; nothing has been asked of the storage yet.
@@ -57,17 +70,21 @@ def open_store(url: str, *, scratch: str, clock: Clock | None = None) -> Store:
     if scheme_of(url) in ("s3", "obs"):
         from .object_store import open_object_store  # noqa: PLC0415 - loads obstore only if used
 
-        return open_object_store(url, scratch=scratch, clock=clock, environ=os.environ)
+        environ = bucket_environ(url, settings)
+        return open_object_store(url, scratch=scratch, clock=clock, environ=environ)
     return LocalStore(local_root(url), url=url, scratch=scratch, clock=clock)
 
 
-def check_store(url: str, *, scratch: str, clock: Clock | None = None) -> list[CheckStep]:
+def check_store(
+    url: str, *, scratch: str, clock: Clock | None = None, settings: Settings | None = None
+) -> list[CheckStep]:
     """Try everything a sync needs of a store on one small file, and remove it again.
 
     Args:
         url: as for `open_store`.
         scratch: a key prefix that no sync uses, such as ``_meta/<project_id>/doctor``.
         clock: as for `open_store`.
+        settings: as for `open_store`.
 
     Returns:
         The steps open, lock, write, read, list, delete, up to the first that failed. It never
@@ -77,7 +94,7 @@ def check_store(url: str, *, scratch: str, clock: Clock | None = None) -> list[C
     key, lock_key, data = f"{scratch}/check", f"{scratch}.lock", os.urandom(64)
     steps, step = list[CheckStep](), "open"
     try:
-        store = open_store(url, scratch=scratch, clock=clock)
+        store = open_store(url, scratch=scratch, clock=clock, settings=settings)
         steps.append(CheckStep(step, True, store.url))
         step = "lock"
         with store.lock(lock_key) as lock:
@@ -102,9 +119,30 @@ def check_store(url: str, *, scratch: str, clock: Clock | None = None) -> list[C
     return steps
 
 
+def bucket_environ(url: str, settings: Settings | None) -> Mapping[str, str]:
+    """The environment that a bucket's address is read from; of OBS with what settings say of it."""
+    if scheme_of(url) != "obs":
+        return os.environ
+    settings = settings or load_settings()
+    own = {
+        "BACKUP_FRAMES_ENDPOINT": settings.endpoint,
+        "BACKUP_FRAMES_REGION": settings.known_region,
+    }
+    return {**os.environ, **{name: value or "" for name, value in own.items()}}
+
+
 def scheme_of(url: str) -> str:
-    """The URL's scheme in lower case; "" for a path."""
+    """The URL's scheme in lower case; "" for a path.
+
+    Raises:
+        ConfigError: it is a URL mistyped, such as ``s3:/bucket``: no folder is made of that name.
+    """
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
+    if match is None and _MISTYPED.match(url):
+        raise ConfigError(
+            f"{url!r} looks like a URL, but is none. Write s3://bucket/prefix, obs://bucket/prefix "
+            f"or file:///path; a folder of that name as {f'./{url.strip()}'!r}."
+        )
     return match[1].lower() if match else ""
 
 
@@ -130,7 +168,26 @@ def local_root(url: str) -> Path:
         path = unquote(parts.path)
     if not path or "\0" in path:
         raise ConfigError("The lake's path is empty or holds a NUL. Give a folder's path.")
-    return Path(path).expanduser().absolute()
+    return absolute_path(path)
+
+
+def absolute_path(path: str | Path) -> Path:
+    """The whole path, ``~`` expanded.
+
+    Raises:
+        ConfigError: there is no such home, or the working directory it is relative to is gone.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:  # ~nobody
+        raise ConfigError(
+            f"The home folder in {str(path)!r} is unknown. Give the whole path."
+        ) from None
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{str(path)!r} is relative to a working directory that no longer exists. Change to a "
+            "folder that does, or give the whole path."
+        ) from None
 
 
 def _expect(is_met: bool, key: str, problem: str) -> None:

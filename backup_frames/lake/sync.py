@@ -15,7 +15,7 @@ from backup_frames.errors import ConfigError
 from backup_frames.frames.inventory import InventoryReader
 from backup_frames.frames.reader import BackupReader, Progress
 from backup_frames.setting_values import LakeFormat
-from backup_frames.settings import Settings, load_settings
+from backup_frames.settings import Settings, resolve_settings
 
 from .formats import open_lake_store
 from .inventory import sync_inventory
@@ -76,7 +76,7 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         with_inventory: read instances once a day and the policies of new or changed ones, too
             (after the backups; a dry run leaves it out). What the service refuses of it is told
             in ``warnings`` and leaves the verdict alone.
-        settings: all settings at once; None: arguments, then environment, then config file.
+        settings: all settings at once, arguments win over them; None: from environment and config file.
         transport: what carries requests, for tests; None for real connections.
         clock: time and waiting, for tests; None for the machine's.
         progress: called with rows done and rows expected (None while unknown).
@@ -107,7 +107,8 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         >>> report.verdict, report.counts["new"]
         ('complete', 200)
     """
-    settings = settings or load_settings(
+    settings = resolve_settings(
+        settings,
         lake=lake,
         endpoint=endpoint,
         region=region,
@@ -118,8 +119,7 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         overlap_s=overlap_s,
         reread_requests=reread_requests,
     )
-    url = lake or settings.lake
-    if url is None:
+    if settings.lake is None:
         raise ConfigError("No lake is set. Give lake=, or export BACKUP_FRAMES_LAKE.")
     is_grain_given = "partition_by" in settings.model_fields_set
     how = SyncSettings(
@@ -134,13 +134,13 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
     with client:
         reader = BackupReader(
             client,
-            BackupQuery(found_id),
+            BackupQuery(found_id, api_version=settings.api_version),
             connections=settings.max_connections,
             progress=progress,
         )
         inventory = InventoryReader(client, found_id, connections=settings.max_connections)
         store = open_lake_store(
-            url,
+            settings.lake,
             scratch=meta_key(found_id, "tmp"),
             clock=clock,
             lake_format=settings.lake_format,

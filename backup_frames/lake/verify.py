@@ -98,5 +98,5 @@ def _open_reader(
     settings = settings or load_settings()
     client, project_id = open_client(settings, transport=transport, clock=clock)
     with client:
-        query = BackupQuery(project_id)
+        query = BackupQuery(project_id, api_version=settings.api_version)
         yield BackupReader(client, query, connections=settings.max_connections), project_id

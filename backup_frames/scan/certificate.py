@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from .assumptions import ServiceProof
@@ -19,6 +20,14 @@ from .ranges import FinishedRange
 
 Verdict = Literal["complete", "incomplete"]
 _SHOWN_REASONS = 5
+
+
+def tool_version() -> str:
+    """The installed version of this package."""
+    try:
+        return version("backup-frames")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +60,8 @@ class RangeCount:
 class Certificate:
     """The proof that rides on every read.
 
-    A verdict of ``complete`` promises: every backup that the service held for the whole read is in
-    the frames, once. Times are aware UTC.
+    A verdict of ``complete`` promises: every backup that the service showed to these credentials for
+    the whole read is in the frames, once. Times are aware UTC.
 
     Attributes:
         endpoint: the service that was asked.
@@ -74,6 +83,13 @@ class Certificate:
         ranges: what was read, range by range.
         proof: what was proven of the service, and by which backups; None: nothing was tried.
         oldest_verified_at: in a sync: when the day that waits longest was last verified.
+        service: which service's backups: ``geminidb``.
+        api_version: of the list that was asked: ``v3.1`` or ``v4``.
+        tool_version: of this package.
+        caller: who asked: the kind of credential, with a fingerprint of access key ID or of account
+            and user, such as ``keys 1f6a90b2``; ``token`` for a bare token. Never a secret.
+        caller_warning: in a sync: that backups which left the list may be hidden from another
+            caller than the last rather than deleted; None if there are none or it is the same.
     """
 
     endpoint: str
@@ -95,6 +111,16 @@ class Certificate:
     ranges: tuple[RangeCount, ...] = field(repr=False)
     oldest_verified_at: datetime | None = None
     proof: ServiceProof | None = None
+    service: str = "geminidb"
+    api_version: str = "v3.1"
+    tool_version: str = field(default_factory=tool_version)
+    caller: str = "unknown"
+    caller_warning: str | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader should know though it leaves the verdict alone, a text each."""
+        return (self.caller_warning,) if self.caller_warning else ()
 
     @property
     def is_complete(self) -> bool:
@@ -134,7 +160,8 @@ class Certificate:
         facts = [
             ("verdict", self.verdict),
             ("backups", f"{self.rows:,}"),
-            ("asked", f"{self.project_id} at {self.endpoint}"),
+            ("asked", f"{self.project_id} at {self.endpoint}, {self.service} {self.api_version}"),
+            ("asked by", f"{self.caller}, backup-frames {self.tool_version}"),
             ("levels", ", ".join(self.levels)),
             ("begin times", span),
             ("as of", f"{self.as_of:%Y-%m-%d %H:%M:%S} UTC"),
@@ -149,7 +176,7 @@ class Certificate:
             ("duplicates removed", f"{self.duplicates_removed:,}"),
         ]
         if self.filters:
-            facts.insert(4, ("filters", ", ".join(f"{k}={v}" for k, v in self.filters.items())))
+            facts.insert(5, ("filters", ", ".join(f"{k}={v}" for k, v in self.filters.items())))
         for column, values in self.unknown_values.items():
             facts.append((f"unknown {column}", ", ".join(values)))
         if self.oldest_verified_at:
@@ -157,6 +184,7 @@ class Certificate:
         if self.proof:
             facts += [("time filter", self.proof.describe())] if self.proof.backups else []
             facts += [("note", note) for note in self.proof.notes]
+        facts += [("warning", warning) for warning in self.warnings]
         facts += [("reason", reason) for reason in self.reasons[:_SHOWN_REASONS]]
         if len(self.reasons) > _SHOWN_REASONS:
             facts.append(("reason", f"… and {len(self.reasons) - _SHOWN_REASONS} more"))

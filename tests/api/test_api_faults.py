@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ Read = Callable[..., Any]
 
 STATUSES = (
     *(300, 301, 302, 303, 304, 305, 307, 308),
-    *(400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 422, 425, 429, 494),
+    *(400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 421, 422, 425, 429, 494),
     *(500, 501, 502, 503, 504, 505, 599),
 )
 BODIES: dict[str, object] = {
@@ -94,7 +95,7 @@ def end_of_status(status: int) -> End:
         return NO_AUTH
     if status == 429:
         return THROTTLED
-    return DOWN if status >= 500 or status in (408, 425) else REFUSED
+    return DOWN if status >= 500 or status in (408, 409, 421, 425) else REFUSED
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -120,6 +121,10 @@ def test_failures(status: int, body: str, read: Read) -> None:
         (403, "DBS.280056", NO_AUTH),
         (400, "APIGW.0307", NO_AUTH),
         (401, "APIGW.0301", NO_AUTH),
+        (403, "APIGW.0301", NO_AUTH),
+        (403, "APIG.0303", NO_AUTH),
+        (400, "DBS.200010", NO_AUTH),
+        (400, "DBS.280063", NO_AUTH),
         (404, "APIGW.0101", REFUSED),
         (400, "DBS.201215", REFUSED),
     ],
@@ -146,7 +151,7 @@ CONTENTS: dict[str, tuple[object, End]] = {
     # no JSON
     "blanks": ("  \r\n ", NO_PAGE),
     "zero bytes": (b"\0" * 100, NO_PAGE),
-    "a BOM": (b"\xef\xbb\xbf" + as_bytes(page()), NO_PAGE),
+    "a BOM": (b"\xef\xbb\xbf" + as_bytes(page()), DONE),
     "UTF-16": (json.dumps(page()).encode("utf-16"), NO_PAGE),
     "invalid UTF-8 in an id": (b'{"total_count":1,"backups":[{"id":"\xff"}]}', NO_PAGE),
     "invalid UTF-8 in a name": (b'{"total_count":1,"backups":[{"id":"a","name":"\xff"}]}', NO_PAGE),
@@ -227,12 +232,42 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 PAGE = as_bytes(page())
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 CHUNK = b"%x\r\n" % len(PAGE) + PAGE + b"\r\n"
+ZIPPED_CHUNKED = HEAD + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+MEMBERS = gzip.compress(PAGE[:20]) + gzip.compress(PAGE[20:])
 BOMB = gzip.compress(b" " * (70 * 2**20))
 
 WIRES: dict[str, tuple[Act, End]] = {
     # encodings
     "gzip": (zipped(page()), DONE),
-    "deflate": (answer(PAGE, headers={"Content-Encoding": "identity"}), DONE),
+    "identity": (answer(PAGE, headers={"Content-Encoding": "identity"}), DONE),
+    "deflate": (answer(zlib.compress(PAGE), headers={"Content-Encoding": "deflate"}), DONE),
+    "deflate without zlib's head": (
+        answer(zlib.compress(PAGE, wbits=-15), headers={"Content-Encoding": "deflate"}),
+        DONE,
+    ),
+    "deflate cut": (
+        answer(zlib.compress(PAGE)[:-9], headers={"Content-Encoding": "deflate"}),
+        NO_PAGE,
+    ),
+    "x-gzip": (zipped(page(), encoding="x-gzip"), DONE),
+    "gzip and identity": (zipped(page(), encoding="GZIP, identity"), DONE),
+    "gzip of two members": (answer(MEMBERS, headers={"Content-Encoding": "gzip"}), DONE),
+    "gzip of two members in chunks": (
+        raw(ZIPPED_CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in MEMBERS) + b"0\r\n\r\n"),
+        DONE,
+    ),
+    "gzip of two members, the second cut": (
+        answer(MEMBERS[:-12], headers={"Content-Encoding": "gzip"}),
+        NO_PAGE,
+    ),
+    "gzip with padding": (
+        answer(gzip.compress(PAGE) + b"\0" * 512, headers={"Content-Encoding": "gzip"}),
+        DONE,
+    ),
+    "gzip with a BOM inside": (
+        answer(gzip.compress(b"\xef\xbb\xbf" + PAGE), headers={"Content-Encoding": "gzip"}),
+        DONE,
+    ),
     "gzip cut": (zipped(page(), keep=0.5), NO_PAGE),
     "gzip that is none": (answer(PAGE, headers={"Content-Encoding": "gzip"}), NO_PAGE),
     "gzip with a wrong checksum": (

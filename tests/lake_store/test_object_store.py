@@ -201,7 +201,7 @@ def test_the_obs_preset() -> None:
         "AWS_REGION": "us-east-2",
     }
     address = read_object_url("obs://bucket/a/lake/", environ)
-    assert address.endpoint == "https://bucket.obs.eu-west-101.myhuaweicloud.com"
+    assert address.endpoint == "https://bucket.obs.eu-west-101.myhuaweicloud.eu"
     assert address.is_virtual_host
     assert (address.bucket, address.prefix, address.region) == ("bucket", "a/lake", "eu-west-101")
     assert address.credentials == ("AK", "SK", None)
