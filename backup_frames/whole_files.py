@@ -54,7 +54,7 @@ def find_target(path: str | os.PathLike[str]) -> Target:
     except OSError as error:
         reason = f"{given} cannot be written: {error.strerror}. Choose another place."
         if error.errno == errno.ENAMETOOLONG:
-            size = len(os.fsencode(os.path.basename(given)))
+            size = len(os.fsencode(Path(given).name))
             reason = (
                 f"The name of the file to write has {size} bytes ({given}), which is more than "
             )
@@ -164,7 +164,7 @@ def _look_at(given: str) -> Target:
         return Target(Path(given), True, descriptor)
     place = Path(os.path.realpath(given))
     try:
-        mode = os.stat(given).st_mode
+        mode = Path(given).stat().st_mode
     except FileNotFoundError:
         mode = stat.S_IFREG
         if not place.parent.is_dir():
@@ -188,14 +188,14 @@ def _look_at(given: str) -> Target:
 def _descriptor_of(given: str) -> int | None:
     """The number of an open file that the path stands for, as ``/dev/stdout`` does for 1."""
     ours = (f"/proc/{os.getpid()}/fd", "/dev/fd")
-    place = os.path.abspath(given)
+    place = Path(given).absolute()
     for _ in range(_MAX_LINKS):
-        folder, name = os.path.realpath(os.path.dirname(place)), os.path.basename(place)
-        if folder in ours and re.fullmatch("[0-9]{1,9}", name):
-            return int(name)
-        if not os.path.islink(place):
+        folder = os.path.realpath(place.parent)
+        if folder in ours and re.fullmatch("[0-9]{1,9}", place.name):
+            return int(place.name)
+        if not place.is_symlink():
             return None
-        place = os.path.join(folder, os.readlink(place))
+        place = Path(folder, place.readlink())
     return None
 
 

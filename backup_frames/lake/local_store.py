@@ -158,7 +158,8 @@ class LocalStore:
         try:
             self._held = lock = self._acquire(descriptor, key)
             try:
-                self._refuse_links()
+                with self._step("list", ""):
+                    self._refuse_links()
                 self._clear_scratch()
                 yield lock
             finally:
@@ -192,26 +193,27 @@ class LocalStore:
 
     def _refuse_links(self) -> None:
         """Look at the lake's folders down to those of the dates: none of them is a link."""
-        with self._step("list", ""), self._folder([]) as root:
-            for name in sorted(os.listdir(root)):
-                if not is_ours(name):
-                    continue
-                if _is_link(name, root):
-                    self._refuse_link(name)
-                with suppress(NotADirectoryError), self._folder([name]) as folder:
-                    with os.scandir(folder) as entries:
-                        for entry in entries:
-                            key = f"{name}/{_shown(entry.name)}"
-                            if entry.is_symlink() and is_ours(key):
-                                self._refuse_link(key)
+        for path in (self._root, *self._root.iterdir()):
+            folder = path.relative_to(self._root).parts
+            if folder and not is_ours(folder[0]):
+                continue
+            with suppress(NotADirectoryError), self._entries(folder) as entries:
+                for entry in entries:
+                    key = "/".join((*folder, _shown(entry.name)))
+                    if entry.is_symlink() and is_ours(key):
+                        self._refuse_link(key)
+
+    @contextmanager
+    def _entries(self, folder: Sequence[str]) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with self._folder(folder) as opened, os.scandir(opened) as entries:
+            yield entries
 
     def _clear_scratch(self) -> None:
         """Remove what puts of dead runs left: files by our own names, in this one folder."""
-        parts = self._scratch.split("/")
         with (
             self._step("clear", self._scratch),
             suppress(FileNotFoundError),
-            self._folder(parts) as folder,
+            self._folder(self._scratch.split("/")) as folder,
             os.scandir(folder) as entries,
         ):
             for entry in list(entries):

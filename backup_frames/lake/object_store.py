@@ -117,8 +117,9 @@ class ObjectStore:
                     return
                 if not is_refused:
                     raise
-                if mode == "create" and key not in self._seen:
-                    self._put_over_unseen(key, data)
+                if key not in self._seen:  # this run has not looked at it so far
+                    self._seen[key] = self._calls.run(self._calls.store.head, key)["e_tag"]
+                    self.put(key, data)
                     return
                 raise LakeConflictError(
                     f"{key} of {self.url} was changed by another run while this one was at work. "
@@ -191,14 +192,6 @@ class ObjectStore:
             return None
         self._lease.keep()
         return self._lease.condition(self._seen.get(key))
-
-    def _put_over_unseen(self, key: str, data: bytes) -> None:
-        """Put over an object that this run has not read: the lock is proven after it is looked at."""
-        assert self._lease is not None  # noqa: S101 - there was a condition
-        found = self._calls.run(self._calls.store.head, key)
-        self._seen[key] = found["e_tag"]
-        self._lease.check()
-        self.put(key, data)
 
     def _read(self, key: str) -> bytes | None:
         data, self._seen[key] = self._fetch(key) or (None, None)
