@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from backup_frames.errors import LakeConflictError, LakeError
+from backup_frames.lake.layout import is_temporary
 from backup_frames.lake.store import Lock, RunNote, Store, StoredFile, check_key
 
 
@@ -71,7 +72,8 @@ class MemoryStore:
             lock = self._held[key] = _MemoryLock(key)
         try:
             for leftover in self.list(self._scratch):
-                self.delete(leftover.key)
+                if is_temporary(leftover.key.removeprefix(f"{self._scratch}/")):
+                    self.delete(leftover.key)
             yield lock
         finally:
             with self._mutex:
@@ -92,6 +94,8 @@ class _MemoryLock:
     def check(self) -> None:
         if self.is_lost:
             raise LakeConflictError("The lock was taken over by a test.", path=self._key)
+
+    keep = check
 
 
 class Killed(BaseException):
@@ -206,7 +210,7 @@ class FaultStore:
         fault = self._fault if self._fault and self._fault.at == at else None
         if fault and fault.when != "after":
             if fault.when == "torn" and method == "put":
-                self.inner.put(f"{self._scratch}/torn-{at}", data[: len(data) // 2])
+                self.inner.put(f"{self._scratch}/{at:032x}", data[: len(data) // 2])
             self._strike(fault, method, key)
         yield
         if fault:
@@ -228,6 +232,9 @@ class _FaultLock:
     def check(self) -> None:
         with self._store._struck("check", self._key):
             self._lock.check()
+
+    def keep(self) -> None:
+        self._lock.keep()
 
 
 def snapshot(store: Store, prefix: str = "") -> dict[str, bytes]:

@@ -11,7 +11,18 @@ import backup_frames
 
 ROOT = Path(backup_frames.__file__).parent
 # A room may import itself and those before it; the sandbox stands apart, so that it can disagree.
-STAIRS = ["errors", "settings", "api", "scan", "frames", "lake", "insight", "engines", "cli"]
+STAIRS = [
+    "errors",
+    "whole_files",
+    "settings",
+    "api",
+    "scan",
+    "frames",
+    "lake",
+    "insight",
+    "engines",
+    "cli",
+]
 SETTINGS = ("config_file", "endpoints", "setting_values")  # part of the settings' room
 GRANTED = {
     "httpx": {"api"},

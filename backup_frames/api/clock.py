@@ -38,3 +38,12 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Block this thread for that many seconds."""
         time.sleep(seconds)
+
+
+# Linux' monotonic clock stands still while the machine sleeps, that of macOS does not.
+_UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def read_uptime() -> float:
+    """Seconds since the machine started, those in which it was suspended included: for leases."""
+    return time.clock_gettime(_UPTIME)

@@ -103,7 +103,7 @@ def run_checks(
     try:
         date = _knock(url, settings, transport)
     except ConfigError as error:  # a proxy or certificates of the environment
-        yield _failed("endpoint", str(error), error.exit_code)
+        yield _failed("endpoint", error)
         return
     except (httpx.TransportError, BackupFramesError) as error:
         advice = "Check endpoint, region, proxy and network."
@@ -121,7 +121,8 @@ def _failed(name: str, error: Exception, message: str = "") -> Check:
     left_out = _STEPS[_STEPS.index(name) + 1 :]
     if left_out:
         message = f"{message} Not checked without it: {', '.join(left_out)}."
-    code = error.exit_code if isinstance(error, BackupFramesError) and name != "endpoint" else 3
+    is_ours = isinstance(error, BackupFramesError) and name != "endpoint"
+    code = error.exit_code if is_ours or isinstance(error, ConfigError) else 3
     return Check(name, is_ok=False, message=message, exit_code=code, shape=failure_shape(error))
 
 

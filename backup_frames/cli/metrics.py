@@ -5,14 +5,13 @@ In: one dict of facts per project. Out: a file, swapped in whole.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from backup_frames.errors import LakeError
+from backup_frames.whole_files import write_whole
 
 PREFIX = "backup_frames_sync_"
 MOMENTS = ("as_of", "started_at", "oldest_verified_at")
@@ -25,7 +24,7 @@ def write_metrics(path: Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
     ``finished_timestamp_seconds``. A fact that a failed project lacks has no sample for it.
 
     Raises:
-        LakeError: the file cannot be written.
+        ConfigError, LakeError: the file cannot be written; see `write_whole`.
     """
     now_s = time.time()
     samples: dict[str, list[str]] = {}
@@ -44,15 +43,7 @@ def write_metrics(path: Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
         f"# TYPE {PREFIX}{name} gauge\n" + "\n".join(lines) + "\n"
         for name, lines in sorted(samples.items())
     )
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        raise LakeError(
-            f"Cannot write the metrics file {path}: {error.strerror}. Choose another path."
-        ) from error
+    write_whole(path, text.encode())
 
 
 def _numbers(facts: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:

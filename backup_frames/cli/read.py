@@ -7,16 +7,15 @@ In: filters and a format. Out: data on stdout or in --out, the certificate on st
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backup_frames.errors import ConfigError, LakeError
+from backup_frames.errors import ConfigError
+from backup_frames.whole_files import find_target, write_whole
 
 from .options import Config, Endpoint, MaxConnections, MaxRequests, ProjectId, Region
 from .session import Session, command
@@ -123,8 +122,10 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         raise ConfigError(
             "--format table is for the screen. With --out use csv, ndjson or parquet."
         )
-    if out is not None and not out.parent.is_dir():
-        raise ConfigError(f"There is no folder {out.parent} to write {out.name} into. Create it.")
+    if out is not None and form is Format.PARQUET and not out.parent.is_dir():
+        raise ConfigError(f"There is no folder {out.parent} to make {out.name} in. Create it.")
+    if out is not None and form is not Format.PARQUET:
+        find_target(out)
     from backup_frames.frames.read import plan_read, read_backups
 
     settings = session.load(
@@ -176,7 +177,8 @@ def _deliver(
         (write_csv if form is Format.CSV else write_ndjson)(chosen, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
-        _write_file(out, chosen, write_csv if form is Format.CSV else write_ndjson)
+        write = write_csv if form is Format.CSV else write_ndjson
+        write_whole(out, lambda file: write(chosen, file))
     if out is not None:
         session.note(f"Wrote {out}")
 
@@ -188,16 +190,3 @@ def _show(frames: BackupFrames, table: TableName) -> None:
         columns = SHOWN_COLUMNS if is_main else rows.column_names
         count = SHOWN_ROWS if name is table else 5
         print_head(rows, columns, count=count, title=name.value, is_newest_first=is_main)
-
-
-def _write_file(out: Path, table: pa.Table, write: Callable[[pa.Table, IO[bytes]], None]) -> None:
-    """Write beside the target and swap in: a reader never sees half a file."""
-    new = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with new.open("wb") as file:
-            write(table, file)
-        new.replace(out)
-    except OSError as error:
-        raise LakeError(f"Cannot write {out}: {error.strerror}. Choose another --out.") from error
-    finally:
-        new.unlink(missing_ok=True)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backup_frames.whole_files import find_target
+
 from .lake import lake_of
 from .metrics import write_metrics
 from .options import Config, Endpoint, Lake, MaxConnections, MaxRequests, ProjectId, Region
@@ -97,6 +99,8 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         max_requests_per_second=max_requests_per_second,
         max_connections=max_connections,
     )
+    if metrics_file is not None:
+        find_target(metrics_file)
     options = {
         "is_full": full,
         "is_dry_run": dry_run,

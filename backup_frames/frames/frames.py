@@ -8,8 +8,6 @@ the only place of this room that touches a disk.
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from ..api.query import check_project_id
-from ..errors import LakeError
+from ..errors import ConfigError, LakeError
 from ..scan.certificate import facts_as_html
+from ..whole_files import write_whole
 from .flatten import ArrowFrames
 from .partitions import (
     FRAME_TABLES,
@@ -107,11 +106,14 @@ class BackupFrames:
             The files written; none if there are no backups.
 
         Raises:
+            ConfigError: `path` is empty, or a file.
             QueryError: the project id could not be part of a path; nothing was written.
             LakeError: the disk refused (files written before stay, each whole), or the folder
                 holds a lake of format delta or iceberg.
         """
         root = Path(path)
+        if not os.fspath(path) or (root.exists() and not root.is_dir()):
+            raise ConfigError(f"{os.fspath(path)!r} is no folder to write into. Give one.")
         for mark, kind in (("_delta_log", "delta"), ("metadata", "iceberg")):
             if (root / FRAME_TABLES[0] / mark).exists():
                 raise LakeError(
@@ -159,36 +161,18 @@ def _write_project(frames: ArrowFrames, root: Path, project_id: str) -> list[Pat
     """Write the partitions of one project's rows."""
     if pc.count_distinct(frames.backups["project_id"]).as_py() > 1:
         frames = ArrowFrames(*(one.filter(pc.field("project_id") == project_id) for one in frames))
-    scratch = root / "_meta" / project_id / "tmp"
     written = []
     for day, part in split_by_date(frames).items():
         for name, table in zip(FRAME_TABLES, part, strict=True):
             file = root / partition_path(name, day, project_id)
             try:
-                _replace(file, encode_table(table), scratch)
+                file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise LakeError(
-                    f"{file} could not be written: {error}. Free space or choose another folder, "
-                    "then write again.",
-                    path=str(file.relative_to(root)),
+                    f"The folder {file.parent} could not be made: {error.strerror}. Free space or "
+                    "choose another folder, then write again.",
+                    path=str(file.parent.relative_to(root)),
                 ) from error
+            write_whole(file, encode_table(table))
             written.append(file)
     return written
-
-
-def _replace(file: Path, data: bytes, scratch: Path) -> None:
-    """Put a whole file in place: written and flushed elsewhere, then renamed."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=scratch, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise

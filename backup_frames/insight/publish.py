@@ -9,10 +9,8 @@ a table of the lake gets its first file, when the lake moves, or after an upgrad
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +19,7 @@ import duckdb
 
 from backup_frames.errors import LakeError
 from backup_frames.lake.store_url import absolute_path
+from backup_frames.whole_files import whole_file
 
 from .catalog import create_views, describe_everything
 from .relations import create_relations, quoted
@@ -75,8 +74,9 @@ def publish_lake(
         What was written.
 
     Raises:
-        LakeError: no lake there, a file of it is unreadable, or `out` cannot be written.
-        ConfigError: an unknown threshold, or one that is no number above zero.
+        LakeError: no lake there, a file of it is unreadable, or the disk of `out` failed.
+        ConfigError: no file can be written at `out`; an unknown threshold, or one that is no number
+            above zero.
         MissingExtraError: views into a bucket are made with fsspec.
 
     Example:
@@ -84,40 +84,38 @@ def publish_lake(
         4213
     """
     target = absolute_path(out)
-    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        with _explained(str(lake)), _connection() as connection:
-            connection.execute(
-                f"ATTACH {quoted(str(aside))} AS published (STORAGE_VERSION '{STORAGE_VERSION}')"
-            )
-            connection.execute("USE published")
-            connection.begin()  # else each of hundreds of comments is flushed to disk
-            is_held = create_relations(connection, str(lake), is_materialized=is_materialized)
-            create_views(connection, thresholds)
-            describe_everything(connection)
-            connection.commit()
-            names = connection.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'published' UNION ALL "
-                "SELECT view_name FROM duckdb_views() "
-                "WHERE database_name = 'published' AND NOT internal ORDER BY 1"
-            ).fetchall()
-            ((count, now_at),) = connection.execute(
-                "SELECT (SELECT count(*) FROM backups), now_at FROM v_now"
-            ).fetchall()
-            connection.execute("USE memory")
-            connection.execute("DETACH published")
-        _swap_in(aside, target)
-    finally:
-        with suppress(OSError):
-            aside.unlink()
-            aside.with_name(aside.name + ".wal").unlink()
+    with (
+        whole_file(target) as aside,
+        _explained(str(lake)),
+        _connection() as connection,
+    ):
+        connection.execute(
+            f"ATTACH {quoted(str(aside))} AS published (STORAGE_VERSION '{STORAGE_VERSION}')"
+        )
+        connection.execute("USE published")
+        connection.begin()  # else each of hundreds of comments is flushed to disk
+        is_held = create_relations(connection, str(lake), is_materialized=is_materialized)
+        create_views(connection, thresholds)
+        describe_everything(connection)
+        connection.commit()
+        names = connection.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'published' UNION ALL "
+            "SELECT view_name FROM duckdb_views() "
+            "WHERE database_name = 'published' AND NOT internal ORDER BY 1"
+        ).fetchall()
+        ((count, now_at),) = connection.execute(
+            "SELECT (SELECT count(*) FROM backups), now_at FROM v_now"
+        ).fetchall()
+        connection.execute("USE memory")
+        connection.execute("DETACH published")
+        byte_count = aside.stat().st_size
     return PublishReport(
         path=target,
         is_materialized=is_held,
         tables=tuple(name for (name,) in names),
         backup_count=count,
         as_of=now_at.replace(tzinfo=UTC) if now_at else None,
-        byte_count=target.stat().st_size,
+        byte_count=byte_count,
     )
 
 
@@ -179,21 +177,4 @@ def _explained(lake: str) -> Iterator[None]:
         raise LakeError(
             f"The lake at {lake} could not be published: {error} Run `backup-frames verify --lake "
             f"{lake}` to find damaged files."
-        ) from error
-
-
-def _swap_in(aside: Path, target: Path) -> None:
-    """Flush the finished file, rename it over the old one, flush the folder."""
-    try:
-        for path in (aside, target.parent):
-            if path == target.parent:
-                aside.replace(target)
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-    except OSError as error:
-        raise LakeError(
-            f"{target} could not be written: {error.strerror}. Check the folder and its free space."
         ) from error

@@ -9,11 +9,8 @@ escaping, with invisible and reordering characters spelled out.
 from __future__ import annotations
 
 import io
-import os
 import re
-import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,8 +20,8 @@ import duckdb
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from backup_frames.errors import LakeError
 from backup_frames.lake.store_url import absolute_path
+from backup_frames.whole_files import find_target, write_whole
 
 from . import chart_data as data
 from . import drawing
@@ -132,34 +129,19 @@ def write_report(
         The page's absolute path.
 
     Raises:
-        LakeError: no lake there, a file of it is unreadable, or `out` cannot be written.
-        ConfigError: an unknown threshold, or one that is no number above zero.
+        LakeError: no lake there, a file of it is unreadable, or the disk of `out` failed.
+        ConfigError: no file can be written at `out`; an unknown threshold, or one that is no number
+            above zero.
 
     Example:
         >>> write_report("/data/lake", "/data/report.html")  # doctest: +SKIP
         PosixPath('/data/report.html')
     """
     target = absolute_path(out)
-    if not target.parent.is_dir():
-        raise LakeError(
-            f"{target} could not be written: its folder does not exist. Create it first."
-        )
+    find_target(target)
     with connect_lake(lake, is_materialized=True, thresholds=thresholds) as connection:
         page = _render(connection)
-    aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        with aside.open("x", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
-    except OSError as error:
-        raise LakeError(
-            f"{target} could not be written: {error.strerror}. Check the folder and its free space."
-        ) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink()
+    write_whole(target, page.encode())
     return target
 
 

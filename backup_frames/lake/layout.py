@@ -19,6 +19,8 @@ INVENTORY_NAMES: Final = ("instances", "backup_policies")
 RUNS: Final = "sync_runs"
 
 _PROJECT = r"(?P<project>[A-Za-z0-9_-]{1,64})"
+# A folder's temporary files; the object that asks a bucket for the time; what a check writes.
+_TEMPORARY = "([0-9a-f]{32}|clock|check)"
 _DATE = r"date=(?P<date>\d{4}-\d{2}-\d{2})"
 _KEYS: tuple[tuple[str, str], ...] = (
     ("table", rf"(?P<table>{'|'.join(TABLE_NAMES)})/{_DATE}/{_PROJECT}\.parquet"),
@@ -27,7 +29,11 @@ _KEYS: tuple[tuple[str, str], ...] = (
     ("lake", re.escape(LAKE_KEY)),
     ("record", rf"_meta/{_PROJECT}/(manifest|state|pending)\.json"),
     # tmp.lock is of a store's check, should it have died.
-    ("scratch", rf"_meta/{_PROJECT}/(lock|tmp\.lock|tmp/.+)"),
+    ("scratch", rf"_meta/{_PROJECT}/(lock|tmp\.lock|tmp/{_TEMPORARY})"),
+)
+_FOLDERS = re.compile(
+    rf"_meta(/{_PROJECT}(/tmp)?)?|({'|'.join((*TABLE_NAMES, RUNS))})(/{_DATE})?"
+    rf"|{'|'.join(INVENTORY_NAMES)}"
 )
 _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _KEYS)
 
@@ -67,6 +73,16 @@ def known_projects(keys: Iterable[str]) -> set[str]:
     named = [one for one in map(parse_key, keys) if one and one.project_id]
     known = {str(one.project_id) for one in named if one.kind in ("record", "run")}
     return known or {str(one.project_id) for one in named if one.kind != "scratch"}
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file in a scratch folder is one that a store made there."""
+    return re.fullmatch(_TEMPORARY, name) is not None
+
+
+def is_ours(path: str) -> bool:
+    """Whether a folder or file is one of the layout's, by its name."""
+    return _FOLDERS.fullmatch(path) is not None or parse_key(path) is not None
 
 
 def parse_key(key: str) -> KeyParts | None:

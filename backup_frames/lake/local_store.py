@@ -3,6 +3,10 @@
 In: keys and bytes. Out: files that survive a power cut once `LocalStore.put` has returned, and
 that no reader ever sees half-written, whatever happens to this process. Temporary files live
 under the scratch prefix inside the lake (same file system, out of reach of readers' globs).
+
+The lake's own folder may be a link; inside it nothing is. Every file is reached folder by folder
+from the lake's on, by descriptors and without following links, so that nothing outside is read,
+replaced or removed, even if somebody swaps a link in meanwhile.
 """
 
 from __future__ import annotations
@@ -10,14 +14,26 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Final, NoReturn
 
 from backup_frames.api.clock import Clock
 from backup_frames.errors import LakeConflictError, LakeError
-from backup_frames.lake.store import RunNote, StoredFile, check_key, describe_holder, holder_record
+from backup_frames.lake.layout import is_ours, is_temporary
+from backup_frames.lake.store import (
+    MAX_FILE_BYTES,
+    RunNote,
+    StoredFile,
+    check_key,
+    describe_holder,
+    holder_record,
+    too_large,
+)
+from backup_frames.whole_files import fill_file, flush_folder, swap_in
 
 _IN_THE_WAY = "A file stands where a folder belongs (or the reverse): move it away."
 _ADVICE = {
@@ -35,6 +51,8 @@ _ADVICE = {
     errno.ENOLCK: "This file system has no locks: put the lake on one that has.",
     errno.EOPNOTSUPP: "This file system has no locks: put the lake on one that has.",
 }
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalStore:
@@ -55,84 +73,104 @@ class LocalStore:
         self._root = root
         self._scratch = scratch
         self._clock = clock
+        self._held: LocalLock | None = None
 
     def read(self, key: str) -> bytes | None:
         """The file's bytes, None if there is no such file."""
-        path = self._path(key)
-        with _explained("read", path, key):
-            try:
-                return path.read_bytes()
-            except FileNotFoundError:
-                return None
+        parent, name = self._split(key)
+        with self._step("read", key), suppress(FileNotFoundError):
+            with self._folder(parent) as folder:
+                # Without waiting: a named pipe in its place would never be opened.
+                descriptor = self._open(name, os.O_RDONLY | os.O_NONBLOCK, folder, key)
+            with os.fdopen(descriptor, "rb") as file:
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode):
+                    raise IsADirectoryError(errno.EISDIR, "It is no regular file")
+                if found.st_size > MAX_FILE_BYTES:
+                    raise too_large(key, found.st_size)
+                return file.read()
+        return None
 
     def put(self, key: str, data: bytes) -> None:
         """Write a temporary file, flush it, rename it over `key`, flush the folder.
 
         Raises:
             LakeError: the file of that name is as it was; the temporary file is gone.
+            LakeConflictError: likewise, since the lock that was held is no longer.
         """
-        path = self._path(key)
-        temporary = self._path(f"{self._scratch}/{uuid.uuid4().hex}")
-        with _explained("write", path, key):
+        parent, name = self._split(key)
+        aside = uuid.uuid4().hex
+        with (
+            self._step("write", key),
+            self._folder(self._scratch.split("/"), is_made=True) as scratch,
+        ):
             try:
-                _make_folder(temporary.parent)
-                with temporary.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                _make_folder(path.parent)
-                temporary.replace(path)
+                fill_file(aside, data, folder=scratch)
+                with self._folder(parent, is_made=True) as folder:
+                    if _is_link(name, folder):
+                        self._refuse_link(key)
+                    self._check_lock()
+                    swap_in(aside, name, aside_folder=scratch, folder=folder)
             except BaseException:
                 with suppress(OSError):
-                    temporary.unlink()
+                    os.unlink(aside, dir_fd=scratch)
                 raise
-            _flush_folder(path.parent)
 
     def commit(self, note: RunNote) -> None:
         """Nothing: each file was shown as it was put."""
 
     def list(self, prefix: str) -> list[StoredFile]:
-        """All files below the folder, sorted by key; linked folders inside are not entered."""
-        top = self._path(prefix.rstrip("/")) if prefix else self._root
-        found = []
-        with _explained("list", top, prefix):
-            for folder, _, names in os.walk(top, onerror=_raise_unless_missing):
-                for name in names:
-                    path = Path(folder, name)
-                    with suppress(FileNotFoundError):  # removed meanwhile, or a dangling link
-                        found.append(StoredFile(self._key(path), path.stat().st_size))
-        return sorted(found)
+        """All files below the folder, sorted by key; foreign links count as files.
+
+        Raises:
+            LakeError: a link stands where the lake's own folders and files belong.
+        """
+        parts = check_key(prefix.rstrip("/")).split("/") if prefix else []
+        with self._step("list", prefix), suppress(FileNotFoundError), self._folder(parts) as top:
+            return sorted(self._walk(top, "".join(f"{part}/" for part in parts)))
+        return []
 
     def delete(self, key: str) -> None:
         """Remove the file and flush its folder; a missing one is no error."""
-        path = self._path(key)
-        with _explained("delete", path, key), suppress(FileNotFoundError):
-            path.unlink()
-            _flush_folder(path.parent)
+        parent, name = self._split(key)
+        with (
+            self._step("delete", key),
+            suppress(FileNotFoundError),
+            self._folder(parent) as folder,
+        ):
+            if _is_link(name, folder):
+                self._refuse_link(key)
+            self._check_lock()
+            os.unlink(name, dir_fd=folder)
+            flush_folder(folder)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[LocalLock]:
         """Hold a lock of the kernel's on the file `key`; it ends with this process, however.
 
         The file stays (removing it would let two runs lock two files of one name); while the
-        lock is held it says by whom.
+        lock is held it says by whom. No other link than the lake's own folder is accepted in it.
         """
-        path = self._path(key)
-        with _explained("lock", path, key):
-            _make_folder(path.parent)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        parent, name = self._split(key)
+        with self._step("lock", key), self._folder(parent, is_made=True) as folder:
+            descriptor = self._open(name, os.O_RDWR | os.O_CREAT, folder, key)
+        outer = self._held
         try:
-            lock = self._acquire(descriptor, path, key)
+            self._held = lock = self._acquire(descriptor, key)
             try:
+                with self._step("list", ""):
+                    self._refuse_links()
+                self._clear_scratch()
                 yield lock
             finally:
+                self._held = outer
                 with suppress(OSError):  # the record is for people; closing frees the lock
                     os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
 
-    def _acquire(self, descriptor: int, path: Path, key: str) -> LocalLock:
-        with _explained("lock", path, key):
+    def _acquire(self, descriptor: int, key: str) -> LocalLock:
+        with self._step("lock", key):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -142,44 +180,140 @@ class LocalStore:
                     "run again; a run that died holds no lock.",
                     path=key,
                 ) from None
-            lock = LocalLock(descriptor, path, key)
-            lock.check()
+            record = holder_record(self._clock, run=uuid.uuid4().hex)
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, holder_record(self._clock), 0)
-        for leftover in self.list(self._scratch):
-            self.delete(leftover.key)
+            os.pwrite(descriptor, record, 0)
+            lock = LocalLock(descriptor, self._root / key, key, record)
+        lock.check()
         return lock
 
-    def _path(self, key: str) -> Path:
-        return self._root / check_key(key)
+    def _check_lock(self) -> None:
+        if self._held is not None:
+            self._held.check()
 
-    def _key(self, path: Path) -> str:
-        # A foreign name need not be text; what is shown of it must be.
-        name = path.relative_to(self._root).as_posix()
-        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    def _refuse_links(self) -> None:
+        """Look at the lake's folders down to those of the dates: none of them is a link."""
+        for path in (self._root, *self._root.iterdir()):
+            folder = path.relative_to(self._root).parts
+            if folder and not is_ours(folder[0]):
+                continue
+            with suppress(NotADirectoryError), self._entries(folder) as entries:
+                for entry in entries:
+                    key = "/".join((*folder, _shown(entry.name)))
+                    if entry.is_symlink() and is_ours(key):
+                        self._refuse_link(key)
+
+    @contextmanager
+    def _entries(self, folder: Sequence[str]) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with self._folder(folder) as opened, os.scandir(opened) as entries:
+            yield entries
+
+    def _clear_scratch(self) -> None:
+        """Remove what puts of dead runs left: files by our own names, in this one folder."""
+        with (
+            self._step("clear", self._scratch),
+            suppress(FileNotFoundError),
+            self._folder(self._scratch.split("/")) as folder,
+            os.scandir(folder) as entries,
+        ):
+            for entry in list(entries):
+                if is_temporary(entry.name) and entry.is_file(follow_symlinks=False):
+                    os.unlink(entry.name, dir_fd=folder)
+
+    def _walk(self, folder: int, prefix: str) -> Iterator[StoredFile]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                key = prefix + _shown(entry.name)
+                if entry.is_symlink() and is_ours(key):
+                    self._refuse_link(key)
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    if not entry.is_dir(follow_symlinks=False):
+                        size = entry.stat(follow_symlinks=False).st_size
+                        yield StoredFile(key, size)
+                        continue
+                    inner = self._open(entry.name, _FOLDER, folder, key)
+                    try:
+                        yield from self._walk(inner, f"{key}/")
+                    finally:
+                        os.close(inner)
+
+    def _step(self, action: str, key: str) -> AbstractContextManager[None]:
+        return _explained(action, self._root / key, key)
+
+    def _split(self, key: str) -> tuple[Sequence[str], str]:
+        *parent, name = check_key(key).split("/")
+        return parent, name
+
+    @contextmanager
+    def _folder(self, parts: Sequence[str], *, is_made: bool = False) -> Iterator[int]:
+        """A descriptor of a folder of the lake, reached without following a link."""
+        if is_made:
+            _make_root(self._root)
+        descriptor = os.open(self._root, _FOLDER)
+        try:
+            for number, part in enumerate(parts, 1):
+                key = "/".join(parts[:number])
+                try:
+                    inner = self._open(part, _FOLDER, descriptor, key)
+                except FileNotFoundError:
+                    if not is_made:
+                        raise
+                    with suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=descriptor)
+                    flush_folder(descriptor)
+                    inner = self._open(part, _FOLDER, descriptor, key)
+                os.close(descriptor)
+                descriptor = inner
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _open(self, name: str, flags: int, folder: int, key: str) -> int:
+        try:
+            return os.open(name, flags | _NO_LINK, 0o666, dir_fd=folder)
+        except OSError:
+            if _is_link(name, folder):
+                self._refuse_link(key)
+            raise
+
+    def _refuse_link(self, key: str) -> NoReturn:
+        raise LakeError(
+            f"{self._root / key} is a link, and nothing inside a lake may be one: what is behind "
+            "it may be somebody else's. Put the folder or file itself there, or make the whole "
+            "lake's folder a link.",
+            path=key,
+        )
 
 
 class LocalLock:
-    """The kernel's lock on an open file, as long as that file is the one in the lake."""
+    """The kernel's lock on an open file, as long as that file is the one in the lake.
 
-    def __init__(self, descriptor: int, path: Path, key: str) -> None:
+    And as long as it says what we wrote: where locks do not reach (some network file systems, or
+    after the server has dropped them), the next owner's record tells.
+    """
+
+    def __init__(self, descriptor: int, path: Path, key: str, record: bytes) -> None:
         self._descriptor = descriptor
         self._path = path
         self._key = key
+        self._record = record
 
     def check(self) -> None:
         """Raise `LakeConflictError` if the lock file was removed or replaced under the lock."""
-        with _explained("check", self._path, self._key):
-            try:
-                is_ours = os.path.samestat(os.fstat(self._descriptor), self._path.stat())
-            except FileNotFoundError:
-                is_ours = False
+        is_ours = False
+        with _explained("check", self._path, self._key), suppress(FileNotFoundError):
+            is_ours = (
+                os.path.samestat(os.fstat(self._descriptor), self._path.lstat())
+                and os.pread(self._descriptor, len(self._record), 0) == self._record
+            )
         if not is_ours:
             raise LakeConflictError(
-                f"The lock file {self._path} was removed while it was held, so another run may "
-                "have started. Leave that file alone, and run again.",
+                f"The lock file {self._path} was removed or taken over while it was held, so "
+                "another run may have started. Leave that file alone, and run again.",
                 path=self._key,
             )
+
+    keep = check  # it costs nothing
 
 
 @contextmanager
@@ -200,25 +334,23 @@ def _at_fault(path: Path, error: OSError) -> Path:
     return in_the_way[0] if in_the_way else named if named in path.parents else path
 
 
-def _make_folder(folder: Path) -> None:
+def _is_link(name: str, folder: int) -> bool:
+    with suppress(FileNotFoundError):
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    return False
+
+
+def _shown(name: str) -> str:
+    """A foreign name need not be text; what is shown of it must be."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _make_root(folder: Path) -> None:
     if not folder.is_dir():
-        _make_folder(folder.parent)
+        _make_root(folder.parent)
         folder.mkdir(exist_ok=True)
-        _flush_folder(folder.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems cannot flush folders; they commit renames by themselves.
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _raise_unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
+        descriptor = os.open(folder.parent, _FOLDER)
+        try:
+            flush_folder(descriptor)
+        finally:
+            os.close(descriptor)

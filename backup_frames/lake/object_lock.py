@@ -8,6 +8,11 @@ of two machines need not agree) and takes it over, again with If-Match, once it 
 renewed for a minute. Stores that ignore such conditions are found out each time the lock is
 taken, and said; there the lock is read back instead, which two runs that start within the same
 second can slip through.
+
+A run that was stopped, or whose machine was suspended, may wake when the lock has long been another
+run's. Hence `Lease.keep`, which every put asks first, and which renews whatever was not renewed
+lately; and hence a put of the lake's files is conditional too (`Lease.condition`), on what this run
+has seen of them: one that was already on its way fails at the store.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from obstore import PutMode
 
 LEASE_S = 60.0
+_LONGEST_LEASE_S = 3600.0  # no longer is believed of another run's record
 _RELEASE_S = 3.0  # how long the end of a run waits for a store that has gone silent
 _WARNING = (
     "This object store {fault}, so the lock is best effort: two runs that start at the same "
@@ -56,6 +63,7 @@ class Lease:
         scratch: key prefix for the object that tells the store's time.
         clock: what "since" is taken from; no decision depends on it.
         lease_s: how long the lock outlives its last renewal.
+        uptime: seconds that go on while the machine is suspended.
 
     Attributes:
         warnings: what the store cannot promise, known after `acquire`.
@@ -70,6 +78,7 @@ class Lease:
         scratch: str,
         clock: Clock,
         lease_s: float,
+        uptime: Callable[[], float],
     ) -> None:
         self.warnings: tuple[str, ...] = ()
         self._calls = calls
@@ -78,6 +87,8 @@ class Lease:
         self._clock_key = f"{scratch}/clock"
         self._record = holder_record(clock, run=uuid.uuid4().hex, lease_s=str(lease_s))
         self._lease_s = lease_s
+        self._uptime = uptime
+        self._renewed_s = 0.0
         self._write_count = 0
         self._e_tag: str | None = None
         self._is_e_tag_quoted = False
@@ -108,6 +119,23 @@ class Lease:
                 if not self._find_ours():
                     raise self._conflict(self._find())
         self._renewals.start()
+
+    def keep(self) -> None:
+        """Renew if half of the lease went by without; a thread renews each third, unless it is stopped.
+
+        What is left of the lease is then time enough for a request that is sent at once.
+        """
+        if self._is_lost or self._uptime() - self._renewed_s > self._lease_s / 2:
+            self.check()
+
+    def condition(self, e_tag: str | None) -> PutMode | None:
+        """How to put a file whose last known version has this ETag, None if there was no file.
+
+        None if the store cannot do it.
+        """
+        if self.warnings:
+            return None
+        return "create" if e_tag is None else self._update(e_tag)
 
     def check(self) -> None:
         """Renew now, which only the owner can. One small request."""
@@ -201,6 +229,7 @@ class Lease:
 
     def _put(self, mode: PutMode | None) -> bool:
         """Write the lock object; False if the store says that the condition does not hold."""
+        begun_s = self._uptime()
         self._write_count += 1  # so that every write has an ETag of its own
         data = self._record + b"%d\n" % self._write_count
         put = self._calls.store.put
@@ -216,9 +245,13 @@ class Lease:
             found = self._find()
             if found is None or found.data != data:
                 return False
-            self._e_tag = found.e_tag
+            self._e_tag, self._renewed_s = found.e_tag, begun_s
             return True
-        self._e_tag = done["e_tag"]
+        except FileNotFoundError as error:  # what some stores say to If-Match where nothing is
+            if mode is None or "NoSuchBucket" in str(error):
+                raise
+            return False
+        self._e_tag, self._renewed_s = done["e_tag"], begun_s
         return True
 
     def _find(self) -> _Found | None:
@@ -247,9 +280,10 @@ class Lease:
 
     def _lease_of(self, found: _Found) -> float:
         try:
-            return float(json.loads(found.data.partition(b"\n")[0])["lease_s"])
-        except (ValueError, KeyError, TypeError):
+            lease_s = float(json.loads(found.data.partition(b"\n")[0])["lease_s"])
+        except (ValueError, KeyError, TypeError, RecursionError):
             return self._lease_s
+        return lease_s if 0 < lease_s <= _LONGEST_LEASE_S else self._lease_s
 
     def _conflict(self, found: _Found | None) -> LakeConflictError:
         holder = describe_holder(found.data if found else None)

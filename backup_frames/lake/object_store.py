@@ -1,29 +1,37 @@
 """A lake in a bucket: one PUT per file, through obstore, on any S3-compatible store.
 
 In: keys and bytes. Out: objects that readers see whole or not at all. A PUT whose answer got
-lost is settled by asking what the object is now; nothing is ever deleted on doubt.
+lost is settled by asking what the object is now; nothing is ever deleted on doubt. While the lake is
+locked the store remembers which version of each object it has seen, and puts only over that.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from obstore.exceptions import (
+    AlreadyExistsError,
     BaseError,
     InvalidPathError,
     PermissionDeniedError,
+    PreconditionError,
     UnauthenticatedError,
 )
 
-from backup_frames.api.clock import Clock
-from backup_frames.errors import LakeError
+from backup_frames.api.clock import Clock, read_uptime
+from backup_frames.errors import LakeConflictError, LakeError
+from backup_frames.lake.layout import is_temporary
 from backup_frames.lake.object_calls import ObjectCalls
 from backup_frames.lake.object_lock import LEASE_S, Lease
 from backup_frames.lake.object_url import ObjectAddress, read_object_url
-from backup_frames.lake.store import RunNote, StoredFile, check_key
+from backup_frames.lake.store import MAX_FILE_BYTES, RunNote, StoredFile, check_key, too_large
+
+if TYPE_CHECKING:
+    from obstore import PutMode
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +54,7 @@ class ObjectStore:
         timeout_s: total time of one request; those for the lock have a sixth of the lease.
         retries: how often a request is sent again after 5xx, a timeout or a broken connection.
         lease_s: how long the lock outlives its last renewal.
+        uptime: seconds that go on while the machine is suspended.
     """
 
     format = "parquet"
@@ -60,6 +69,7 @@ class ObjectStore:
         timeout_s: float = 120,
         retries: int = 6,
         lease_s: float = LEASE_S,
+        uptime: Callable[[], float] = read_uptime,
     ) -> None:
         self.url = url
         self.warnings: tuple[str, ...] = ()
@@ -71,6 +81,9 @@ class ObjectStore:
             address, url=url, timeout_s=min(timeout_s, lease_s / 6), retries=min(retries, 2)
         )
         self._lease_s = lease_s
+        self._uptime = uptime
+        self._lease: Lease | None = None
+        self._seen = dict[str, str | None]()  # ETags, None where there is no object
 
     def read(self, key: str) -> bytes | None:
         """The object's bytes, None if there is no such object. One request."""
@@ -82,17 +95,37 @@ class ObjectStore:
         """Write the object with one PUT, sent again (it is the same) if it fails in transit.
 
         Raises:
+            LakeConflictError: the lock was lost, or the object is not as this run has seen it.
             LakeError: it was not written, or that is unknown; the message says which.
         """
         check_key(key)
         with self._calls.explained("write", key):
+            mode = self._condition(key)
             try:
-                self._calls.run(self._calls.store.put, key, data, use_multipart=False)
+                done = self._calls.run(
+                    self._calls.store.put, key, data, mode=mode, use_multipart=False
+                )
+                self._seen[key] = done["e_tag"]
             except (PermissionDeniedError, UnauthenticatedError, InvalidPathError):
                 raise
-            except BaseError:
-                if not self._holds(key, data):
+            except (BaseError, FileNotFoundError) as error:
+                is_refused = mode is not None and _is_unmet(error)
+                if not is_refused and not isinstance(error, BaseError):
                     raise
+                # Sent again after a lost answer, it meets itself; then it is done all the same.
+                if self._holds(key, data):
+                    return
+                if not is_refused:
+                    raise
+                if key not in self._seen:  # this run has not looked at it so far
+                    self._seen[key] = self._calls.run(self._calls.store.head, key)["e_tag"]
+                    self.put(key, data)
+                    return
+                raise LakeConflictError(
+                    f"{key} of {self.url} was changed by another run while this one was at work. "
+                    "Nothing was written over it; run again.",
+                    path=key,
+                ) from None
 
     def commit(self, note: RunNote) -> None:
         """Nothing: each object was shown as it was put."""
@@ -102,17 +135,21 @@ class ObjectStore:
         folder = check_key(prefix.rstrip("/")) if prefix else None
         with self._calls.explained("list", prefix):
             found = self._calls.run(self._calls.store.list(folder).collect)
+        self._seen |= {item["path"]: item["e_tag"] for item in found}
         return sorted(StoredFile(item["path"], item["size"]) for item in found)
 
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is no error. One request."""
         check_key(key)
         with self._calls.explained("delete", key):
+            if self._lease:
+                self._lease.keep()
             try:
                 self._calls.run(self._calls.store.delete, key)
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     raise
+        self._seen[key] = None
 
     @contextmanager
     def lock(self, key: str) -> Iterator[Lease]:
@@ -127,7 +164,9 @@ class ObjectStore:
             scratch=self._scratch,
             clock=self._clock,
             lease_s=self._lease_s,
+            uptime=self._uptime,
         )
+        outer = self._lease
         self._calls.was_interrupted = False
         try:
             lease.acquire()
@@ -135,18 +174,35 @@ class ObjectStore:
             for warning in lease.warnings:
                 _log.warning("%s: %s", self.url, warning)
             for leftover in self.list(self._scratch):
-                self.delete(leftover.key)
+                if is_temporary(leftover.key.removeprefix(f"{self._scratch}/")):
+                    self.delete(leftover.key)
+            self._lease = lease
+            self._seen.clear()
             yield lease
         finally:
+            self._lease = outer
             if self._calls.was_interrupted:
                 lease.abandon()
             else:
                 lease.release()
 
+    def _condition(self, key: str) -> PutMode | None:
+        """What a put demands of the object, the lock being ours; nothing while there is no lock."""
+        if self._lease is None:
+            return None
+        self._lease.keep()
+        return self._lease.condition(self._seen.get(key))
+
     def _read(self, key: str) -> bytes | None:
+        data, self._seen[key] = self._fetch(key) or (None, None)
+        return data
+
+    def _fetch(self, key: str) -> tuple[bytes, str | None] | None:
         try:
             result = self._calls.run(self._calls.store.get, key)
-            return bytes(self._calls.run(result.bytes))
+            if result.meta["size"] > MAX_FILE_BYTES:
+                raise too_large(key, result.meta["size"])
+            return bytes(self._calls.run(result.bytes)), result.meta["e_tag"]
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
                 raise
@@ -159,8 +215,13 @@ class ObjectStore:
             if found["size"] != len(data):
                 return False
             md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-            # An ETag that is another hash (encrypted objects) says nothing: compare the bytes.
-            return (found["e_tag"] or "").strip('"') == md5 or self._read(key) == data
+            if (found["e_tag"] or "").strip('"') != md5:
+                # An ETag that is another hash (encrypted objects) says nothing: compare the bytes.
+                there = self._fetch(key)
+                if there is None or there[0] != data:
+                    return False
+            self._seen[key] = found["e_tag"]
+            return True
         except FileNotFoundError:
             return False
         except BaseError as error:
@@ -169,3 +230,10 @@ class ObjectStore:
                 f"({self._calls.reason(error)}). Nothing was deleted; run again when it does.",
                 path=key,
             ) from None
+
+
+def _is_unmet(error: Exception) -> bool:
+    """Whether the store says that a condition does not hold; of nothing, some say "not found"."""
+    if isinstance(error, FileNotFoundError):
+        return "NoSuchBucket" not in str(error)
+    return isinstance(error, AlreadyExistsError | PreconditionError)

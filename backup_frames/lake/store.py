@@ -11,10 +11,13 @@ import os
 import socket
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from backup_frames.api.clock import Clock
 from backup_frames.errors import LakeError
+
+MAX_FILE_BYTES: Final = 1 << 30
+"""No file of a lake is larger (a million backups take a tenth of it): what is, is not read."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,7 +29,17 @@ class StoredFile:
 
 
 class Lock(Protocol):
-    """A lock while it is held."""
+    """A lock while it is held.
+
+    The store that it was taken from keeps it (`keep`) before each `put` and `delete` of its own.
+    """
+
+    def keep(self) -> None:
+        """Make sure that the lock is ours for some time to come; as good as free of cost.
+
+        What was renewed long ago, by a clock that goes on while the machine sleeps, is renewed.
+        Raises as `check` does.
+        """
 
     def check(self) -> None:
         """Prove that the lock is still ours; call it before each step that commits.
@@ -81,8 +94,14 @@ class Store(Protocol):
     def put(self, key: str, data: bytes) -> None:
         """Write the file whole: afterwards it is durable; on an error the old one stands.
 
+        While the store is locked, a put on an object store is conditional on what this run has
+        seen of the file: one that comes late, after another run took the lock over, fails.
+
         The one exception is an object store that falls silent: the outcome is then asked for,
         and if that fails too the error says that it is unknown. Nothing is deleted on doubt.
+
+        Raises:
+            LakeConflictError: the lock was lost, or the file is not as this run has seen it.
         """
 
     def commit(self, note: RunNote) -> None:
@@ -103,7 +122,7 @@ class Store(Protocol):
     def lock(self, key: str) -> AbstractContextManager[Lock]:
         """Hold the lake for one run. Locks exclude each other across threads and machines.
 
-        Entering clears what dead runs left under the scratch prefix.
+        Entering clears what dead runs left in the scratch folder, by the store's own file names.
 
         Raises:
             LakeConflictError: at once, with who holds it. A dead owner never blocks: the
@@ -127,6 +146,15 @@ def check_key(key: str) -> str:
     return key
 
 
+def too_large(key: str, size: int) -> LakeError:
+    """The error for a file that cannot be a lake's."""
+    return LakeError(
+        f"{key} has {size:,} bytes, and no file of a lake has more than {MAX_FILE_BYTES:,}. It was "
+        "not read: move it away, then run `backup-frames verify --repair`.",
+        path=key,
+    )
+
+
 def holder_record(clock: Clock, **facts: str) -> bytes:
     """What a lock says for people (and, in `facts`, for us): host, process, since when."""
     since = clock.now().isoformat(timespec="seconds")
@@ -139,5 +167,5 @@ def describe_holder(data: bytes | None) -> str:
     try:
         record = json.loads((data or b"").partition(b"\n")[0])
         return f"process {record['pid']} on {record['host']} since {record['since']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "another run"

@@ -57,6 +57,7 @@ class TableStore:
         self._token = uuid.uuid4().hex[:8]  # no file of another run is ever written over
         self._known = dict[str, Mapping[Slot, Sequence[TableFile]]]()
         self._staged = dict[str, dict[Slot, TableFile | None]]()
+        self._lock: Lock | None = None
 
     @property
     def url(self) -> str:
@@ -160,7 +161,11 @@ class TableStore:
                 )
             self._known.clear()
             self._staged.clear()
-            yield lock
+            self._lock = lock
+            try:
+                yield lock
+            finally:
+                self._lock = None
 
     def _commit_table(self, table: str, note: RunNote) -> None:
         """Commit until the table is as staged: whatever became of the last try, it shows."""
@@ -175,6 +180,8 @@ class TableStore:
                 return
             added = [file for file in changed.values() if file is not None]
             removed = [file for slot in changed for file in (known or {}).get(slot, ())]
+            if self._lock:
+                self._lock.keep()  # after the look: the format refuses what changes from here on
             try:
                 self._tables.swap(table, added, removed, note)
                 return

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from backup_frames.errors import ConfigError, LakeConflictError, LakeError
-from backup_frames.lake import local_store
 from backup_frames.lake.store_url import check_store, open_store
+from backup_frames.whole_files import flush_folder
 
 SCRATCH = "_meta/p/tmp"
 LOCK = "_meta/p/lock"
@@ -115,8 +115,8 @@ def test_killed_in_the_middle_of_a_put(tmp_path: Path) -> None:
     victim = start(
         tmp_path,
         """
-        import os, signal, pathlib
-        pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        import os, signal
+        os.replace = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
         store.put("a/f", b"new")
         """,
     )
@@ -218,7 +218,7 @@ def test_a_lake_that_is_a_file_is_an_error(tmp_path: Path) -> None:
 def test_what_is_put_is_flushed_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The data is flushed before the rename, and every folder that changed after it."""
     events: list[str] = []
-    flush, rename = os.fsync, Path.replace
+    flush, rename = os.fsync, os.replace
 
     def name_of(descriptor: int) -> str:
         path = Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(tmp_path)
@@ -228,7 +228,7 @@ def test_what_is_put_is_flushed_in_order(tmp_path: Path, monkeypatch: pytest.Mon
         os, "fsync", lambda number: (events.append(f"flush {name_of(number)}"), flush(number))
     )
     monkeypatch.setattr(
-        Path, "replace", lambda self, to: (events.append("rename"), rename(self, to))[1]
+        os, "replace", lambda *a, **k: (events.append("rename"), rename(*a, **k))[1]
     )
     open_store(str(tmp_path / "lake"), scratch="_meta/tmp").put("a/b/f", b"x")
     assert events == [
@@ -272,7 +272,7 @@ def test_foreign_names_that_are_no_text_are_listed(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/f\xff")).write_bytes(b"")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     listed = open_store(str(tmp_path), scratch=SCRATCH).list("")
-    assert [file.key.encode() for file in listed] == [b"f\\udcff"]
+    assert [file.key.encode() for file in listed] == [b"dangling", b"f\\udcff"]
 
 
 @pytest.mark.parametrize(
@@ -301,8 +301,11 @@ def test_file_systems_that_cannot_flush_folders_work(
     def refuse(descriptor: int) -> None:
         raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr(os, "fsync", refuse)
-    local_store._flush_folder(tmp_path)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        flush_folder(descriptor)
+    os.close(descriptor)
 
 
 @pytest.fixture

@@ -124,12 +124,21 @@ def test_projects_do_not_lock_each_other(store: Store) -> None:
 
 
 def test_the_lock_clears_leftovers_of_dead_runs(store: Store) -> None:
-    """Entering the lock empties the scratch folder, and nothing else."""
-    for key in (f"{SCRATCH}/dead", f"{SCRATCH}/deep/dead", "_meta/p/state.json", "_meta/q/tmp/x"):
+    """Entering the lock removes what stores make in the scratch folder, and nothing else."""
+    ours = [f"{SCRATCH}/{'0af' * 10}00", f"{SCRATCH}/check"]
+    foreign = [
+        "_meta/p/state.json",
+        f"{SCRATCH}.lock",
+        f"{SCRATCH}/deep/{'0af' * 10}00",
+        f"{SCRATCH}/mine.parquet",
+        f"{SCRATCH}/{'0AF' * 10}00",
+        f"_meta/q/tmp/{'0af' * 10}00",
+    ]
+    for key in [*ours, *foreign]:
         store.put(key, b"x")
     with store.lock(LOCK):
         kept = [file.key for file in store.list("") if file.key != LOCK]
-    assert kept == ["_meta/p/state.json", "_meta/q/tmp/x"]
+    assert kept == sorted(foreign)
 
 
 def test_a_good_store_has_no_warnings(store: Store) -> None:

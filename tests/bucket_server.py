@@ -39,6 +39,7 @@ class BucketServer:
     """One bucket named "bucket". Vices are attributes, to be set before or during a test.
 
     ignores: headers it does not look at, in lower case. refuses_conditions: 501 to any.
+    missing_status: its answer to If-Match where nothing is (412; AWS says 404).
     quotes: "either", "always" (bare ETags never match) or "never" (quoted ones never match).
     e_tag_suffix: ETags that are no MD5. answer: called with each `Request`; may return
     "drop" (close before doing it), "lose" (do it, then close), "hang", or (status, body).
@@ -49,6 +50,7 @@ class BucketServer:
         self.requests: list[Request] = []
         self.ignores: set[str] = set()
         self.refuses_conditions = False
+        self.missing_status = 412
         self.quotes = "either"
         self.e_tag_suffix = ""
         self.ahead_s = 0.0
@@ -163,6 +165,12 @@ class _Handler(BaseHTTPRequestHandler):
         bucket, key = self.bucket, request.key
         if bucket.refuses_conditions and {"if-match", "if-none-match"} & set(request.headers):
             return 501, _error("NotImplemented", "no conditions here"), {}
+        if (
+            key not in bucket.files
+            and "if-match" in request.headers
+            and bucket.missing_status == 404
+        ):
+            return 404, _error("NoSuchKey", "there is none"), {}
         if not bucket.is_met(request.headers, bucket.files.get(key)):
             return 412, _error("PreconditionFailed", "it does not hold"), {}
         stored = bucket.files[key] = Stored(data, bucket.now_s())

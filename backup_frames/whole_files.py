@@ -1,0 +1,236 @@
+"""Files that are there whole or not at all: the one way in which this package writes a file.
+
+In: a path and bytes. Out: the file, flushed to the disk before it takes its name. What stands there
+already is looked at first: devices and pipes are written into, links are followed, and a file that
+is replaced hands on its owner and mode. Imports nothing of the rest but errors.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from .errors import ConfigError, LakeError
+
+Content = bytes | Callable[[IO[bytes]], object]
+"""A file's bytes, or a function that writes them."""
+
+_MAX_LINKS = 40
+
+
+class Target(NamedTuple):
+    """Where a file is to be written, links followed.
+
+    Attributes:
+        place: the file to make or replace, or the device or pipe to write into.
+        is_stream: it is a device, a pipe, or open in this process already.
+        descriptor: under which number it is open, as ``/dev/stdout`` is.
+    """
+
+    place: Path
+    is_stream: bool = False
+    descriptor: int | None = None
+
+
+def find_target(path: str | os.PathLike[str]) -> Target:
+    """Look at what stands where a file is to be written, before any work is done for it.
+
+    Raises:
+        ConfigError: no file can be written there; the message says why and what to do.
+    """
+    given = os.fspath(path)
+    if not given:
+        raise ConfigError("The path of the file to write is empty. Give a file's name.")
+    try:
+        return _look_at(given)
+    except OSError as error:
+        reason = f"{given} cannot be written: {error.strerror}. Choose another place."
+        if error.errno == errno.ENAMETOOLONG:
+            size = len(os.fsencode(Path(given).name))
+            reason = (
+                f"The name of the file to write has {size} bytes ({given}), which is more than "
+            )
+            reason += "this file system takes (most take 255). Choose a shorter one."
+        raise ConfigError(reason) from error
+    except ValueError as error:  # a NUL, or no text
+        raise ConfigError(f"{given!r} cannot be a file's name: {error}. Choose another.") from error
+
+
+def write_whole(path: str | os.PathLike[str], content: Content) -> None:
+    """Write a file aside, flush it, and let it take its name: a reader sees the old or the new.
+
+    A new file's mode follows the umask. Into a device, a pipe or ``/dev/stdout`` it is written.
+
+    Raises:
+        ConfigError: as `find_target` does.
+        LakeError: the disk is full, or failed; what stood there is as it was.
+    """
+    target = find_target(path)
+    if not target.is_stream:
+        with whole_file(path) as aside:
+            fill_file(os.fspath(aside), content)
+        return
+    with _explained(target.place), _open_stream(target) as file:
+        _fill(file, content)
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """For programs that make a file by its name: the name of one that takes its place in the end.
+
+    It lies in a folder of its own, which nobody else can enter and which goes away with the block.
+    Raises as `write_whole` does.
+    """
+    target = find_target(path)
+    with _explained(target.place):
+        beside = None if target.is_stream else target.place.parent
+        private = Path(tempfile.mkdtemp(prefix=".backup-frames-", dir=beside))
+    try:
+        yield private / "new"
+        with _explained(target.place):
+            if target.is_stream:
+                with (private / "new").open("rb") as made, _open_stream(target) as file:
+                    shutil.copyfileobj(made, file)
+            else:
+                _swap_paths(private / "new", target.place)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def fill_file(name: str, content: Content, *, folder: int | None = None, mode: int = 0o666) -> None:
+    """Make a file that does not exist yet, and flush it.
+
+    Raises:
+        OSError: it exists, or the disk failed.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(name, flags, mode, dir_fd=folder)
+    with os.fdopen(descriptor, "wb") as file:
+        _fill(file, content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def swap_in(aside: str, name: str, *, aside_folder: int, folder: int) -> None:
+    """Rename a flushed file over another, whose owner and mode it takes on; flush the folder.
+
+    Args:
+        aside: its name now.
+        name: its name then.
+        aside_folder: descriptor of the folder that it is in.
+        folder: descriptor of the folder that it comes to.
+
+    Raises:
+        OSError: what stood there is as it was.
+    """
+    with suppress(FileNotFoundError):
+        old = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        new = os.stat(aside, dir_fd=aside_folder, follow_symlinks=False)
+        if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+            with suppress(PermissionError):  # only root may give files away
+                os.chown(aside, old.st_uid, old.st_gid, dir_fd=aside_folder, follow_symlinks=False)
+        if stat.S_ISREG(old.st_mode) and old.st_mode != new.st_mode:
+            os.chmod(aside, stat.S_IMODE(old.st_mode), dir_fd=aside_folder)
+    os.replace(aside, name, src_dir_fd=aside_folder, dst_dir_fd=folder)
+    flush_folder(folder)
+
+
+def flush_folder(folder: int) -> None:
+    """Make the names in a folder durable.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        # Some network file systems cannot flush folders; they commit renames by themselves.
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise
+
+
+def _look_at(given: str) -> Target:
+    descriptor = _descriptor_of(given)
+    if descriptor is not None:
+        os.fstat(descriptor)  # raises if it is closed
+        return Target(Path(given), True, descriptor)
+    place = Path(os.path.realpath(given))
+    try:
+        mode = Path(given).stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+        if not place.parent.is_dir():
+            raise ConfigError(
+                f"There is no folder {place.parent} to write {place.name} into. Create it."
+            ) from None
+    if stat.S_ISDIR(mode):
+        raise ConfigError(f"{given} is a folder. Give the name of a file in it.")
+    if stat.S_ISSOCK(mode):
+        raise ConfigError(f"{given} is a socket, which no file can replace. Choose another name.")
+    is_stream = not stat.S_ISREG(mode)
+    if not (os.access(place, os.W_OK) if is_stream else os.access(place.parent, os.W_OK | os.X_OK)):
+        what = place if is_stream else place.parent
+        raise ConfigError(
+            f"{given} cannot be written: this user may not write to {what}, or it is mounted "
+            "read-only. Choose another place."
+        )
+    return Target(place, is_stream)
+
+
+def _descriptor_of(given: str) -> int | None:
+    """The number of an open file that the path stands for, as ``/dev/stdout`` does for 1."""
+    ours = (f"/proc/{os.getpid()}/fd", "/dev/fd")
+    place = Path(given).absolute()
+    for _ in range(_MAX_LINKS):
+        folder = os.path.realpath(place.parent)
+        if folder in ours and re.fullmatch("[0-9]{1,9}", place.name):
+            return int(place.name)
+        if not place.is_symlink():
+            return None
+        place = Path(folder, place.readlink())
+    return None
+
+
+def _open_stream(target: Target) -> IO[bytes]:
+    if target.descriptor is not None:
+        return os.fdopen(os.dup(target.descriptor), "wb")
+    return os.fdopen(os.open(target.place, os.O_WRONLY | os.O_CLOEXEC), "wb")
+
+
+def _fill(file: IO[bytes], content: Content) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content)
+
+
+def _swap_paths(aside: Path, place: Path) -> None:
+    opened = list[int]()
+    try:
+        opened.append(os.open(aside, os.O_RDONLY))
+        os.fsync(opened[0])
+        opened += [os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY) for path in (aside, place)]
+        swap_in(aside.name, place.name, aside_folder=opened[1], folder=opened[2])
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+@contextmanager
+def _explained(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever reads the pipe has had enough
+    except OSError as error:
+        raise LakeError(
+            f"{place} could not be written: {error.strerror}. Check that place and its free space."
+        ) from error
