@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Final
 
 import httpx
 
 from ..errors import AuthError, BackupFramesError
 from ..settings import Settings
-from .clock import Clock, SystemClock
+from .clock import Clock, SystemClock, read_date
 from .connect import open_client
 from .query import LEVELS, BackupQuery, Level
 from .transport import DeadlineTransport
@@ -107,11 +106,9 @@ def _knock(url: str, settings: Settings, transport: httpx.BaseTransport | None) 
 
 
 def _check_clock(date: str, now: datetime) -> Check:
-    try:
-        then = parsedate_to_datetime(date)
-    except ValueError:
+    then = read_date(date)
+    if then is None:
         return Check("clock", is_ok=True, message="the service sends no Date to compare with")
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
     skew_s = (now - then).total_seconds()
     told = f"this machine is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
     if abs(skew_s) >= MAX_SKEW_S:

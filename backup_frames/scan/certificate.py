@@ -72,6 +72,7 @@ class Certificate:
         duration_s: seconds the read took.
         ranges: what was read, range by range.
         oldest_verified_at: in a sync: when the day that waits longest was last verified.
+        warnings: what was worked around, such as a wrong clock; it leaves the verdict alone.
     """
 
     endpoint: str
@@ -92,6 +93,7 @@ class Certificate:
     duration_s: float
     ranges: tuple[RangeCount, ...] = field(repr=False)
     oldest_verified_at: datetime | None = None
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -115,6 +117,7 @@ class Certificate:
         for name in ("filters", "unknown_values"):
             row[name] = json.dumps(row[name], sort_keys=True)
         row["levels"], row["reasons"] = ",".join(self.levels), "\n".join(self.reasons)
+        row["warnings"] = "\n".join(self.warnings)
         for name in ("begin", "end", "as_of", "oldest_verified_at"):
             row[name] = getattr(self, name)
         moment = pa.timestamp("us", "UTC")
@@ -154,7 +157,7 @@ class Certificate:
         facts += [("reason", reason) for reason in self.reasons[:_SHOWN_REASONS]]
         if len(self.reasons) > _SHOWN_REASONS:
             facts.append(("reason", f"… and {len(self.reasons) - _SHOWN_REASONS} more"))
-        return facts
+        return facts + [("warning", warning) for warning in self.warnings]
 
     def to_text(self) -> str:
         """The certificate as a short table in plain text."""
