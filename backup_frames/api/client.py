@@ -36,7 +36,7 @@ from ..errors import (
 from .answers import Page, read_failure, read_page
 from .auth import Authenticator
 from .body import PageTooLargeError, read_body
-from .clock import Clock, SystemClock
+from .clock import Clock, SystemClock, read_date
 from .gate import Gate
 from .query import BackupQuery
 from .scrub import Scrubber
@@ -64,6 +64,10 @@ class BackupClient:
         timeout_s: seconds one request may take in all, retries not counted.
         max_connections: connections kept open at most.
 
+    Attributes:
+        skew_s: seconds by which the clock is ahead of the service's, None while no answer has told
+            the time: by the answer that comes nearest, so that one odd ``Date`` says nothing.
+
     Cost: one request per page when all is well; retries within the gate's budget.
     """
 
@@ -87,6 +91,7 @@ class BackupClient:
         self._generation = 0
         self._refused: BackupFramesError | None = None
         self._authenticator = authenticator(self) if callable(authenticator) else authenticator
+        self.skew_s: float | None = None
         self.last_headers: Mapping[str, str] = {}  # of the newest page: quotas
         self._scrubber = Scrubber(lambda: self._authenticator.secrets)
 
@@ -280,6 +285,8 @@ class BackupClient:
         started = self.clock.monotonic()
         try:
             response = self._transport.handle_request(request)
+            if url.startswith(self.endpoint):
+                self._note_date(response.headers.get("Date", ""))
             try:
                 body = read_body(response, url)
             except PageError:
@@ -305,6 +312,14 @@ class BackupClient:
             self.clock.monotonic() - started,
         )
         return response, body
+
+    def _note_date(self, date: str) -> None:
+        service_now = read_date(date)
+        if service_now is None or getattr(self.clock, "is_virtual", False):
+            return
+        skew_s = (self.clock.now() - service_now).total_seconds()
+        if self.skew_s is None or abs(skew_s) < abs(self.skew_s):
+            self.skew_s = skew_s
 
 
 def _without_query(request: httpx.Request) -> str:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """The three things this package asks of time."""
+    """The three things this package asks of time.
+
+    One that is not the machine's, such as the sandbox's, says so by an attribute ``is_virtual``:
+    it is not compared with the time that the service's answers tell.
+    """
 
     def now(self) -> datetime:
         """The wall clock, as an aware datetime in UTC."""
@@ -47,3 +52,12 @@ _UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 def read_uptime() -> float:
     """Seconds since the machine started, those in which it was suspended included: for leases."""
     return time.clock_gettime(_UPTIME)
+
+
+def read_date(header: str) -> datetime | None:
+    """The moment that a ``Date`` header tells, in UTC; None if it tells none."""
+    try:
+        moment = parsedate_to_datetime(header)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

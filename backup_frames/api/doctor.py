@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Final
 
 import httpx
 
 from ..errors import AuthError, BackupFramesError, ConfigError
 from ..settings import Settings
-from .clock import Clock, SystemClock
+from .clock import Clock, SystemClock, read_date
 from .connect import open_client
 from .query import LEVELS, BackupQuery, Level
 from .transport import DeadlineTransport
@@ -121,8 +120,8 @@ def _failed(name: str, error: Exception, message: str = "") -> Check:
     left_out = _STEPS[_STEPS.index(name) + 1 :]
     if left_out:
         message = f"{message} Not checked without it: {', '.join(left_out)}."
-    is_ours = isinstance(error, BackupFramesError) and name != "endpoint"
-    code = error.exit_code if is_ours or isinstance(error, ConfigError) else 3
+    ours = ConfigError if name == "endpoint" else BackupFramesError
+    code = error.exit_code if isinstance(error, ours) else 3
     return Check(name, is_ok=False, message=message, exit_code=code, shape=failure_shape(error))
 
 
@@ -140,11 +139,9 @@ def _knock(url: str, settings: Settings, transport: httpx.BaseTransport | None) 
 
 
 def _check_clock(date: str, now: datetime) -> Check:
-    try:
-        then = parsedate_to_datetime(date)
-    except ValueError:
+    then = read_date(date)
+    if then is None:
         return Check("clock", is_ok=True, message="the service sends no Date to compare with")
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
     skew_s = (now - then).total_seconds()
     told = f"this machine is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
     if abs(skew_s) >= MAX_SKEW_S:

@@ -59,6 +59,12 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
             "--allow-mass-deletion", help="Mark gone also more than a fifth of a project."
         ),
     ] = False,
+    accept_clock_skew: Annotated[
+        bool,
+        typer.Option(
+            "--accept-clock-skew", help="Go by the service's clock, however wrong this one is."
+        ),
+    ] = False,
     with_inventory: Annotated[
         bool,
         typer.Option(
@@ -105,6 +111,7 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         "is_full": full,
         "is_dry_run": dry_run,
         "allow_mass_deletion": allow_mass_deletion,
+        "accept_clock_skew": accept_clock_skew,
         "with_inventory": with_inventory,
     }
     outcomes = [_sync_project(session, settings, options) for settings in projects]

@@ -8,8 +8,10 @@ never the whole list.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Final
 
 import pyarrow as pa
@@ -23,6 +25,7 @@ from ..scan.certificate import Certificate, RangeCount
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
 from ..scan.ranges import FinishedRange
 from ..scan.schedule import Schedule
+from ..scan.witness import Witness
 from ..scan.workers import Workers
 from .believe import derive_levels, keep_matching
 from .flatten import ArrowFrames, concat_frames, flatten_pages
@@ -34,6 +37,9 @@ Progress = Callable[[int, int | None], None]
 
 PART_BYTES: Final = 2**21
 """Answers are flattened in batches of about this size: one page at a time costs three times as much."""
+
+IGNORED_SKEW_S: Final = 120
+"""A clock that is so far off is as good as right."""
 
 _KNOWN_VALUES: Final = {
     "datastore_type": ("cassandra", "redis", "mongodb", "influxdb"),
@@ -76,7 +82,7 @@ class BackupReader:
         self.known: ServiceProof | None = None
         self._proof: ServiceProof | None = None
         self._started = client.clock.monotonic()
-        self._as_of = client.clock.now().replace(microsecond=0)
+        self._begun_at = self._as_of = client.clock.now().replace(microsecond=0)
         self._counts = replace(client.gate.counts)
         self._ranges: list[RangeCount] = []
         self._reasons: list[str] = []
@@ -90,7 +96,7 @@ class BackupReader:
 
     @property
     def now_s(self) -> int:
-        """The read's moment in epoch seconds, taken before its first request."""
+        """The read's moment in epoch seconds, before its first request; see `correct_clock`."""
         return int(self._as_of.timestamp())
 
     @property
@@ -153,6 +159,46 @@ class BackupReader:
         if waiting:
             yield self._part(waiting)
         self._ends = schedule.end_votes
+
+    def scan_untimed(self) -> Iterator[Part]:
+        """Read the rows that no window of time shows, level by level; each part says if proven.
+
+        Raises:
+            FetchError: the service failed.
+            SchemaError: an answer is outside the contract.
+        """
+        for level in self.levels:
+            witness = Witness(replace(self.query, level=level), lambda: True, lambda: 0)
+            steps = witness.steps()
+            with suppress(StopIteration):
+                query = next(steps)
+                while True:
+                    try:
+                        page = self.client.fetch_page(query)
+                    except RejectedError as error:
+                        query = steps.throw(error)
+                    else:
+                        query = steps.send(page)
+            yield self._part(witness.finished)
+
+    def count_all(self, level: str) -> int:
+        """How many backups of a level there are, with begin time or without: one request."""
+        known = next(name for name in LEVELS if name == level)
+        query = replace(self.query, level=known, limit=1)
+        return self.client.fetch_page(query).total_count
+
+    def correct_clock(self) -> float | None:
+        """Let the read's moment be by the service's clock, as far as its answers have told the time.
+
+        Returns:
+            Seconds by which this machine's clock is ahead, None if they are two minutes or less,
+            or not known.
+        """
+        skew_s = self.client.skew_s
+        if skew_s is None or abs(skew_s) <= IGNORED_SKEW_S:
+            return None
+        self._as_of = self._begun_at - timedelta(seconds=ceil(skew_s))
+        return skew_s
 
     def count(self, level: str, begin_s: int, end_s: int) -> int:
         """How many backups began in ``[begin_s - 1, end_s]`` as the service sees it: one request."""

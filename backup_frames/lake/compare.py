@@ -41,8 +41,8 @@ class _Comparison:
         self._reader = reader
         self._store = store
         self._project_id = project_id
-        self._grain, _ = read_grain(store, project_id, None)
-        self._records = read_records(store, project_id, self._grain)
+        self._grain, lake_id = read_grain(store, project_id, None)
+        self._records = read_records(store, project_id, self._grain, lake_id)
 
     def run(self) -> Iterator[Finding]:
         stored = self._records.partitions()

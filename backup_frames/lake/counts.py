@@ -7,8 +7,9 @@ and how many rows a count over a span should find if nothing left the list.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -42,6 +43,15 @@ def present_seconds(backups: pa.Table) -> dict[str, Seconds]:
     return _seconds_by_level(backups, is_timed, begin_s)
 
 
+def seconds_of_day(backups: pa.Table, day: date) -> dict[str, Seconds]:
+    """Of a partition's present backups those of one day; see `present_seconds`."""
+    begin_s = day_start(day)
+    return {
+        level: seconds[(begin_s <= seconds) & (seconds < begin_s + DAY_S)]
+        for level, seconds in present_seconds(backups).items()
+    }
+
+
 def count_days(backups: pa.Table, verified_at_s: int) -> dict[str, DayState]:
     """The days of a partition as the state keeps them, days without a present backup left out."""
     days = dict[str, DayState]()
@@ -64,6 +74,16 @@ def count_unknown_begin(backups: pa.Table) -> dict[str, int]:
     is_unknown = pc.and_(backups["gone_at"].is_null(), backups["begin_time"].is_null())
     levels = backups.filter(is_unknown)["backup_level"].to_pylist()
     return {level: levels.count(level) for level in LEVELS if level in levels}
+
+
+def count_present(state: State) -> dict[str, int]:
+    """Per level the present backups that a state knows of."""
+    days = [day.counts for day in state.days.values()]
+    return {
+        level: sum(counts.get(level, (0, 0, 0))[0] for counts in days)
+        + state.unknown_begin.get(level, 0)
+        for level in LEVELS
+    }
 
 
 class Forecast:
@@ -97,6 +117,25 @@ class Forecast:
         the service counts as inside.
         """
         return self.rows(level, begin_s - ends[0], end_s + ends[1])
+
+    def buckets(self, level: str, spans: Sequence[Span], count: int, phase: float) -> list[Span]:
+        """The spans, cut at so many midnights at most, into buckets of about the same rows.
+
+        Args:
+            level: whose rows.
+            spans: merged.
+            count: buckets wanted.
+            phase: from 0 to 1: how far the cuts are moved on, so that runs differ in them.
+        """
+        total = sum(self.rows(level, *span) for span in spans)
+        wanted = [total * (number + phase) / count for number in range(count - 1)]
+        places = np.searchsorted(self._before[level], wanted, side="right")
+        cuts = {day_start(self._dates[at]) for at in places.tolist() if at < len(self._dates)}
+        buckets = list[Span]()
+        for begin_s, end_s in spans:
+            inside = [cut_s for cut_s in sorted(cuts) if begin_s < cut_s < end_s]
+            buckets += pairwise([begin_s, *inside, end_s])
+        return buckets
 
     def cut(self, level: str, span: Span) -> int | None:
         """A second that parts the span into halves of rows: a midnight if there is one."""

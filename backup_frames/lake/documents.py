@@ -34,11 +34,15 @@ class LakeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Manifest(msgspec.Struct):
-    """``_meta/<project_id>/manifest.json``: every file of a project by its key."""
+    """``_meta/<project_id>/manifest.json``: every file of a project by its key.
+
+    `lake_id` names the lake it is of; empty in manifests of before it was kept.
+    """
 
     project_id: str
     partition_by: str
     files: dict[str, FileEntry] = {}
+    lake_id: str = ""
 
 
 class DayState(msgspec.Struct):
@@ -91,6 +95,12 @@ class State(msgspec.Struct):
         inventory: likewise of instances and policies.
         proof: what need not be proven again for a while; None: all of it.
         caller: who asked at that last moment; see `Certificate.caller`.
+        lake_id: the lake it is of.
+        manifest: checksum of the manifest that it was written with; with any other it is lost.
+        newest_s: the newest moment that the ledger knows; no run stands for an earlier one.
+        ids: by partition: a short hash of each backup id in it, for finding a backup wherever
+            it is (see `StoredIds`).
+        damaged: partitions that could not be read, so that what is listed for them is owed.
     """
 
     project_id: str
@@ -100,6 +110,11 @@ class State(msgspec.Struct):
     inventory: InventoryState = msgspec.field(default_factory=InventoryState)
     proof: ProofState | None = None
     caller: str | None = None
+    lake_id: str = ""
+    manifest: str = ""
+    newest_s: int = 0
+    ids: dict[str, bytes] = {}
+    damaged: list[str] = []
 
 
 class Pending(msgspec.Struct):
@@ -115,6 +130,7 @@ class Pending(msgspec.Struct):
         files: every version of each file that may be in place by now.
         child_changed: by partition: ids that changed in their children alone; once those are
             replaced, comparing no longer shows it.
+        manifests: checksums of the manifest that the run found and of the one it leaves.
     """
 
     project_id: str
@@ -122,6 +138,7 @@ class Pending(msgspec.Struct):
     as_of_s: int
     files: dict[str, list[FileEntry]] = {}
     child_changed: dict[str, list[str]] = {}
+    manifests: list[str] = []
 
 
 Record = TypeVar("Record", LakeRecord, Manifest, State, Pending)
@@ -135,8 +152,12 @@ def describe_file(data: bytes, rows: int) -> FileEntry:
 def encode_record(record: LakeRecord | Manifest | State | Pending) -> bytes:
     """The record as JSON with sorted names, its own sha256 among them, and a final newline."""
     content = msgspec.to_builtins(record)
-    checksum = hashlib.sha256(_canonical(content)).hexdigest()
-    return _canonical(content | {"checksum": checksum}) + b"\n"
+    return _canonical(content | {"checksum": _checksum(content)}) + b"\n"
+
+
+def record_checksum(record: LakeRecord | Manifest | State | Pending) -> str:
+    """The checksum that the record carries when it is written: by it other records name it."""
+    return _checksum(msgspec.to_builtins(record))
 
 
 def decode_record(data: bytes | None, kind: type[Record]) -> Record | None:
@@ -144,11 +165,15 @@ def decode_record(data: bytes | None, kind: type[Record]) -> Record | None:
     try:
         content = msgspec.json.decode(data or b"")
         checksum = content.pop("checksum")
-        if checksum != hashlib.sha256(_canonical(content)).hexdigest():
+        if checksum != _checksum(content):
             return None
         return msgspec.convert(content, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, AttributeError, KeyError):
         return None
+
+
+def _checksum(content: object) -> str:
+    return hashlib.sha256(_canonical(content)).hexdigest()
 
 
 def _canonical(content: object) -> bytes:

@@ -24,7 +24,7 @@ from backup_frames.scan.plan import to_moment
 
 from .documents import InventoryState, Pending, State, decode_record, encode_record
 from .layout import INVENTORY_NAMES, inventory_key, meta_key
-from .merging import BRAKE_COUNT, BRAKE_SHARE
+from .merging import looks_like_a_fault
 from .records import load_file, read_grain, read_records
 from .report import SyncReport
 from .spans import DAY_S
@@ -63,7 +63,7 @@ def sync_inventory(
         store: the lake; the project's ledger is committed.
         lock: the project's, held.
         report: of the run that committed the ledger.
-        clock: what time it is.
+        clock: for durations.
         is_full: read all instances and policies, due or not.
         allow_mass_deletion: mark gone also more than a fifth of the instances at once.
 
@@ -75,7 +75,7 @@ def sync_inventory(
     """
     state = decode_record(store.read(meta_key(report.project_id, "state.json")), State)
     known = state.inventory if state is not None else InventoryState()
-    as_of = clock.now().replace(microsecond=0)
+    as_of = report.as_of
     since_s = int(as_of.timestamp()) - (known.as_of_s or 0)
     is_due = is_full or not 0 <= since_s < DUE_AFTER_S
     if not is_due and 0 not in known.policies.values():
@@ -151,7 +151,7 @@ class _InventoryRun:
         merge = _merge_rows(before, fresh, self._as_of)
         present = sum(row["gone_at"] is None for row in before.values())
         count = len(merge.absent)
-        is_much = count > BRAKE_COUNT and count > BRAKE_SHARE * present and not allow_mass_deletion
+        is_much = looks_like_a_fault(count, present, fresh.num_rows) and not allow_mass_deletion
         if not is_proven:
             self._warnings.append(
                 "The list of instances changed with every pass, so none was marked gone. The next "

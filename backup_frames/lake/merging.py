@@ -1,33 +1,49 @@
 """A run's hands on the ledger: partition by partition while it reads, then what is gone.
 
 In: fresh partitions, a writer, the state. Out: partitions staged for writing, the state's counts
-brought up to them, and the tally of what changed. Nothing is marked gone before the end, since
-only then is it known that the whole read is proven and that the brake does not hold.
+brought up to them, and the tally of what changed. A backup that is listed elsewhere than it is stored
+moves there with its history: its new partition is durable before the old one lets go of it, so that
+a death between leaves it twice, never nowhere, and the next run sees to it. Nothing is marked gone
+before the end, since only then is it known that the whole read is proven and that the brake does not
+hold. A partition that cannot be read is left as it is, and the rest goes on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backup_frames.frames.partitions import NO_DATE
+from backup_frames.api.query import LEVELS
 from backup_frames.scan.plan import to_moment
 
 from .collect import FreshPartition
+from .counts import count_present
 from .documents import State
-from .ledger import mark_gone, merge_fresh
-from .records import ProjectRecords, recount_partition
+from .identity import Hashes, StoredIds, drop_rows, hash_ids, join_rows, pick_rows
+from .ledger import LedgerTables, mark_gone, merge_fresh
+from .records import DamagedFileError, ProjectRecords, recount_partition
 from .spans import Grain
-from .undated import UndatedRows
 from .writer import LakeWriter
 
 BRAKE_SHARE: Final = 0.2
 BRAKE_COUNT: Final = 20
 """More than this share and more than this number at once looks like a fault, not like expiry."""
+BRAKE_LEVEL_COUNT: Final = 5
+"""Of one level more than this number, and all of them: its list alone may come empty by a fault."""
+
+_NOBODY: Final = pa.array([], pa.string())
+
+
+def looks_like_a_fault(count: int, before: int, left: int) -> bool:
+    """Whether `count` of `before` are not believed to be gone: a mass of them, or all, so none is left."""
+    is_mass = count > BRAKE_COUNT and count > BRAKE_SHARE * before
+    return is_mass or (count > 0 and left == 0)
 
 
 @dataclass
@@ -56,26 +72,43 @@ class LedgerMerge:
         state: its days and counts follow the merge.
         grain: how the lake is cut.
         as_of_s: the run's moment.
+
+    Attributes:
+        tally: what was found.
+        damaged: what is wrong with partitions that could not be read, and so were left alone.
+        done: partitions that were merged.
     """
 
     def __init__(
         self, writer: LakeWriter, records: ProjectRecords, state: State, grain: Grain, as_of_s: int
     ) -> None:
         self.tally = Tally()
+        self.damaged = dict[date, DamagedFileError]()
+        self.done = set[date]()
         self._writer = writer
         self._records = records
         self._state = state
         self._grain = grain
         self._as_of_s = as_of_s
         self._as_of = to_moment(as_of_s)
-        self._undated = self._open_undated()
+        self._stored_ids = StoredIds(state.ids)
+        # Backups that may be stored twice: of a run that died, and what this one finds new or absent.
+        announced = (state.ids.get(day.isoformat(), b"") for day in records.announced)
+        self._doubtful: list[Hashes] = [np.frombuffer(ids, "<u4") for ids in announced]
+        self._listed = list[pa.Array]()  # seen for partitions that cannot be read
 
     def add(self, fresh: FreshPartition) -> None:
         """Merge what was read of a partition; remember which of its rows are absent."""
-        partition, tally = fresh.partition, self.tally
-        stored = self._writer.load(partition)
-        if self._undated is not None and partition != NO_DATE:
-            stored = self._undated.join(stored, fresh.fresh.backups["backup_id"])
+        partition, tally, ids = fresh.partition, self.tally, fresh.fresh.backups["backup_id"]
+        try:
+            stored = self._writer.load(partition)
+        except DamagedFileError as error:
+            self.damaged[partition] = error
+            self._listed.append(ids.combine_chunks())
+            return
+        moving = self._find_elsewhere(partition, ids)
+        for rows in moving.values():
+            stored = join_rows(stored, rows)
         merge = merge_fresh(
             stored,
             fresh.fresh,
@@ -84,70 +117,127 @@ class LedgerMerge:
             known_changed=self._records.child_changed.get(partition, ()),
         )
         backups = merge.tables.backups
-        if not merge.is_unchanged:
+        if moving or not merge.is_unchanged:
             changed = merge.child_changed.to_pylist()
             self._writer.stage(partition, merge.tables._asdict(), changed)
         self._recount(partition, backups)
+        for other, rows in moving.items():
+            self._let_go(other, rows.backups["backup_id"])
         tally.new += len(merge.new)
         tally.changed += len(merge.changed)
         tally.returned += len(merge.returned)
         is_first = pc.equal(backups["first_seen_at"], self._as_of)
         is_first = pc.and_(is_first, backups["gone_at"].is_null())
         tally.first_seen_now += pc.sum(is_first).as_py() or 0
-        if len(merge.absent):
-            tally.absent[partition] = merge.absent
+        self._doubtful += [hash_ids(merge.new), hash_ids(merge.absent)]
+        known = _without(tally.absent.pop(partition, _NOBODY), ids)
+        if len(absent := pa.concat_arrays([known, merge.absent]).unique()):
+            tally.absent[partition] = absent
+        self.done.add(partition)
 
-    def settle(self, *, present: int, allow_mass_deletion: bool) -> str | None:
+    def resolve_doubles(self) -> None:
+        """Of backups stored twice keep the row that changed last, where anything gave cause."""
+        for one, two in StoredIds(self._state.ids).doubled(self._doubtful):
+            try:
+                self._resolve(one, two)
+            except DamagedFileError:
+                continue  # the next run that can read both does it
+        for partition, absent in list(self.tally.absent.items()):
+            for listed in self._listed:
+                absent = _without(absent, listed)  # noqa: PLW2901 - step by step
+            self.tally.absent[partition] = absent
+        self.tally.absent = {day: ids for day, ids in self.tally.absent.items() if len(ids)}
+
+    def foresee(self) -> State:
+        """The state as it will be once what is absent is marked gone."""
+        now = self._state
+        state = State(
+            now.project_id, None, dict(now.days), dict(now.unknown_begin), ids=dict(now.ids)
+        )
+        for partition in self.tally.absent:
+            backups = self.load_backups(partition)
+            recount_partition(state, partition, self._grain, backups, self._as_of_s)
+        return state
+
+    def load_backups(self, partition: date) -> pa.Table:
+        """A partition's `backups`, what is absent marked gone."""
+        backups = self._writer.load_one("backups", partition)
+        absent = self.tally.absent.get(partition, _NOBODY)
+        return mark_gone(backups, absent, as_of=self._as_of) if len(absent) else backups
+
+    def mark_absent(self, *, allow_mass_deletion: bool) -> str | None:
         """Mark all absent rows gone, or none if they are too many.
 
         Args:
-            present: backups present in the ledger, the absent ones included.
             allow_mass_deletion: never too many.
 
         Returns:
             Why the brake holds, None if it does not.
         """
-        self._settle_moved()
+        present, left = count_present(self._state), count_present(self.foresee())
         count = sum(map(len, self.tally.absent.values()))
-        before = present - self.tally.first_seen_now
-        is_much = count > BRAKE_COUNT and count > BRAKE_SHARE * before
-        if is_much and not allow_mass_deletion:
+        held = None if allow_mass_deletion else self._why_held(count, present, left)
+        if held is not None:
             self.tally.held_back = count
             return (
-                f"{count:,} of {before:,} present backups are no longer listed. So many at once "
-                "looks like a fault, so none was marked gone; if it is right, run again with "
-                "--allow-mass-deletion."
+                f"{held} no longer listed. So many at once looks like a fault, so none was marked "
+                "gone; if it is right, run again with --allow-mass-deletion."
             )
-        for partition, ids in sorted(self.tally.absent.items()):
-            stored = self._writer.load_one("backups", partition)
-            backups = mark_gone(stored, ids, as_of=self._as_of)
+        for partition in sorted(self.tally.absent):
+            backups = self.load_backups(partition)
             self._writer.stage(partition, {"backups": backups})
             self._recount(partition, backups)
         self.tally.gone = count
         return None
 
-    def _open_undated(self) -> UndatedRows | None:
-        """The stored rows without begin time; None if there are none, as nearly always."""
-        is_known = self._records.state is not None
-        is_stored = NO_DATE in self._records.partitions()
-        if not is_stored or (is_known and not self._state.unknown_begin):
-            return None
-        undated = UndatedRows(self._writer.load(NO_DATE))
-        for partition in self._records.announced - {NO_DATE}:  # by a run that died
-            undated.note(self._writer.load_one("backups", partition)["backup_id"])
-        return undated
+    def _why_held(
+        self, count: int, present: Mapping[str, int], left: Mapping[str, int]
+    ) -> str | None:
+        before = sum(present.values()) - self.tally.first_seen_now
+        if looks_like_a_fault(count, before, sum(left.values())):
+            return f"{count:,} of {before:,} present backups are"
+        for level in LEVELS:
+            if present[level] > BRAKE_LEVEL_COUNT and not left[level]:
+                return f"All {present[level]:,} present backups of level {level} are"
+        return None
 
-    def _settle_moved(self) -> None:
-        """Take rows whose begin time became known out of the partition of those without."""
-        if self._undated is None or not self._undated.has_moved:
-            return
-        tables = self._undated.without_moved(self._writer.load(NO_DATE))
-        self._writer.stage(NO_DATE, tables._asdict())
-        self._recount(NO_DATE, tables.backups)
-        absent = self.tally.absent.pop(NO_DATE, pa.array([], pa.string()))
-        absent = absent.filter(pc.is_in(absent, value_set=tables.backups["backup_id"]))
-        if len(absent):
-            self.tally.absent[NO_DATE] = absent
+    def _find_elsewhere(self, partition: date, ids: pa.ChunkedArray) -> dict[date, LedgerTables]:
+        """The rows that other partitions hold of these backups."""
+        found = dict[date, LedgerTables]()
+        for other in sorted(self._stored_ids.elsewhere(partition, ids)):
+            try:
+                known = self._writer.load_one("backups", other)["backup_id"]
+                if pc.any(pc.is_in(known, value_set=ids)).as_py():
+                    found[other] = pick_rows(self._writer.load(other), ids)
+            except DamagedFileError as error:
+                self.damaged[other] = error
+        return found
+
+    def _let_go(self, partition: date, ids: pa.ChunkedArray) -> None:
+        """Take rows out of a partition that live elsewhere now, once they are durable there."""
+        self._writer.flush()
+        tables = drop_rows(self._writer.load(partition), ids)
+        self._writer.stage(partition, tables._asdict())
+        self._recount(partition, tables.backups)
+        if partition in self.tally.absent:
+            self.tally.absent[partition] = _without(self.tally.absent[partition], ids)
+
+    def _resolve(self, one: date, two: date) -> None:
+        """Of the backups that two partitions hold, let one of them go: of ties the second."""
+        first, second = (self._writer.load_one("backups", day) for day in (one, two))
+        at = pc.index_in(first["backup_id"], value_set=second["backup_id"])
+        is_newer = pc.less(first["updated_at"], second["updated_at"].take(at))
+        for keep, drop, is_lost in ((two, one, is_newer), (one, two, pc.invert(is_newer))):
+            ids = first["backup_id"].filter(pc.and_(at.is_valid(), is_lost))
+            if len(ids):
+                kept = join_rows(self._writer.load(keep), pick_rows(self._writer.load(drop), ids))
+                self._writer.stage(keep, kept._asdict())
+                self._recount(keep, kept.backups)
+                self._let_go(drop, ids)
 
     def _recount(self, partition: date, backups: pa.Table) -> None:
         recount_partition(self._state, partition, self._grain, backups, self._as_of_s)
+
+
+def _without(ids: pa.Array, others: pa.ChunkedArray | pa.Array) -> pa.Array:
+    return ids.filter(pc.invert(pc.is_in(ids, value_set=others)))

@@ -15,11 +15,11 @@ import numpy as np
 
 from backup_frames.api.query import LEVELS, MAX_LIMIT
 
-from .changes import estimate_requests, find_changed_spans
+from .changes import cut_buckets, estimate_requests, find_changed_spans
 from .counts import Forecast, LoadSeconds, Seconds
 from .documents import State
 from .reader import Reader
-from .spans import DAY_S, Span, covers, day_start, merge_spans
+from .spans import DAY_S, Span, covers, day_start, merge_spans, subtract_spans
 
 FEWEST_REREADS: Final = 3
 """What open and changed backups cost is taken from the budget for old days, but so much is left:
@@ -52,22 +52,34 @@ def plan_incremental(
     load: LoadSeconds,
     *,
     torn: Iterable[Span],
+    damaged: Iterable[Span],
     overlap_s: int,
     reread_requests: int,
 ) -> SyncPlan:
     """Read the head, open backups, what counting shows to have changed, and a few old days.
 
-    Costs two requests on a list that did not change; see `find_changed_spans` for more.
+    Costs what `find_changed_spans` does on a list that did not change.
+
+    Args:
+        reader: counts.
+        state: what is known.
+        load: the seconds of a day, from its file.
+        torn: what a dead run left half done: it is read again.
+        damaged: what has no files that can be read: it is read in case it has by now, not counted.
+        overlap_s: how far before the last sync's moment the head begins.
+        reread_requests: about so many requests go into what counting cannot see.
     """
+    damaged = merge_spans(damaged)
     forecast = Forecast(state, load)
     last_s = reader.now_s if state.as_of_s is None else min(state.as_of_s, reader.now_s)
     head_s = max(last_s - overlap_s, reader.begin_floor_s)
     head = (head_s, max(reader.end_ceiling_s, head_s + 1))
-    spans = [head, *torn, *_open_spans(state, forecast, head_s)]
-    if head_s > reader.begin_floor_s:
-        spans += find_changed_spans(reader, forecast, (reader.begin_floor_s, head_s))
+    spans = [head, *torn, *damaged, *_open_spans(state, forecast, head_s)]
+    closed = subtract_spans([(reader.begin_floor_s, head_s)], damaged)
+    spans += find_changed_spans(reader, forecast, closed)
     spans = merge_spans(spans)
     cost = sum(_cost(forecast, span) for span in spans[:-1])  # the last is the head
+    cost += len(cut_buckets(reader, forecast, closed)) - len(LEVELS)  # they serve the same end
     budget = max(reread_requests - cost, min(reread_requests, FEWEST_REREADS))
     due = _due_spans(state, forecast, load, spans, head_s=head_s, budget=budget)
     spans = merge_spans([*spans, *due])

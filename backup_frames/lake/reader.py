@@ -28,7 +28,7 @@ class Reader(Protocol):
 
     @property
     def now_s(self) -> int:
-        """The read's moment, taken before its first request."""
+        """The read's moment, before its first request; see `correct_clock`."""
 
     @property
     def begin_floor_s(self) -> int:
@@ -55,6 +55,19 @@ class Reader(Protocol):
             spans: what to read, disjoint.
             is_full: read backups without begin time as well.
             align_s: cut ranges at multiples of this where that costs nothing.
+        """
+
+    def scan_untimed(self) -> Iterator[Part]:
+        """Read the backups that no window of time shows, at both levels: some requests each."""
+
+    def count_all(self, level: str) -> int:
+        """Ask how many backups there are, with begin time or without: one request."""
+
+    def correct_clock(self) -> float | None:
+        """Let `now_s` be by the service's clock, as far as its answers so far have told the time.
+
+        Returns:
+            Seconds by which this machine's clock is ahead, if they matter; else None.
         """
 
     def count(self, level: str, begin_s: int, end_s: int) -> int:

@@ -6,15 +6,19 @@ the manifest names each file as it is. Nothing is written here.
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from backup_frames.errors import ConfigError, LakeError
+from backup_frames.errors import ConfigError, LakeConflictError, LakeError
 from backup_frames.frames.partitions import NO_DATE, decode_table, partition_path
+from backup_frames.frames.schema import LEDGER_FIELDS, SYNC_RUNS
 
 from .counts import count_days, count_unknown_begin
 from .documents import (
@@ -26,11 +30,17 @@ from .documents import (
     State,
     decode_record,
     describe_file,
+    record_checksum,
 )
+from .identity import hash_ids
 from .layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from .ledger import LEDGER_SCHEMAS
 from .spans import DAY_S, Grain, day_of, partition_span
 from .store import Store
+
+
+class DamagedFileError(LakeError):
+    """A file of the lake is missing, is not as it was written, or cannot be read."""
 
 
 @dataclass
@@ -42,6 +52,9 @@ class ProjectRecords:
         state: None if it is lost: then everything is read again.
         pending: what an unfinished run may have written; None after a finished one.
         is_listed: the store was listed just now: what the manifest lacks does not exist.
+        lake_id: the lake's.
+        found: checksum of the manifest that is in place, empty if none is.
+        is_settled: each announced file could be looked at; else the announcement must stay.
         announced: partitions of which an unfinished run put files in place.
         torn: partitions of which an unfinished run put some files in place and not the others:
             they must be read again.
@@ -53,6 +66,9 @@ class ProjectRecords:
     state: State | None
     pending: Pending | None
     is_listed: bool
+    lake_id: str = ""
+    found: str = ""
+    is_settled: bool = True
     announced: set[date] = field(default_factory=set)
     torn: list[date] = field(default_factory=list)
     child_changed: dict[date, list[str]] = field(default_factory=dict)
@@ -63,8 +79,8 @@ class ProjectRecords:
         return {one.partition for one in parts if one.table == "backups" and one.partition}
 
 
-def read_grain(store: Store, project_id: str, wanted: Grain | None) -> tuple[Grain, bool]:
-    """How the lake is cut, and whether it says so itself (else from the project's manifest).
+def read_grain(store: Store, project_id: str, wanted: Grain | None) -> tuple[Grain, str | None]:
+    """How the lake is cut, and its id, None if it does not say so itself (but the manifest does).
 
     Raises:
         ConfigError: the lake is cut otherwise than wanted.
@@ -82,38 +98,96 @@ def read_grain(store: Store, project_id: str, wanted: Grain | None) -> tuple[Gra
         manifest = decode_record(store.read(meta_key(project_id, "manifest.json")), Manifest)
     known = record or manifest
     if known is None:
-        return wanted or "day", False
+        return wanted or "day", None
     if wanted is not None and wanted != known.partition_by:
         raise ConfigError(
             f"{store.url} is partitioned by {known.partition_by}, not by {wanted}, and that "
             "cannot be changed. Leave the setting out, or sync into a new lake."
         )
-    return ("month" if known.partition_by == "month" else "day"), record is not None
+    return ("month" if known.partition_by == "month" else "day"), record.lake_id if record else None
 
 
-def read_records(store: Store, project_id: str, grain: Grain) -> ProjectRecords:
-    """Read a project's records and make them fit its files.
+def read_records(
+    store: Store, project_id: str, grain: Grain, lake_id: str | None = None
+) -> ProjectRecords:
+    """Read a project's records and make them fit its files, and each other.
 
-    A lost manifest is made anew from the files (all are read) and the state is given up. After
-    an unfinished run the files it named beforehand are looked at, each as it is now.
+    A manifest that is lost, of another lake or project, or of another moment than what a run
+    announced is made anew from the files (all are read), and the state is given up; so is a state
+    that was not written with this manifest. After an unfinished run the files it named beforehand
+    are looked at, each as it is now.
+
+    Args:
+        store: the lake.
+        project_id: whose records.
+        grain: how the lake is cut.
+        lake_id: the lake's, as `read_grain` says; None if its record is lost.
     """
     pending_data = store.read(meta_key(project_id, "pending.json"))
     pending = decode_record(pending_data, Pending)
     manifest = decode_record(store.read(meta_key(project_id, "manifest.json")), Manifest)
+    found = record_checksum(manifest) if manifest is not None else ""
+    if manifest is None or why_not_manifest(manifest, project_id, lake_id):
+        manifest = None
+    if pending is not None and why_not_pending(pending, project_id, manifest):
+        pending, manifest = None, None
+    lake_id = lake_id or (manifest.lake_id if manifest else "")
+    lake_id = lake_id or str(uuid.uuid5(uuid.NAMESPACE_URL, store.url))
     if manifest is None or (pending_data is not None and pending is None):
-        return ProjectRecords(_rebuild_manifest(store, project_id, grain), None, pending, True)
+        manifest, is_whole = _rebuild_manifest(store, project_id, grain)
+        return ProjectRecords(manifest, None, pending, is_whole, lake_id, found)
     state = decode_record(store.read(meta_key(project_id, "state.json")), State)
-    records = ProjectRecords(manifest, state, pending, False)
+    if state is not None and why_not_state(state, project_id, lake_id, manifest, pending):
+        state = None
+    records = ProjectRecords(manifest, state, pending, False, lake_id, found)
     if pending is not None:
         _settle(store, records, pending, grain)
     return records
+
+
+def why_not_manifest(manifest: Manifest, project_id: str, lake_id: str | None) -> str | None:
+    """Why a manifest is not this project's in this lake; None if it is."""
+    if manifest.project_id != project_id:
+        return f"It is of project {manifest.project_id}."
+    if lake_id and manifest.lake_id and manifest.lake_id != lake_id:
+        return f"It is of another lake ({manifest.lake_id}, this one is {lake_id})."
+    return None
+
+
+def why_not_pending(pending: Pending, project_id: str, manifest: Manifest | None) -> str | None:
+    """Why an announcement is not of a run that found or left this manifest; None if it is."""
+    if pending.project_id != project_id:
+        return f"It is of project {pending.project_id}."
+    if manifest is None or not pending.manifests:
+        return None
+    if record_checksum(manifest) not in pending.manifests:
+        return "It is of another moment than the manifest."
+    return None
+
+
+def why_not_state(
+    state: State, project_id: str, lake_id: str | None, manifest: Manifest, pending: Pending | None
+) -> str | None:
+    """Why a state is not the one that belongs to this manifest; None if it is.
+
+    While a run ends, or after it died there, the manifest may be one ahead, as it announced.
+    """
+    if state.project_id != project_id:
+        return f"It is of project {state.project_id}."
+    if lake_id and state.lake_id and state.lake_id != lake_id:
+        return f"It is of another lake ({state.lake_id}, this one is {lake_id})."
+    checksum = record_checksum(manifest)
+    is_one_behind = pending is not None and pending.manifests == [state.manifest, checksum]
+    if state.manifest == checksum or is_one_behind:
+        return None
+    return "It was not written with this manifest, but at another moment of the lake."
 
 
 def load_table(store: Store, records: ProjectRecords, table: str, partition: date) -> pa.Table:
     """A table of one partition as it is stored, empty if it does not exist.
 
     Raises:
-        LakeError: the file is damaged or missing.
+        DamagedFileError: the file is damaged, missing or unreadable.
     """
     key = partition_path(table, partition, records.manifest.project_id)
     return load_file(store, records, key, LEDGER_SCHEMAS[table])
@@ -122,17 +196,29 @@ def load_table(store: Store, records: ProjectRecords, table: str, partition: dat
 def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema) -> pa.Table:
     """The table in one file as it is stored, empty if it does not exist; see `load_table`."""
     entry = records.manifest.files.get(key)
-    data = None if entry is None and records.is_listed else store.read(key)
-    if data is None and entry is None:
-        return _empty_table(schema)
-    if data is None or (entry is not None and describe_file(data, entry.rows) != entry):
-        problem = "is missing" if data is None else "is not as it was written"
-        raise LakeError(
-            f"{key} of {store.url} {problem}. Nothing was marked gone; run "
-            "`backup-frames verify --repair`, then sync again.",
-            path=key,
-        )
-    return decode_table(data)
+    problem = "is not as it was written"
+    try:
+        data = None if entry is None and records.is_listed else store.read(key)
+        if data is None and entry is None:
+            return _empty_table(schema)
+        if data is None:
+            problem = "is missing"
+        elif entry is None or describe_file(data, entry.rows) == entry:
+            table = decode_table(data)
+            if table.schema.equals(schema):
+                # What no record named, such as a partition restored by hand, is the ledger's now.
+                records.manifest.files.setdefault(key, describe_file(data, table.num_rows))
+                return table
+            problem = "has other columns than the table"
+    except LakeConflictError:
+        raise
+    except LakeError as error:
+        problem = f"cannot be read ({error})"
+    raise DamagedFileError(
+        f"{key} of {store.url} {problem}. Run `backup-frames verify --lake {store.url} --repair`, "
+        "then sync again.",
+        path=key,
+    )
 
 
 _empty_table = cache(pa.Schema.empty_table)
@@ -141,7 +227,10 @@ _empty_table = cache(pa.Schema.empty_table)
 def recount_partition(
     state: State, partition: date, grain: Grain, backups: pa.Table, verified_at_s: int
 ) -> None:
-    """Bring the state's days of a partition up to its rows; what was verified stays so."""
+    """Bring the state's days and ids of a partition up to its rows; what was verified stays so."""
+    state.ids.pop(partition.isoformat(), None)
+    if backups.num_rows:
+        state.ids[partition.isoformat()] = hash_ids(backups["backup_id"]).tobytes()
     begin_s, end_s = partition_span(partition, grain)
     days = count_days(backups, verified_at_s)
     for day in (day_of(second).isoformat() for second in range(begin_s, end_s, DAY_S)):
@@ -154,8 +243,36 @@ def recount_partition(
         state.unknown_begin = count_unknown_begin(backups)
 
 
-def _rebuild_manifest(store: Store, project_id: str, grain: Grain) -> Manifest:
-    manifest = Manifest(project_id, grain)
+def survey_ledger(store: Store, records: ProjectRecords) -> State:
+    """What a state must know before anything is read: which ids are where, and the newest moment.
+
+    Reads every file of `backups`; for a project whose state is lost. Damaged files are left out.
+    """
+    state = State(records.manifest.project_id)
+    for partition in sorted(records.partitions()):
+        try:
+            backups = load_table(store, records, "backups", partition)
+        except DamagedFileError:
+            continue
+        if backups.num_rows:
+            state.ids[partition.isoformat()] = hash_ids(backups["backup_id"]).tobytes()
+            moments = [pc.max(backups[field.name]).as_py() for field in LEDGER_FIELDS]
+            state.newest_s = max(state.newest_s, *map(_to_second, moments))
+    runs = [key for key in records.manifest.files if key.startswith(f"{RUNS}/")]
+    for key in sorted(runs)[-1:]:
+        with suppress(DamagedFileError):
+            moments = load_file(store, records, key, SYNC_RUNS)["as_of"].to_pylist()
+            state.newest_s = max(state.newest_s, *map(_to_second, moments))
+    return state
+
+
+def _to_second(moment: datetime | None) -> int:
+    return 0 if moment is None else int(moment.timestamp())
+
+
+def _rebuild_manifest(store: Store, project_id: str, grain: Grain) -> tuple[Manifest, bool]:
+    """A manifest of the files as they are, and whether it names all: damaged ones are left out."""
+    manifest, is_whole = Manifest(project_id, grain), True
     for table in (*TABLE_NAMES, RUNS, *INVENTORY_NAMES):
         for file in store.list(table):
             parts = parse_key(file.key)
@@ -163,17 +280,24 @@ def _rebuild_manifest(store: Store, project_id: str, grain: Grain) -> Manifest:
                 entry = _read_entry(store, file.key)
                 if entry is not None:
                     manifest.files[file.key] = entry
-    return manifest
+                is_whole = is_whole and entry is not None
+    return manifest, is_whole
 
 
 def _read_entry(store: Store, key: str) -> FileEntry | None:
-    """The entry of a file as it is, None if it is missing or no Parquet."""
-    data = store.read(key)
-    if data is None:
-        return None
+    """The entry of a file as it is, None if it is missing, unreadable or no Parquet."""
     try:
-        return describe_file(data, decode_table(data).num_rows)
+        data = store.read(key)
+        return None if data is None else describe_file(data, decode_table(data).num_rows)
     except LakeError:
+        return None
+
+
+def _read_announced(store: Store, records: ProjectRecords, key: str) -> bytes | None:
+    try:
+        return store.read(key)
+    except LakeError:  # whoever needs the file will say so
+        records.is_settled = False
         return None
 
 
@@ -181,7 +305,7 @@ def _settle(store: Store, records: ProjectRecords, pending: Pending, grain: Grai
     """Find out which of the files an unfinished run announced are in place."""
     is_done = defaultdict[date, dict[str, bool]](dict)
     for key, versions in pending.files.items():
-        data = store.read(key)
+        data = _read_announced(store, records, key)
         sha256 = describe_file(data, 0).sha256 if data is not None else None
         found = [version for version in versions if version.sha256 == sha256]
         if found:

@@ -21,12 +21,12 @@ from backup_frames.scan.plan import to_moment
 
 from .check import Finding, check_project
 from .collect import FreshPartition, PartitionCollector
-from .documents import FileEntry, InventoryState, Pending, State, describe_file
+from .documents import FileEntry, InventoryState, Pending, describe_file
 from .layout import INVENTORY_NAMES, meta_key, parse_key
 from .ledger import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
 from .proof import has_failures
 from .reader import Reader
-from .records import read_grain, read_records, recount_partition
+from .records import read_grain, read_records, recount_partition, survey_ledger
 from .salvage import complete_backups, fit_children, is_of_partition, salvage_table
 from .spans import clip_spans, merge_spans, partition_span
 from .store import Lock, Store
@@ -60,9 +60,9 @@ class _Repair:
         self._project_id = project_id
         self._as_of = to_moment(reader.now_s)
         self._paths = {finding.path for finding in check_project(store, project_id, store.list(""))}
-        self._grain, self._has_lake = read_grain(store, project_id, None)
-        self._records = read_records(store, project_id, self._grain)
-        self._state = self._records.state or State(project_id)
+        self._grain, self._lake_id = read_grain(store, project_id, None)
+        self._records = read_records(store, project_id, self._grain, self._lake_id)
+        self._state = self._records.state or survey_ledger(store, self._records)
         self._lost = list[Finding]()
         self._writer = LakeWriter(
             store=store,
@@ -71,7 +71,7 @@ class _Repair:
             records=self._records,
             pending=self._records.pending or Pending(project_id, "repair", reader.now_s),
             grain=self._grain,
-            is_new=not self._has_lake,
+            is_new=self._lake_id is None,
         )
 
     def run(self) -> list[Finding]:
@@ -82,7 +82,7 @@ class _Repair:
         for path, found in parts.items():
             if found.kind in ("run", "inventory"):
                 self._settle_single(path, str(found.table))
-        if parts or not self._has_lake:
+        if parts or self._lake_id is None:
             # A torn partition of an unfinished sync is for the next sync to read again.
             self._writer.commit(self._state, verdict="repair", is_finished=not self._records.torn)
         return self._lost

@@ -19,6 +19,8 @@ from backup_frames.scan.certificate import facts_as_html, tool_version
 if TYPE_CHECKING:
     from backup_frames.scan.certificate import Certificate
 
+_LISTS = ("reasons", "days", "partitions", "warnings", "damaged")
+
 
 @dataclass(frozen=True)
 class SyncReport:
@@ -49,6 +51,7 @@ class SyncReport:
             ``policies_asked``; empty if none of them was due.
         warnings: what else the reader should know, such as a permission that the inventory lacks;
             it says nothing about the backups.
+        damaged: files of the lake that could not be read; what they hold was left alone.
     """
 
     run_id: str
@@ -72,10 +75,13 @@ class SyncReport:
     certificate: Certificate
     inventory: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """What the command exits with: 0 done and complete, 6 incomplete or braked."""
+        """What the command exits with: 0 done and complete, 5 damaged, 6 incomplete or braked."""
+        if self.damaged:
+            return 5
         return 6 if self.verdict != "complete" or self.is_braked else 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +93,7 @@ class SyncReport:
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in values.items()
         }
-        plain |= {name: list(plain[name]) for name in ("reasons", "days", "partitions", "warnings")}
+        plain |= {name: list(plain[name]) for name in _LISTS}
         plain |= {"counts": dict(self.counts), "inventory": dict(self.inventory)}
         return plain | {"exit_code": self.exit_code, "certificate": self.certificate.to_dict()}
 

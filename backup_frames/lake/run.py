@@ -8,30 +8,41 @@ after everything it speaks of is durable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
+from typing import Final
+
+import numpy as np
 
 from backup_frames.api.clock import Clock
 from backup_frames.api.query import LEVELS
-from backup_frames.errors import LakeError
+from backup_frames.errors import AuthError, ConfigError, LakeError
 from backup_frames.frames.partitions import encode_table
 from backup_frames.scan.assumptions import ServiceProof
 from backup_frames.scan.plan import to_moment
 
 from .changes import estimate_requests
+from .closing import confirm_absences
 from .collect import PartitionCollector
-from .counts import LoadSeconds, Seconds, StateMismatchError, merge_levels, present_seconds
-from .documents import Pending, State
-from .layout import run_key
+from .counts import (
+    LoadSeconds,
+    Seconds,
+    StateMismatchError,
+    count_present,
+    merge_levels,
+    seconds_of_day,
+)
+from .documents import Pending
+from .layout import parse_key, run_key
 from .ledger import Proof
 from .merging import LedgerMerge, Tally
 from .plan import SyncPlan, plan_full, plan_incremental
 from .proof import has_failures, recall, remember
 from .reader import Reader
-from .records import load_table, read_grain, read_records
+from .records import DamagedFileError, load_table, read_grain, read_records, survey_ledger
 from .report import SyncReport, run_row
 from .spans import (
     DAY_S,
@@ -46,6 +57,9 @@ from .store import Lock, Store
 from .verified import note_verified
 from .writer import LakeWriter, lean_memory
 
+MAX_SKEW_S: Final = DAY_S
+"""A clock that is further off is set wrong, and is not to be worked around unasked."""
+
 
 @dataclass(frozen=True)
 class SyncSettings:
@@ -57,6 +71,7 @@ class SyncSettings:
         reread_requests: about so many requests a run go into reading old days again.
         is_full: read everything.
         allow_mass_deletion: let go of the brake.
+        accept_clock_skew: go on although this machine's clock is more than a day off.
         threads: partitions written side by side.
     """
 
@@ -65,6 +80,7 @@ class SyncSettings:
     reread_requests: int = 10
     is_full: bool = False
     allow_mass_deletion: bool = False
+    accept_clock_skew: bool = False
     threads: int = 8
 
 
@@ -85,16 +101,20 @@ class SyncRun:
         self._clock = clock
         self._settings = settings
         self._started_at, self._started_s = clock.now(), clock.monotonic()
-        self._as_of_s = reader.now_s
-        self._as_of = to_moment(self._as_of_s)
-        self._grain, self._has_lake = read_grain(store, project_id, settings.partition_by)
-        self._records = read_records(store, project_id, self._grain)
-        self._state = self._records.state or State(project_id)
-        self._run_id, self._run_key = self._name_run()
+        self._grain, self._lake_id = read_grain(store, project_id, settings.partition_by)
+        self._records = read_records(store, project_id, self._grain, self._lake_id)
+        self._state = self._records.state or survey_ledger(store, self._records)
+        self._damaged = set(map(date.fromisoformat, self._state.damaged))
+        self._warnings = list[str]()
 
     def preview(self) -> SyncReport:
         """Say what `execute` would read; counts may be asked, nothing is written."""
         plan = self._plan()
+        expected = plan.expected_requests
+        if expected is None:
+            span = plan.spans[0]
+            expected = sum(estimate_requests(self._reader.count(level, *span)) for level in LEVELS)
+        self._take_moment()
         known = [day for day in map(date.fromisoformat, self._state.days) if _touches(plan, day)]
         if self._state.as_of_s is not None and not plan.is_full:
             # Backups may also have begun on days since the last sync; on older ones few ever do.
@@ -102,10 +122,6 @@ class SyncRun:
             known += map(day_of, range(since_s // DAY_S * DAY_S, self._as_of_s + 1, DAY_S))
         days = sorted(set(known))
         partitions = sorted({partition_of(day, self._grain).isoformat() for day in days})
-        expected = plan.expected_requests
-        if expected is None:
-            span = plan.spans[0]
-            expected = sum(estimate_requests(self._reader.count(level, *span)) for level in LEVELS)
         return replace(
             self._report(plan, [], Tally()),
             is_dry_run=True,
@@ -117,47 +133,76 @@ class SyncRun:
     def execute(self, lock: Lock) -> SyncReport:
         """Read, merge and write, mark what is gone, commit."""
         with lean_memory():
+            try:
+                plan = self._plan()
+                if plan.is_full:  # an incremental plan has counted, and heard the service's time
+                    self._reader.count_all(LEVELS[0])
+            except AuthError:
+                self._check_clock()  # signatures of a wrong clock are refused as well
+                raise
+            self._take_moment()
             if self._settings.threads < 2:
-                return self._execute(self._open_writer(lock, None))
+                return self._execute(plan, self._open_writer(lock, None))
             with ThreadPoolExecutor(self._settings.threads) as pool:
-                return self._execute(self._open_writer(lock, pool))
+                return self._execute(plan, self._open_writer(lock, pool))
 
-    def _execute(self, writer: LakeWriter) -> SyncReport:
-        plan = self._plan()
+    def _execute(self, plan: SyncPlan, writer: LakeWriter) -> SyncReport:
         collector = PartitionCollector(
             plan.spans, is_full=plan.is_full, stored=self._records.partitions(), grain=self._grain
         )
         merge = LedgerMerge(writer, self._records, self._state, self._grain, self._as_of_s)
         try:
             self._stream(plan, collector, merge)
+            doubt = self._confirm(collector, merge)
         except LakeError:
             raise  # it is the store that fails: the next run settles what is half done
         except BaseException as error:
             self._keep_proven(plan, collector, merge, writer, error)
             raise
-        reasons = [*self._reader.certificate.reasons, *_gaps(collector)]
-        is_trusted = not has_failures(self._reader.certificate)
+        certificate = self._reader.certificate
+        reasons = [*certificate.reasons, *_gaps(collector), *([doubt] if doubt else [])]
+        is_trusted = not has_failures(certificate)
         if not is_trusted:
             merge.tally.absent.clear()  # what was not shown may be there all the same
-        brake = merge.settle(
-            present=self._present(), allow_mass_deletion=self._settings.allow_mass_deletion
-        )
+        brake = None
+        if doubt is None and is_trusted:
+            brake = merge.mark_absent(allow_mass_deletion=self._settings.allow_mass_deletion)
+        is_settled = brake is None and doubt is None
+        damage = self._note_damage(merge)
         note_verified(
             self._state,
             collector.proof if is_trusted else Proof(dict.fromkeys(LEVELS, ())),
             as_of_s=self._as_of_s,
             grain=self._grain,
-            unsettled=merge.tally.absent if brake else (),
+            unsettled={*merge.damaged, *(() if is_settled else merge.tally.absent)},
         )
-        report = self._report(plan, reasons, merge.tally, writer, brake=brake)
-        if report.verdict == "complete":
-            self._state.as_of_s = self._as_of_s
+        report = self._report(plan, reasons, merge.tally, writer, brake=brake, damage=damage)
+        is_proven = certificate.is_complete and not reasons
+        if is_proven:
+            self._state.as_of_s = self._reader.now_s  # what is damaged is owed, and named
             if brake is None:
-                self._state.caller = report.certificate.caller
-        self._state.proof = remember(report.certificate, is_complete=report.verdict == "complete")
+                self._state.caller = certificate.caller
+        self._state.proof = remember(report.certificate, is_complete=is_proven)
         run = (self._run_key, encode_table(run_row(report)))
         writer.commit(self._state, run, verdict=report.verdict, is_finished=True)
         return report
+
+    def _confirm(self, collector: PartitionCollector, merge: LedgerMerge) -> str | None:
+        """Why nothing may be marked gone, None if it may."""
+        return confirm_absences(
+            self._reader,
+            merge,
+            grain=self._grain,
+            partitions=self._records.partitions,
+            head_s=max(self._reader.now_s - self._settings.overlap_s, self._reader.begin_floor_s),
+            unproven=[span for spans in collector.missing().values() for span in spans],
+        )
+
+    def _note_damage(self, merge: LedgerMerge) -> list[DamagedFileError]:
+        """Remember which partitions are owed: what is listed for them could not be merged."""
+        owed = {day for day in self._damaged if day not in merge.done} | merge.damaged.keys()
+        self._state.damaged = sorted(day.isoformat() for day in owed)
+        return [error for _, error in sorted(merge.damaged.items())]
 
     def _open_writer(self, lock: Lock, pool: Executor | None) -> LakeWriter:
         pending = self._records.pending or Pending(self._project_id, "", 0)
@@ -169,43 +214,79 @@ class SyncRun:
             records=self._records,
             pending=pending,
             grain=self._grain,
-            is_new=not self._has_lake,
+            is_new=self._lake_id is None,
             pool=pool,
         )
 
+    def _check_clock(self) -> None:
+        """Go by the service's time, and say so if that is not this machine's.
+
+        Raises:
+            ConfigError: this machine's clock is more than a day off.
+        """
+        skew_s = self._reader.correct_clock()
+        if skew_s is not None:
+            off = (
+                f"{timedelta(seconds=round(abs(skew_s)))} {'ahead of' if skew_s > 0 else 'behind'}"
+            )
+            told = f"This machine's clock is {off} the service's"
+            if abs(skew_s) > MAX_SKEW_S and not self._settings.accept_clock_skew:
+                raise ConfigError(
+                    f"{told}. Set the clock (NTP); or, if it is the service's that is wrong and "
+                    "you want it used, run with --accept-clock-skew."
+                )
+            self._started_at -= timedelta(seconds=round(skew_s))
+            self._warnings.append(f"{told}, so the service's time was used. Set the clock (NTP).")
+
+    def _take_moment(self) -> None:
+        """The moment that the run stands for: the service's, and never before the ledger's newest."""
+        self._check_clock()
+        pending_s = self._records.pending.as_of_s if self._records.pending else 0
+        self._as_of_s = max(self._reader.now_s, self._state.newest_s, pending_s)
+        self._as_of = to_moment(self._as_of_s)
+        self._run_id, self._run_key = self._name_run()
+
     def _plan(self) -> SyncPlan:
         if not self._settings.is_full and self._state.as_of_s is not None:
-            known = recall(self._state.proof, self._reader.certificate, now_s=self._as_of_s)
-            self._reader.known = known
-            try:
-                return self._plan_incremental(known)
-            except StateMismatchError:
-                self._state = State(self._project_id)
+            asked = self._reader.certificate
+            self._reader.known = recall(self._state.proof, asked, now_s=self._reader.now_s)
+            with suppress(StateMismatchError):
+                return self._plan_incremental(self._reader.known)
+            self._state = survey_ledger(self._store, self._records)
         self._reader.known = None
         return plan_full(self._reader)
 
     def _plan_incremental(self, known: ServiceProof | None) -> SyncPlan:
-        load: LoadSeconds = self._load_seconds
-        state = self._state
-        if known is not None and known.is_level_ignored:
-            state, load = merge_levels(state, load)
-        return plan_incremental(
-            self._reader,
-            state,
-            load,
-            torn=[partition_span(day, self._grain) for day in self._records.torn],
-            overlap_s=self._settings.overlap_s,
-            reread_requests=self._settings.reread_requests,
-        )
+        """The plan, made anew without each partition that turns out to be damaged."""
+        while True:
+            load: LoadSeconds = self._load_seconds
+            state = self._state
+            try:
+                if known is not None and known.is_level_ignored:
+                    state, load = merge_levels(state, load)
+                return plan_incremental(
+                    self._reader,
+                    state,
+                    load,
+                    torn=[partition_span(day, self._grain) for day in self._records.torn],
+                    damaged=[partition_span(day, self._grain) for day in self._damaged],
+                    overlap_s=self._settings.overlap_s,
+                    reread_requests=self._settings.reread_requests,
+                )
+            except DamagedFileError as error:
+                parts = parse_key(error.path or "")
+                if parts is None or parts.partition is None:
+                    raise
+                self._damaged.add(parts.partition)
 
     def _load_seconds(self, day: date) -> Mapping[str, Seconds]:
         partition = partition_of(day, self._grain)
-        backups = load_table(self._store, self._records, "backups", partition)
-        begin_s = day_start(day)
-        return {
-            level: seconds[(begin_s <= seconds) & (seconds < begin_s + DAY_S)]
-            for level, seconds in present_seconds(backups).items()
-        }
+        if partition in self._damaged:  # for estimates of what it costs to read
+            counts = self._state.days[day.isoformat()].counts
+            return {
+                level: np.full(counts.get(level, (0, 0, 0))[0], day_start(day)) for level in LEVELS
+            }
+        return seconds_of_day(load_table(self._store, self._records, "backups", partition), day)
 
     def _stream(self, plan: SyncPlan, collector: PartitionCollector, merge: LedgerMerge) -> None:
         for part in self._reader.scan(plan.spans, is_full=plan.is_full):
@@ -241,13 +322,14 @@ class SyncRun:
         writer: LakeWriter | None = None,
         *,
         brake: str | None = None,
+        damage: Sequence[DamagedFileError] = (),
     ) -> SyncReport:
         certificate = self._reader.certificate
-        unlisted = tally.gone + tally.held_back
-        certificate = replace(certificate, caller_warning=self._caller_warning(unlisted))
+        warnings = [*self._warnings, *self._caller_warning(tally.gone + tally.held_back)]
         oldest_s = min((day.verified_at_s for day in self._state.days.values()), default=None)
         oldest_at = to_moment(oldest_s) if oldest_s is not None else None
         file_count, byte_count = writer.count_files() if writer else (0, 0)
+        reasons = [*reasons, *map(str, damage)]
         is_complete = certificate.verdict == "complete" and not reasons
         return SyncReport(
             run_id=self._run_id,
@@ -263,7 +345,7 @@ class SyncRun:
                 "returned": tally.returned,
                 "gone": tally.gone,
                 "held_back": tally.held_back,
-                "present": self._present(),
+                "present": sum(count_present(self._state).values()),
             },
             requests=certificate.requests,
             expected_requests=None,
@@ -275,23 +357,25 @@ class SyncRun:
             started_at=self._started_at,
             duration_s=self._clock.monotonic() - self._started_s,
             oldest_verified_at=oldest_at,
-            certificate=replace(certificate, oldest_verified_at=oldest_at),
-            warnings=certificate.warnings,
+            certificate=replace(
+                certificate,
+                oldest_verified_at=oldest_at,
+                warnings=[*certificate.warnings, *warnings],
+            ),
+            warnings=tuple(warnings),
+            damaged=tuple(str(error.path) for error in damage),
         )
 
-    def _caller_warning(self, unlisted: int) -> str | None:
+    def _caller_warning(self, unlisted: int) -> list[str]:
         before, now = self._state.caller, self._reader.certificate.caller
         if not unlisted or before in (None, now):
-            return None
-        return (
+            return []
+        told = (
             f"{unlisted:,} backups are no longer listed, and the credentials changed from {before} to "
             f"{now} since the last complete run: they may be hidden from these credentials rather "
             "than deleted. Sync once with the former ones: what is still there comes back."
         )
-
-    def _present(self) -> int:
-        counts = [count for day in self._state.days.values() for count, _, _ in day.counts.values()]
-        return sum(counts) + sum(self._state.unknown_begin.values())
+        return [told]
 
     def _name_run(self) -> tuple[str, str]:
         """An id that sorts by the run's start, and the key of its row; never one that is taken."""

@@ -45,6 +45,7 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
     reread_requests: int | None = None,
     is_full: bool = False,
     allow_mass_deletion: bool = False,
+    accept_clock_skew: bool = False,
     is_dry_run: bool = False,
     with_inventory: bool = True,
     settings: Settings | None = None,
@@ -71,7 +72,10 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         overlap_s: how far back before the last sync to read again, in seconds; default 3600.
         reread_requests: requests to spend on days long unverified; default 10.
         is_full: read everything again.
-        allow_mass_deletion: mark gone also more than a fifth of the project's backups at once.
+        allow_mass_deletion: mark gone also more than a fifth of the project's backups at once, or
+            all of them.
+        accept_clock_skew: go by the service's time even if this machine's clock is more than a day
+            off; within that it is done anyway, and said in ``warnings``.
         is_dry_run: write nothing; tell requests, days and partitions that a run would touch.
         with_inventory: read instances once a day and the policies of new or changed ones, too
             (after the backups; a dry run leaves it out). What the service refuses of it is told
@@ -85,15 +89,17 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         A `SyncReport`. Its ``exit_code`` is 6 if the read could not be proven complete (then
         nothing is marked gone where the proof is missing, and the next run starts from the same
         point), or if the brake held: more than 20 % of the project's backups, and more than 20,
-        had left the list.
+        or all of them, or all of a level that had more than 5, had left the list. It is 5 if a
+        file of the lake is damaged: its partition is left alone, and all else is written.
 
     Raises:
-        ConfigError: a setting is missing or wrong, or the lake is partitioned otherwise, or of
+        ConfigError: a setting is missing or wrong, this machine's clock is more than a day off (by
+            the ``Date`` of the service's answers), or the lake is partitioned otherwise, or of
             another format.
         MissingExtraError: the library for the format is not installed.
         QueryError: the project id cannot be one.
         LakeConflictError: another run holds this project's part of the lake.
-        LakeError: the lake cannot be read or written, or a file in it is damaged.
+        LakeError: the lake cannot be read or written.
         FetchError: the service refused or failed; what was proven by then is in the lake.
         SchemaError: an answer of the service is outside its contract.
 
@@ -128,6 +134,7 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         reread_requests=settings.reread_requests,
         is_full=is_full,
         allow_mass_deletion=allow_mass_deletion,
+        accept_clock_skew=accept_clock_skew,
     )
     clock = clock or SystemClock()
     client, found_id = open_client(settings, transport=transport, clock=clock)

@@ -8,7 +8,6 @@ work, and needs no interpreter lock: it goes on in the pool while the next pages
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -26,10 +25,12 @@ from .documents import (
     LAYOUT_VERSION,
     FileEntry,
     LakeRecord,
+    Manifest,
     Pending,
     State,
     describe_file,
     encode_record,
+    record_checksum,
 )
 from .layout import LAKE_KEY, meta_key
 from .ledger import LEDGER_SCHEMAS, LedgerTables
@@ -168,25 +169,40 @@ class LakeWriter:
         Raises:
             LakeConflictError: the lock was lost; the records are as they were.
         """
-        manifest = self.records.manifest
-        entries = {run[0]: describe_file(run[1], 1)} if run else {}
-        self.pending.files |= {key: [entry] for key, entry in entries.items()}
+        self.records.manifest.lake_id = self.records.lake_id
         self._collect()
-        self._announce()
+        manifest = self._manifest_to_be(run)
+        checksum = record_checksum(manifest)
+        self._announce(checksum)
         self._write()
-        manifest.files |= entries
         project_id, run_id = self.pending.project_id, self.pending.run_id
         note = RunNote(project_id, run_id, self.pending.as_of_s, verdict)
         self.lock.check()
         self.store.commit(note)
         self._put_record("manifest.json", encode_record(manifest))
+        self.records.manifest, self.records.found = manifest, checksum
         if run:
             self.store.put(*run)
             self.store.commit(note)
         self.lock.check()
+        state.lake_id, state.manifest = self.records.lake_id, checksum
+        state.newest_s = max(state.newest_s, self.pending.as_of_s)
         self._put_record("state.json", encode_record(state))
-        if is_finished:
+        if is_finished and self.records.is_settled:
             self.store.delete(meta_key(self.pending.project_id, "pending.json"))
+
+    def _manifest_to_be(self, run: tuple[str, bytes] | None) -> Manifest:
+        """The manifest as it is to be once all is written that is held back."""
+        manifest = self.records.manifest
+        entries = {run[0]: describe_file(run[1], 1)} if run else {}
+        self.pending.files |= {key: [entry] for key, entry in entries.items()}
+        staged = {key: entry for files in self._staged.values() for key, _, entry in files}
+        return Manifest(
+            manifest.project_id,
+            manifest.partition_by,
+            manifest.files | staged | entries,
+            manifest.lake_id,
+        )
 
     def _flush_if_held(self, partition: date) -> None:
         if partition in self._encoding or partition in self._staged:
@@ -221,11 +237,12 @@ class LakeWriter:
             self._byte_count += sum(file.entry.size for file in files)
         self._encoding = {}
 
-    def _announce(self) -> None:
+    def _announce(self, coming: str | None = None) -> None:
+        """Put what will be written, and the checksum of the manifest that comes, if it is near."""
         self.lock.check()
+        self.pending.manifests = [self.records.found, *([coming] if coming else [])]
         if self.is_new:
-            lake_id = str(uuid.uuid5(uuid.NAMESPACE_URL, self.store.url))
-            record = LakeRecord(lake_id, LAYOUT_VERSION, self.grain, self.store.format)
+            record = LakeRecord(self.records.lake_id, LAYOUT_VERSION, self.grain, self.store.format)
             self.store.put(LAKE_KEY, encode_record(record))
             self.is_new = False
         self._put_record("pending.json", encode_record(self.pending))

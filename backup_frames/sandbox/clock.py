@@ -27,6 +27,9 @@ class SandboxClock:
         '2026-02-01T12:00:00+00:00'
     """
 
+    is_virtual = True
+    """Whether comparing it with the Date of an answer says nothing: that one is real."""
+
     def __init__(self, start: datetime = DEFAULT_START, *, is_live: bool = False) -> None:
         if start.tzinfo is None:
             raise ValueError(f"start {start.isoformat()} has no time zone: give one, e.g. UTC")

@@ -88,8 +88,8 @@ class Certificate:
         tool_version: of this package.
         caller: who asked: the kind of credential, with a fingerprint of access key ID or of account
             and user, such as ``keys 1f6a90b2``; ``token`` for a bare token. Never a secret.
-        caller_warning: in a sync: that backups which left the list may be hidden from another
-            caller than the last rather than deleted; None if there are none or it is the same.
+        warnings: what the reader should know though it leaves the verdict alone, such as a wrong
+            clock, or credentials other than the last run's that may be shown less.
     """
 
     endpoint: str
@@ -115,12 +115,7 @@ class Certificate:
     api_version: str = "v3.1"
     tool_version: str = field(default_factory=tool_version)
     caller: str = "unknown"
-    caller_warning: str | None = None
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the reader should know though it leaves the verdict alone, a text each."""
-        return (self.caller_warning,) if self.caller_warning else ()
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -144,6 +139,7 @@ class Certificate:
         for name in ("filters", "unknown_values", "proof"):
             row[name] = json.dumps(row[name], sort_keys=True)
         row["levels"], row["reasons"] = ",".join(self.levels), "\n".join(self.reasons)
+        row["warnings"] = "\n".join(self.warnings)
         for name in ("begin", "end", "as_of", "oldest_verified_at"):
             row[name] = getattr(self, name)
         moment = pa.timestamp("us", "UTC")
@@ -188,7 +184,7 @@ class Certificate:
         facts += [("reason", reason) for reason in self.reasons[:_SHOWN_REASONS]]
         if len(self.reasons) > _SHOWN_REASONS:
             facts.append(("reason", f"… and {len(self.reasons) - _SHOWN_REASONS} more"))
-        return facts
+        return facts + [("warning", warning) for warning in self.warnings]
 
     def to_text(self) -> str:
         """The certificate as a short table in plain text."""

@@ -184,6 +184,17 @@ class ModelReader:
         last = end_s + 1 if self.service.includes_end else end_s
         return len(self.service.between(level, begin_s - 1, last))
 
+    def correct_clock(self) -> float | None:
+        return None
+
+    def count_all(self, level: str) -> int:
+        self.requests += 1
+        return sum(backup.level == level for backup in self.service.backups.values())
+
+    def scan_untimed(self) -> Iterator[Part]:
+        for level in LEVELS:
+            yield self._part([(level, None, None)])
+
     def scan(
         self, spans: Sequence[tuple[int, int]], *, is_full: bool = False, align_s: int = 86400
     ) -> Iterator[Part]:

@@ -70,7 +70,7 @@ def test_no_change_costs_two_counts_and_one_is_always_found(rows, data):
     forecast = forecast_of(service)
     span = (FLOOR_S, START_S + 7 * DAY_S)
     reader = service.reader()
-    assert find_changed_spans(reader, forecast, span) == []
+    assert find_changed_spans(reader, forecast, [span]) == []
     assert reader.requests == 2
     if rows and data.draw(st.booleans()):
         changed = service.backups[data.draw(st.sampled_from(sorted(service.backups)))]
@@ -82,7 +82,7 @@ def test_no_change_costs_two_counts_and_one_is_always_found(rows, data):
         )
         changed = service.add(START + timedelta(seconds=offset), level=level)
     second = int(changed.begin.timestamp())
-    found = find_changed_spans(service.reader(), forecast, span)
+    found = find_changed_spans(service.reader(), forecast, [span])
     assert covers(found, (second, second + 1))
 
 
@@ -98,7 +98,7 @@ def test_a_lone_change_costs_the_logarithm(per_day):
     removed = service.backups[sorted(service.backups)[7_777]]
     service.remove(removed.id)
     reader = service.reader()
-    (span,) = find_changed_spans(reader, forecast, (FLOOR_S, START_S))
+    (span,) = find_changed_spans(reader, forecast, [(FLOOR_S, START_S)])
     assert sum(len(service.between(level, *span)) for level in LEVELS) <= 600
     assert reader.requests <= 2 + 2 * (log2(12_000 / 300) + 1)
 
@@ -120,7 +120,7 @@ def test_a_service_that_refuses_wide_windows_is_counted_in_pieces():
         return count(level, begin_s, end_s)
 
     reader.count = narrow
-    found = find_changed_spans(reader, forecast, (FLOOR_S, START_S + DAY_S))
+    found = find_changed_spans(reader, forecast, [(FLOOR_S, START_S + DAY_S)])
     second = START_S - 50 * DAY_S
     assert covers(found, (second, second + 1))
     assert reader.requests < 80
@@ -135,7 +135,7 @@ def test_any_other_refusal_is_an_error():
 
     reader.count = refuse
     with pytest.raises(RejectedError):
-        find_changed_spans(reader, forecast_of(ModelService()), (FLOOR_S, START_S))
+        find_changed_spans(reader, forecast_of(ModelService()), [(FLOOR_S, START_S)])
 
 
 def test_a_state_that_does_not_fit_its_file_is_noticed():

@@ -1,0 +1,84 @@
+"""Before any backup is marked gone: is it listed elsewhere by now?
+
+In: a merge with absent backups, and the reader. Out: reads of what the service counts otherwise than
+the ledger is about to, until they agree. A backup whose begin time was set to another day or to null
+while the list was read, or since the last sync, is found this way instead of being called gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+from backup_frames.api.query import LEVELS
+
+from .changes import find_changed_spans
+from .collect import PartitionCollector
+from .counts import Forecast, Seconds, StateMismatchError, count_present, seconds_of_day
+from .merging import LedgerMerge
+from .reader import Reader
+from .spans import Grain, Span, merge_spans, partition_of, partition_span, subtract_spans
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROUNDS: Final = 3
+"""A list that is still found changed after so many reads changes too fast."""
+
+
+def confirm_absences(
+    reader: Reader,
+    merge: LedgerMerge,
+    *,
+    grain: Grain,
+    partitions: Callable[[], Iterable[date]],
+    head_s: int,
+    unproven: Sequence[Span],
+) -> str | None:
+    """Read on until nothing that is absent can be on the list.
+
+    Costs nothing if nothing is absent; else two requests on a list that stands still.
+
+    Args:
+        reader: counts and reads.
+        merge: what was read so far; more is merged into it.
+        grain: how the lake is cut.
+        partitions: those that the ledger has.
+        head_s: where the head begins, in which backups may start at any time.
+        unproven: spans that no reading could prove: their counts say nothing.
+
+    Returns:
+        Why nothing may be marked gone, None if all may.
+    """
+    is_read = False
+    for _ in range(ROUNDS):
+        merge.resolve_doubles()
+        if not merge.tally.absent:
+            return None
+        state = merge.foresee()
+        if not merge.damaged and count_present(state) == {
+            level: reader.count_all(level) for level in LEVELS
+        }:
+            return None
+        left_out = [*unproven, *(partition_span(day, grain) for day in merge.damaged)]
+        counted = subtract_spans([(reader.begin_floor_s, head_s)], merge_spans(left_out))
+
+        def load(day: date) -> Mapping[str, Seconds]:
+            return seconds_of_day(merge.load_backups(partition_of(day, grain)), day)
+
+        try:
+            changed = find_changed_spans(reader, Forecast(state, load), counted)
+        except StateMismatchError as error:
+            return str(error)
+        if is_read and not changed:
+            return None  # what differs began after the head was read
+        spans = merge_spans([*changed, (head_s, max(reader.end_ceiling_s, head_s + 1))])
+        collector = PartitionCollector(spans, is_full=True, stored=partitions(), grain=grain)
+        for part in (*reader.scan(spans), *reader.scan_untimed()):
+            for fresh in collector.add(part):
+                merge.add(fresh)
+        for fresh in collector.finish():
+            merge.add(fresh)
+        is_read = True
+    return "The list was found changed again and again, so nothing was marked gone."
