@@ -8,6 +8,7 @@ never the whole list.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -24,7 +25,8 @@ from ..scan.walk import FinishedRange
 from ..scan.workers import Workers
 from .flatten import ArrowFrames, concat_frames, flatten_pages
 from .frames import Part
-from .settle import settle_frames
+from .odd_values import OddValue
+from .settle import keep_within, settle_frames
 
 Progress = Callable[[int, int | None], None]
 """Told rows done and rows expected (None while unknown), from the thread that consumes."""
@@ -72,6 +74,8 @@ class BackupReader:
         self._rows = 0
         self._duplicates = 0
         self._unknown: dict[str, set[str]] = {}
+        self._odd_count = 0
+        self._first_odd: OddValue | None = None
         self._ends = (0, 0)
         self.begin: datetime | None = None
         self.end: datetime | None = None
@@ -125,14 +129,16 @@ class BackupReader:
         )
         waiting: list[FinishedRange] = []
         size = 0
-        for done in Workers(schedule, self.client.fetch_page, self._connections).run():
-            waiting.append(done)
-            size += sum(len(piece.body) for piece in done.pieces)
-            if size >= PART_BYTES:
-                yield self._part(waiting)
-                waiting, size = [], 0
-            if self._progress:
-                self._progress(schedule.rows_done, schedule.rows_expected)
+        workers = Workers(schedule, self.client.fetch_page, self._connections)
+        with closing(workers.run()) as ranges:  # whatever goes wrong below stops the threads
+            for done in ranges:
+                waiting.append(done)
+                size += sum(len(piece.body) for piece in done.pieces)
+                if size >= PART_BYTES:
+                    yield self._part(waiting)
+                    waiting, size = [], 0
+                if self._progress:
+                    self._progress(schedule.rows_done, schedule.rows_expected)
         if waiting:
             yield self._part(waiting)
         self._ends = schedule.end_votes
@@ -165,10 +171,13 @@ class BackupReader:
             unknown_values={name: sorted(values) for name, values in self._unknown.items()},
             duration_s=round(self.client.clock.monotonic() - self._started, 3),
             ranges=tuple(self._ranges),
+            odd_value_count=self._odd_count,
+            first_odd_value=self._first_odd._asdict() if self._first_odd else None,
         )
 
     def _part(self, ranges: list[FinishedRange]) -> Part:
         frames: list[ArrowFrames] = []
+        odd_values: list[OddValue] = []
         for level in self.levels:
             pieces = [piece for done in ranges if done.level == level for piece in done.pieces]
             if pieces:
@@ -178,9 +187,13 @@ class BackupReader:
                         project_id=self.query.project_id,
                         level=level,
                         keep=[piece.rows for piece in pieces],
+                        odd_values=odd_values,
                     )
                 )
         settled, duplicates = settle_frames(concat_frames(frames))
+        if self.begin is not None or self.end is not None:
+            settled = keep_within(settled, self.begin, self.end)
+        self._note_odd(settled.backups, odd_values)
         self._rows += settled.backups.num_rows
         self._duplicates += duplicates + sum(done.trimmed_count for done in ranges)
         self._ranges += map(RangeCount.of, ranges)
@@ -190,6 +203,16 @@ class BackupReader:
             CoveredSpan(done.level, done.begin_s, done.end_s, not done.reasons) for done in ranges
         ]
         return Part(settled, tuple(covered))
+
+    def _note_odd(self, backups: pa.Table, values: list[OddValue]) -> None:
+        """Count what is odd in these rows, each value once."""
+        if not values:
+            return
+        ids = set(backups["backup_id"].to_pylist())
+        own = {(one.backup_id, one.field): one for one in values if one.backup_id in ids}
+        self._odd_count += len(own)
+        if own and self._first_odd is None:
+            self._first_odd = next(iter(own.values()))
 
     def _note_unknown(self, backups: pa.Table) -> None:
         for name, known in _KNOWN_VALUES.items():

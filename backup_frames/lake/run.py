@@ -256,6 +256,7 @@ class SyncRun:
             duration_s=self._clock.monotonic() - self._started_s,
             oldest_verified_at=oldest_at,
             certificate=replace(certificate, oldest_verified_at=oldest_at),
+            warnings=certificate.warnings,
         )
 
     def _present(self) -> int:

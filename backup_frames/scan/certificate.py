@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from ..api.scrub import as_printable
 from .plan import to_moment
 from .walk import FinishedRange
 
@@ -69,6 +70,9 @@ class Certificate:
         throttles: times the service said "too many requests".
         duplicates_removed: rows seen more than once, or beyond their range, and dropped.
         unknown_values: values the reference page does not name, by column.
+        odd_value_count: values of the wrong type or unreadable: null in their column, as sent in
+            ``extra``.
+        first_odd_value: the first of them: ``backup_id``, ``field``, ``text`` (JSON, cut).
         duration_s: seconds the read took.
         ranges: what was read, range by range.
         oldest_verified_at: in a sync: when the day that waits longest was last verified.
@@ -92,6 +96,22 @@ class Certificate:
     duration_s: float
     ranges: tuple[RangeCount, ...] = field(repr=False)
     oldest_verified_at: datetime | None = None
+    odd_value_count: int = 0
+    first_odd_value: dict[str, str] | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader should know though it leaves the verdict alone, a text each."""
+        if self.first_odd_value is None:
+            return ()
+        first = {name: as_printable(text) for name, text in self.first_odd_value.items()}
+        return (
+            (
+                f"{self.odd_value_count:,} odd values, the first {first['field']} = {first['text']} "
+                f"of backup {first['backup_id']}: null in the column, as sent in extra. Report it "
+                "to the service."
+            ),
+        )
 
     @property
     def is_complete(self) -> bool:
@@ -104,7 +124,8 @@ class Certificate:
 
     def to_json(self) -> str:
         """The certificate as one JSON object, two spaces indented."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        return as_printable(text, keep_lines=True)
 
     def to_arrow(self) -> Any:
         """The certificate as one row of a `pyarrow.Table`: lists joined, ranges counted."""
@@ -112,7 +133,7 @@ class Certificate:
 
         row = self.to_dict()
         row["range_count"] = len(row.pop("ranges"))
-        for name in ("filters", "unknown_values"):
+        for name in ("filters", "unknown_values", "first_odd_value"):
             row[name] = json.dumps(row[name], sort_keys=True)
         row["levels"], row["reasons"] = ",".join(self.levels), "\n".join(self.reasons)
         for name in ("begin", "end", "as_of", "oldest_verified_at"):
@@ -151,6 +172,7 @@ class Certificate:
             facts.append((f"unknown {column}", ", ".join(values)))
         if self.oldest_verified_at:
             facts.append(("oldest proof", f"{self.oldest_verified_at:%Y-%m-%d %H:%M:%S} UTC"))
+        facts += [("warning", warning) for warning in self.warnings]
         facts += [("reason", reason) for reason in self.reasons[:_SHOWN_REASONS]]
         if len(self.reasons) > _SHOWN_REASONS:
             facts.append(("reason", f"… and {len(self.reasons) - _SHOWN_REASONS} more"))
@@ -160,7 +182,7 @@ class Certificate:
         """The certificate as a short table in plain text."""
         facts = self._facts()
         width = max(len(name) for name, _ in facts)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in facts)
+        return "\n".join(f"{name:<{width}}  {as_printable(value)}" for name, value in facts)
 
     def __str__(self) -> str:
         return self.to_text()
