@@ -8,7 +8,6 @@ In: filters and a format. Out: data on stdout or in --out, the certificate on st
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +18,7 @@ import typer
 from backup_frames.errors import ConfigError, LakeError
 
 from .options import Config, Endpoint, MaxConnections, MaxRequests, ProjectId, Region
+from .output import open_out
 from .session import Session, command
 from .tables import print_head, write_csv, write_ndjson
 
@@ -160,8 +160,11 @@ def read_once(  # noqa: PLR0913 - one parameter per option
     certificate = frames.certificate
     if certificate is not None:
         session.note(certificate.to_text())
+        for warning in certificate.warnings:
+            session.warn(warning)
         if certificate.verdict != "complete":
             session.exit_code = 6
+            session.conclude(f"Incomplete: {'; '.join(certificate.reasons[:3])}")
 
 
 def _deliver(
@@ -173,8 +176,8 @@ def _deliver(
     elif form is Format.TABLE:
         _show(frames, table)
     elif out is None:
-        (write_csv if form is Format.CSV else write_ndjson)(chosen, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        with open_out() as stdout:
+            (write_csv if form is Format.CSV else write_ndjson)(chosen, stdout)
     else:
         _write_file(out, chosen, write_csv if form is Format.CSV else write_ndjson)
     if out is not None:
