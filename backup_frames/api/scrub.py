@@ -1,7 +1,8 @@
-"""Keeping credentials out of everything that is shown: error texts, answers' bodies, log lines.
+"""What may be shown: foreign texts without control of a terminal, and nothing with credentials.
 
 In: the secrets of a client, and texts that may hold them, because a server echoed them. Out: the same
-texts with ``***`` instead. Log lines of httpcore pass here as well: at DEBUG they quote
+texts with ``***`` instead. And texts of any origin: what would steer a terminal or turn the line
+around is spelled out in them. Log lines of httpcore pass here as well: at DEBUG they quote
 status lines and headers of answers.
 """
 
@@ -21,7 +22,31 @@ _MIN_LENGTH: Final = 4  # a shorter one is no secret, and blotting it out would 
 _MASK: Final = "***"
 _ENTITIES: Final = {"&": "|amp", "<": "|lt", ">": "|gt", '"': "|quot", "'": "|apos"}
 
+# C0, DEL and C1 but line breaks; marks that turn or break lines; lone surrogates
+_UNPRINTABLE: Final = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff]"
+)
+
 E = TypeVar("E", bound=BackupFramesError)
+
+
+def as_printable(text: str, *, keep_lines: bool = False) -> str:
+    r"""Spell out in a text what a terminal would obey instead of show, as ``\uXXXX``.
+
+    Works on JSON, too: within its strings the escapes mean what they stand for. Anything may go
+    through it twice.
+
+    Args:
+        text: from wherever.
+        keep_lines: leave line breaks as they are; else they are spelled out as well.
+
+    Example:
+        >>> print(as_printable("a\x1b[31mb"))
+        a\u001b[31mb
+    """
+    text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return text if keep_lines else text.replace("\n", "\\u000a")
 
 
 class Scrubber:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
@@ -17,8 +16,11 @@ from typing import Annotated
 
 import typer
 
+from backup_frames.api.scrub import as_printable
+
 from . import demo, doctor, lake, read, service, sync
 from .options import tool_version
+from .output import flush_out, write_err, write_out
 from .session import Debug, LogFormatOption, Quiet, Session, release_log
 
 __all__ = ["app", "main"]
@@ -42,7 +44,7 @@ for room in (demo, read, sync, lake, doctor, service):
 def _show_version(is_asked: bool) -> None:
     if not is_asked:
         return
-    sys.stdout.write(f"backup-frames {tool_version()}\n")
+    write_out(f"backup-frames {tool_version()}\n")
     raise typer.Exit
 
 
@@ -77,13 +79,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             prog_name="backup-frames",
             standalone_mode=False,
         )
+        flush_out()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
+    except (KeyboardInterrupt, typer.Abort):
+        return Session().conclude("Stopped by Ctrl-C.", 130)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer's usage errors have in common
             return Session().fail(error)
-        if text := error.format_message():
-            sys.stderr.write(f"Error: {text.rstrip('.')}. Try: backup-frames --help\n")
+        text = " ".join(error.format_message().split()) or "No command is given"
+        write_err(f"Error: {as_printable(text).rstrip('.')}. Try: backup-frames --help\n")
         return 2
     finally:
         release_log()

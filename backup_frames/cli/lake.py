@@ -75,7 +75,10 @@ def verify(
     for finding in findings:
         session.print(session.scrub(f"{finding.path}: {finding.kind}: {finding.message}"))
     session.exit_code = 5 if findings else 0
-    session.note(f"{len(findings)} findings" if findings else "The lake is sound.")
+    if findings:
+        session.conclude(f"{len(findings)} findings, the first: {findings[0].path}.")
+    else:
+        session.note("The lake is sound.")
 
 
 @command

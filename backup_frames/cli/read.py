@@ -7,7 +7,6 @@ In: filters and a format. Out: data on stdout or in --out, the certificate on st
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +17,7 @@ from backup_frames.errors import ConfigError
 from backup_frames.whole_files import find_target, write_whole
 
 from .options import Config, Endpoint, MaxConnections, MaxRequests, ProjectId, Region
+from .output import open_out
 from .session import Session, command
 from .tables import print_head, write_csv, write_ndjson
 
@@ -161,8 +161,11 @@ def read_once(  # noqa: PLR0913 - one parameter per option
     certificate = frames.certificate
     if certificate is not None:
         session.note(certificate.to_text())
+        for warning in certificate.warnings:
+            session.warn(warning)
         if certificate.verdict != "complete":
             session.exit_code = 6
+            session.conclude(f"Incomplete: {'; '.join(certificate.reasons[:3])}")
 
 
 def _deliver(
@@ -174,8 +177,8 @@ def _deliver(
     elif form is Format.TABLE:
         _show(frames, table)
     elif out is None:
-        (write_csv if form is Format.CSV else write_ndjson)(chosen, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        with open_out() as stdout:
+            (write_csv if form is Format.CSV else write_ndjson)(chosen, stdout)
     else:
         write = write_csv if form is Format.CSV else write_ndjson
         write_whole(out, lambda file: write(chosen, file))

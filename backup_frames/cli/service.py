@@ -7,7 +7,6 @@ In: settings and options. Out: lines on stdout.
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -15,6 +14,7 @@ import typer
 from backup_frames.errors import ConfigError
 
 from .options import Config, Endpoint, Lake, ProjectId, Region
+from .output import flush_out
 from .session import Session, command
 from .tables import print_rows
 
@@ -71,7 +71,7 @@ def serve_sandbox(  # noqa: PLR0913  # one option per thing that may be differen
 
     def tell(line: str) -> None:
         session.print(line)
-        sys.stdout.flush()  # a script may wait for these lines through a pipe
+        flush_out()  # a script may wait for these lines through a pipe
 
     try:
         planned = parse_faults(faults)

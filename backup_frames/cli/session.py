@@ -14,8 +14,6 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -27,7 +25,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backup_frames.api.scrub import as_printable
 from backup_frames.errors import BackupFramesError
+
+from .faults import explain_fault
+from .output import OutputError, flush_out, write_err, write_out
 
 if TYPE_CHECKING:
     from backup_frames.settings import Settings
@@ -61,6 +63,7 @@ class Session:
     is_quiet: bool = False
     log_format: LogFormat = LogFormat.TEXT
     exit_code: int = 0
+    has_concluded: bool = False
     _secrets: set[str] = field(default_factory=set, repr=False)
 
     def adopt(self, *, debug: bool, quiet: bool, log_format: LogFormat | None) -> None:
@@ -94,20 +97,42 @@ class Session:
         return text
 
     def print(self, text: str = "") -> None:
-        """Write data, or a report that was asked for, to stdout."""
-        sys.stdout.write(text + "\n")
+        """Write data, or a report that was asked for, to stdout.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        write_out(text + "\n")
 
     def note(self, text: str) -> None:
         """Write lines for people to stderr; as a log record with --log-format json."""
         if self.log_format is LogFormat.JSON:
             LOG.info(text)
         elif not self.is_quiet:
-            sys.stderr.write(self.scrub(text) + "\n")
+            write_err(self.scrub(text) + "\n")
+
+    def warn(self, text: str) -> None:
+        """Write one line about what is odd to stderr, --quiet or not; the exit code stays."""
+        LOG.warning(text)
+
+    def conclude(self, text: str, code: int | None = None) -> int:
+        """Say on stderr in one line why the exit code is not 0, --quiet or not; return the code."""
+        self.has_concluded = True
+        code = self.exit_code if code is None else code
+        text = " ".join(self.scrub(text).split())
+        if self.log_format is LogFormat.JSON:
+            LOG.error(text, extra={"facts": {"exit_code": code}})
+        else:
+            write_err(f"{as_printable(text)}\n")
+        return code
 
     def fail(self, error: BaseException, *, about: str = "", code: int | None = None) -> int:
         """Report an error on stderr and return its exit code; a traceback only with --debug."""
-        if isinstance(error, BackupFramesError):
+        self.has_concluded = True
+        if isinstance(error, BackupFramesError | OutputError):
             text, code = str(error), code or error.exit_code
+        elif (fault := explain_fault(error)) is not None:
+            text, code = fault
         else:
             text = (
                 f"{type(error).__name__}: {error}. This is a bug of backup-frames: please report "
@@ -120,7 +145,7 @@ class Session:
             facts = {"error": type(error).__name__, "exit_code": code}
             LOG.error(text, extra={"facts": facts | ({"traceback": trace} if trace else {})})
         else:
-            sys.stderr.write(f"{self.scrub(trace)}Error: {text}\n")
+            write_err(f"{self.scrub(trace)}Error: {as_printable(text)}\n")
         return code
 
     @contextmanager
@@ -151,16 +176,16 @@ class _StderrHandler(logging.Handler):
         self._session = session
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        text, trace = record.getMessage(), ""
         if record.exc_info and self._session.is_debug:
-            text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            trace = "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         if self._session.log_format is LogFormat.JSON:
-            facts = {"time": moment, "level": record.levelname.lower(), "message": text}
+            facts = {"time": moment, "level": record.levelname.lower(), "message": text + trace}
             text = json.dumps(facts | getattr(record, "facts", {}), ensure_ascii=False, default=str)
         else:
-            text = f"{moment} {record.levelname.lower()} {text}"
-        sys.stderr.write(self._session.scrub(text) + "\n")
+            text = f"{moment} {record.levelname.lower()} {as_printable(text)}{trace}"
+        write_err(self._session.scrub(text) + "\n")
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -178,17 +203,18 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         session.adopt(**{name: options.pop(name) for name in ("debug", "quiet", "log_format")})
         try:
             function(session, **options)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader (head, less) has enough. Python would complain again at its last flush.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(141) from None
+            flush_out()
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-        except typer.Exit:
+            raise typer.Exit(session.conclude("Stopped by Ctrl-C.", 130)) from None
+        except SystemExit as stop:
+            session.conclude("Stopped by a signal.", stop.code if isinstance(stop.code, int) else 1)
             raise
+        except typer.Exit as end:
+            session.exit_code = end.exit_code
         except Exception as error:  # the wall: everything becomes an exit code here
-            raise typer.Exit(session.fail(error)) from None
+            session.exit_code = session.fail(error)
+        if session.exit_code and not session.has_concluded:
+            session.conclude(f"Exit code {session.exit_code}: stdout says why.")
         raise typer.Exit(session.exit_code)
 
     keyword = inspect.Parameter.KEYWORD_ONLY

@@ -10,16 +10,17 @@ would run as a formula are defused with a leading apostrophe.
 from __future__ import annotations
 
 import json
-import re
-import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any
+
+from backup_frames.api.scrub import as_printable
+
+from .output import is_terminal, write_out
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMULA = r"^[=+\-@\t\r\n]"  # how a cell starts that Excel, LibreOffice or Sheets would calculate
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def print_rows(
@@ -31,23 +32,27 @@ def print_rows(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    def plain(text: str) -> Text:  # not markup: [red] in a name is shown, not obeyed
+        return Text(as_printable(text))
+
+    heading = plain(title) if title is not None else None
+    table = Table(box=SIMPLE_HEAD, title=heading, title_justify="left", pad_edge=False)
     for name in head:
-        table.add_column(name, overflow="fold")
+        table.add_column(plain(name), overflow="fold")
     numbers = set(range(len(head)))
     texts = []
     for row in rows:
         numbers -= {i for i, v in enumerate(row) if not isinstance(v, int | float | None)}
-        texts.append([Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", _as_text(v))) for v in row])
+        texts.append([plain(_as_text(v)) for v in row])
     for i in numbers if texts else ():
         table.columns[i].justify = "right"
     for row in texts:
         table.add_row(*row)
-    console = Console(width=None if sys.stdout.isatty() else 500)
+    console = Console(width=None if is_terminal() else 500)
     with console.capture() as captured:  # rich would end the process when a pipe is closed
         console.print(table)
     lines = (line.rstrip() for line in captured.get().splitlines())
-    sys.stdout.write("\n".join(line for line in lines if line) + "\n")
+    write_out("\n".join(line for line in lines if line) + "\n")
 
 
 def _as_text(value: Any) -> str:
@@ -72,7 +77,7 @@ def print_head(
         rows.reverse()
     print_rows(names, [list(row.values()) for row in rows], f"{title}: {table.num_rows:,} rows")
     if table.num_rows > count:
-        sys.stdout.write(f"… {table.num_rows - count:,} more\n")
+        write_out(f"… {table.num_rows - count:,} more\n")
 
 
 def write_csv(table: pa.Table, out: IO[bytes]) -> None:

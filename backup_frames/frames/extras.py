@@ -8,6 +8,9 @@ name, keys sorted, no spaces, so that the same record always gives the same text
     {"database_tables":{"0":{"mode":"ttl"}}}     one inside an entry, by the entry's position
     {"begin_time":"2018-08-06T12:41:14+0800"}    a known field as sent: a time in another notation
                                                  than the canonical, a whole number beyond doubles
+    {"end_time":"-","size":true}                 a known field as sent, whose column is null: a
+                                                 value of the wrong type, or unreadable
+    {"database_tables":{"0":{"table_names":7}}}  the same inside an entry
 
 Unknown and known names cannot clash: a name is one or the other. Cost: nothing on pages without; on
 others a second pass that decodes names only (msgspec's raw values), 140,000 rows/s in all.
@@ -16,7 +19,9 @@ others a second pass that decodes names only (msgspec's raw values), 140,000 row
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -46,6 +51,9 @@ ENTRY_FIELDS = ("database_name", "table_names")
 _RECORD_NAMES = frozenset(RECORD_FIELDS)
 _DATASTORE_NAMES = frozenset(DATASTORE_FIELDS)
 _ENTRY_NAMES = frozenset(ENTRY_FIELDS)
+
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 #: From here on a double cannot tell all whole numbers apart.
 EXACT_LIMIT = 2.0**53
@@ -79,97 +87,161 @@ def collect_extras(bodies: Iterable[bytes]) -> pa.Array:
         raise SchemaError(message, path="backups", expected="JSON", got=str(error)[:200]) from error
 
 
-def add_texts_as_sent(
-    extra: pa.Array | None, texts: dict[str, pa.Array], is_odd: dict[str, pa.Array]
+def add_times_as_sent(
+    extra: pa.Array | None, texts: pa.Array, odd: dict[str, pa.BooleanArray], unreadable: pa.Array
 ) -> pa.Array:
-    """Add texts that their column does not give back: by API name, and where to keep them.
+    """Add times that their column does not give back.
 
-    The texts are times or empty: nothing in them needs escaping in JSON.
+    Args:
+        extra: what is kept so far.
+        texts: the texts of all these fields, one after the other.
+        odd: by API name, sorted, which of its texts to keep.
+        unreadable: which of all texts are no times; only these may need escaping.
     """
+    quoted = pc.binary_join_element_wise('"', texts, '"', "")
+    if unreadable is not None:
+        escaped = [quote(text) for text in texts.filter(unreadable).to_pylist()]
+        quoted = pc.replace_with_mask(quoted, unreadable, pa.array(escaped, pa.string()))
+    count = len(texts) // len(odd)
     members = [
         pc.binary_join_element_wise(
-            f'"{name}":"', pc.if_else(is_odd[name], texts[name], None), '"', ""
+            f'"{name}":', pc.if_else(is_odd, quoted.slice(at * count, count), None), ""
         )
-        for name in sorted(texts)
+        for at, (name, is_odd) in enumerate(odd.items())
     ]
     # Not null_handling="skip": it drops rows that are null throughout (pyarrow 26).
     joined = pc.coalesce(pc.binary_join_element_wise(*members, ","), *members)
     added = pc.binary_join_element_wise("{", joined, "}", "")
     if extra is None:
         return added
-    pairs = zip(extra.to_pylist(), added.to_pylist(), strict=True)
-    return pa.array([_joined(*pair) for pair in pairs], pa.string())
+    has_both = pc.and_(extra.is_valid(), added.is_valid())
+    pairs = zip(extra.filter(has_both).to_pylist(), added.filter(has_both).to_pylist(), strict=True)
+    merged = pa.array([join_members(_members(a) | _members(b)) for a, b in pairs], pa.string())
+    return pc.replace_with_mask(pc.coalesce(extra, added), has_both, merged)
 
 
 def restore_extra(record: dict[str, Any], text: str) -> None:
     """Put back into a rebuilt record what its ``extra`` holds."""
-    for name, value in json.loads(text).items():
-        if name == "datastore":
+    for name, value in parse_json(text).items():
+        if name == "datastore" and isinstance(value, dict):
             record[name] = (record[name] or dict.fromkeys(DATASTORE_FIELDS)) | value
-        elif name == "database_tables":
+        elif name == "database_tables" and record[name] is not None:
             for index, fields in value.items():
-                record[name][int(index)].update(fields)
+                if isinstance(fields, dict):
+                    record[name][int(index)].update(fields)
+                else:  # an entry that is none
+                    record[name][int(index)] = fields
         else:
             record[name] = value
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON strictly, whole numbers of any length included.
+
+    Raises:
+        ValueError: it is no JSON, such as NaN, or no UTF-8.
+    """
+    text = text.decode() if isinstance(text, bytes) else text
+    return json.loads(text, parse_int=_whole_number, parse_constant=_refuse)
+
+
+def split_json(text: str) -> list[str]:
+    """The elements of an array, or names and values of an object in turn: valid JSON, no spaces."""
+    parts: list[str] = []
+    part: list[str] = []
+    depth = 0
+    for lexeme in _TOKEN.findall(text):
+        if lexeme in "]}":
+            depth -= 1
+        if depth == 1 and lexeme in ",:":
+            parts.append("".join(part))
+            part = []
+        elif depth:
+            part.append(lexeme)
+        if lexeme in "[{":
+            depth += 1
+    return [*parts, "".join(part)] if part else parts
+
+
+def join_members(members: dict[str, str]) -> str:
+    """The object with these names and JSON texts, sorted by name."""
+    return "{" + ",".join(f"{_quoted(name)}:{members[name]}" for name in sorted(members)) + "}"
+
+
+def quote(value: Any) -> str:
+    """The value as JSON, readable, but for what UTF-8 cannot carry."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if _SURROGATE.search(text) else text
+
+
+def size_as_sent(text: str) -> str | None:
+    """The size if its column holds another number, else None."""
+    size = _whole_number(text) if text.lstrip("-").isdigit() else None
+    return str(size) if size is not None and float(size) != size else None
+
+
 def _extra(record: dict[str, msgspec.Raw]) -> str | None:
-    members = {name: _canonical(bytes(record[name])) for name in record.keys() - _RECORD_NAMES}
+    members = {name: canonical(bytes(record[name])) for name in record.keys() - _RECORD_NAMES}
     if (size := record.get("size")) is not None and len(bytes(size)) > 15:
-        members |= _size_as_sent(bytes(size))
+        as_sent = size_as_sent(bytes(size).decode())
+        members |= {"size": as_sent} if as_sent else {}
     if (datastore := record.get("datastore")) is not None:
         members |= _datastore_members(bytes(datastore))
     if (entries := record.get("database_tables")) is not None:
         members |= _entry_members(bytes(entries))
-    return _object(members) if members else None
-
-
-def _size_as_sent(text: bytes) -> dict[str, str]:
-    size = json.loads(text.decode())
-    return {"size": str(size)} if isinstance(size, int) and float(size) != size else {}
+    return join_members(members) if members else None
 
 
 def _datastore_members(text: bytes) -> dict[str, str]:
     fields = _object_decoder.decode(text) or {}
-    unknown = {name: _canonical(bytes(fields[name])) for name in fields.keys() - _DATASTORE_NAMES}
-    return {"datastore": _object(unknown)} if unknown else {}
+    unknown = {name: canonical(bytes(fields[name])) for name in fields.keys() - _DATASTORE_NAMES}
+    return {"datastore": join_members(unknown)} if unknown else {}
 
 
 def _entry_members(text: bytes) -> dict[str, str]:
     entries = {}
     for index, entry in enumerate(_entries_decoder.decode(text) or ()):
         fields = entry or {}
-        unknown = {name: _canonical(bytes(fields[name])) for name in fields.keys() - _ENTRY_NAMES}
+        unknown = {name: canonical(bytes(fields[name])) for name in fields.keys() - _ENTRY_NAMES}
         if unknown:
-            entries[str(index)] = _object(unknown)
-    return {"database_tables": _object(entries)} if entries else {}
+            entries[str(index)] = join_members(unknown)
+    return {"database_tables": join_members(entries)} if entries else {}
 
 
-def _object(members: dict[str, str]) -> str:
-    return "{" + ",".join(f"{_quoted(name)}:{members[name]}" for name in sorted(members)) + "}"
-
-
-def _joined(first: str | None, second: str | None) -> str | None:
-    if first is None or second is None:
-        return first or second
-    return _canonical(json.dumps(json.loads(first) | json.loads(second)).encode())
+def _members(text: str) -> dict[str, str]:
+    parts = split_json(text)
+    return {json.loads(name): value for name, value in zip(parts[::2], parts[1::2], strict=True)}
 
 
 @lru_cache(maxsize=1024)  # names are few
 def _quoted(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)
+    return quote(name)
 
 
-def _canonical(text: bytes) -> str:
+def canonical(text: bytes) -> str:
+    """JSON with sorted names and no spaces; what Python would spoil stays as sent."""
     # An unknown field mostly holds one of a few short values; long ones would fill the memory.
     return _canonical_short(text) if len(text) <= 128 else _canonical_any(text)
 
 
 def _canonical_any(text: bytes) -> str:
-    value = json.loads(text.decode())
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-    )
+    try:
+        value = json.loads(text.decode())
+        written = json.dumps(
+            value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+        )
+        written.encode()
+    except (ValueError, RecursionError):  # a number beyond doubles, digits galore, a surrogate
+        return "".join(_TOKEN.findall(text.decode()))
+    return written
 
 
 _canonical_short = lru_cache(maxsize=4096)(_canonical_any)
+
+
+def _whole_number(text: str) -> int:
+    return int(text) if len(text) < 4000 else int(Decimal(text))  # int() refuses 4,300 digits
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")

@@ -8,52 +8,38 @@ time are the JSON reader's.
 
 The reader refuses unknown fields, so a batch without any pays nothing to know it; a batch with some
 is read again without them while `extras` collects their text. It also refuses wrong types,
-duplicate names, lone surrogates and numbers out of range; what it lets pass (NaN, invalid UTF-8,
-two documents in one body) is checked here. What is refused becomes a `SchemaError`, worded by
-`diagnose`.
+duplicate names, lone surrogates and numbers out of range: the bodies at fault are read again without
+these, by `odd_values`. What it lets pass (NaN, invalid UTF-8, two documents in one body) is checked
+here. What is no page at all becomes a `SchemaError`, worded by `diagnose`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json
 
 from ..errors import SchemaError
 from .diagnose import explain_bodies, explain_value
-from .extras import EXACT_LIMIT, add_texts_as_sent, collect_extras
+from .extras import EXACT_LIMIT, add_times_as_sent, collect_extras, quote
+from .odd_values import SHOWN_LENGTH, CleanPage, OddValue, clean_page
+from .pages import RECORD, is_readable, read_pages
 from .schema import BACKUP_DATABASES, BACKUP_TABLES, BACKUPS
-from .times import EXPECTED, first_unreadable, read_times
+from .times import read_times
 
 BATCH_BYTES = 1 << 21
 
 _TEXT = pa.string()
-_ENTRY = pa.struct([("database_name", _TEXT), ("table_names", pa.list_(_TEXT))])
-_RECORD = pa.struct(
-    [
-        ("id", _TEXT),
-        ("name", _TEXT),
-        ("instance_id", _TEXT),
-        ("instance_name", _TEXT),
-        ("datastore", pa.struct([("type", _TEXT), ("version", _TEXT)])),
-        ("type", _TEXT),
-        ("begin_time", _TEXT),
-        ("end_time", _TEXT),
-        ("status", _TEXT),
-        ("size", pa.float64()),
-        ("description", _TEXT),
-        ("database_tables", pa.list_(_ENTRY)),
-    ]
-)
-_PAGE = pa.schema([("total_count", pa.int64()), ("backups", pa.list_(_RECORD))])
+_ODD_ENTRY = re.compile(r"database_tables\[(\d+)\](?:\.table_names)?")
 
 _Indices = npt.NDArray[np.int64]
 
@@ -80,6 +66,7 @@ def flatten_pages(
     project_id: str,
     level: str,
     keep: Sequence[Sequence[int] | None] | None = None,
+    odd_values: list[OddValue] | None = None,
 ) -> ArrowFrames:
     """Turn response bodies into the three tables.
 
@@ -88,6 +75,9 @@ def flatten_pages(
         project_id: the project that was asked, for the column of that name.
         level: the level that was asked (API parameter ``type``), for the column ``backup_level``.
         keep: for each body the positions of the rows to keep, None for all; None keeps all of all.
+        odd_values: takes in what was odd in the rows kept: a value of the wrong type, an unreadable
+            time, a size that is negative or not finite. It is null in its column, and as sent in
+            ``extra``.
 
     Returns:
         Tables with the schemas of `schema`, rows in the order sent, duplicates included (`settle_frames`
@@ -95,9 +85,8 @@ def flatten_pages(
         ``begin_time``; times are UTC; ``size_kb`` is in KB as sent.
 
     Raises:
-        SchemaError: a body is no page, or a value outside the API's reference page, naming both the
-            backup and the field: a wrong type, a missing id, an unreadable time, a size that is not
-            finite, invalid UTF-8, a lone surrogate, a name twice in one object.
+        SchemaError: a body is no page (no array, invalid JSON or UTF-8), or a row is no object with
+            an id.
 
     Example:
         >>> page = b'{"total_count": 1, "backups": [{"id": "b1", "size": 2803}]}'
@@ -111,7 +100,11 @@ def flatten_pages(
         )
 
     def flatten_slice(batch: slice) -> ArrowFrames:
-        return _Batch(bodies[batch], kept[batch]).flatten(project_id, level)
+        read = _Batch(bodies[batch], kept[batch])
+        frames = read.flatten(project_id, level)
+        if odd_values is not None:
+            odd_values.extend(value for _, value in sorted(read.odd, key=itemgetter(0)))
+        return frames
 
     batches = list(_slices(bodies))
     if len(batches) < 2:
@@ -143,24 +136,37 @@ def _slices(bodies: Sequence[bytes]) -> Iterator[slice]:
 
 
 class _Batch:
-    """Bodies that are read in one go, and where each of their rows came from."""
+    """Bodies that are read in one go, and where each of their rows came from.
+
+    Attributes:
+        odd: what is odd in the rows kept, each with the row's number among them.
+    """
 
     def __init__(self, bodies: Sequence[bytes], keep: Sequence[Sequence[int] | None]) -> None:
         # A line break is JSON whitespace, or invalid within a string; a tab is the same, but no
         # end of line to the reader.
         self.bodies = [bytes(body).replace(b"\n", b"\t").replace(b"\r", b"\t") for body in bodies]
-        pages, has_unknown = self._read()
-        self.offsets: _Indices = pages.offsets.to_numpy().astype(np.int64)
-        self.records: pa.StructArray = pages.flatten()
-        self.rows: _Indices | None = None
-        is_inexact = self._check_rows()
-        self.extra = collect_extras(self.bodies) if has_unknown or is_inexact else None
+        self._clean: dict[int, CleanPage] = {}
+        try:
+            pages, has_unknown = read_pages(self.bodies)
+        except pa.ArrowInvalid:
+            self._clean_bodies(at for at, body in enumerate(self.bodies) if not is_readable(body))
+            pages, has_unknown = self._read_again()
+        if odd_sizes := self._take(pages):
+            self._clean_bodies(odd_sizes)
+            self._take(self._read_again()[0])
+        self.extra = self._collect_extras(has_unknown)
+        self.odd = [
+            (int(self.offsets[at]) + row, value)
+            for at, clean in self._clean.items()
+            for row, value in clean.odd
+        ]
         if any(one is not None for one in keep):
             self._select(keep)
 
     def flatten(self, project_id: str, level: str) -> ArrowFrames:
         """The three tables of the batch."""
-        names = [field.name for field in _RECORD]
+        names = [field.name for field in RECORD]
         column = dict(zip(names, self.records.flatten(), strict=True))
         begin_times, end_times = self._read_times(column)
         datastore_type, datastore_version = column["datastore"].flatten()
@@ -184,41 +190,56 @@ class _Batch:
             "database_count": pc.list_value_length(column["database_tables"]),
             "extra": self.extra if self.extra is not None else pa.nulls(count, _TEXT),
         }
-        return ArrowFrames(_table(backups, BACKUPS), *_children(backups, column["database_tables"]))
+        children = _children(backups, column["database_tables"], self._odd_entries())
+        return ArrowFrames(_table(backups, BACKUPS), *children)
 
-    def _read(self) -> tuple[pa.ListArray, bool]:
-        """The pages' lists of records, and whether any holds a field that is not known."""
-        texts = [body.strip() for body in self.bodies]
-        if not all(text.startswith(b"{") and text.endswith(b"}") for text in texts):
-            raise explain_bodies(self.bodies, "no object")
-        joined = b"\n".join(self.bodies)
-        has_unknown = False
+    def _odd_entries(self) -> set[tuple[int, int]]:
+        """Row and position of the entries whose table names are not known."""
+        found = ((row, _ODD_ENTRY.fullmatch(value.field)) for row, value in self.odd)
+        return {(row, int(match[1])) for row, match in found if match}
+
+    def _clean_bodies(self, indices: Iterable[int]) -> None:
+        """Take what is odd out of these bodies."""
+        for index in indices:
+            self._clean[index] = clean_page(self.bodies[index])
+            self.bodies[index] = self._clean[index].body
+
+    def _read_again(self) -> tuple[pa.ListArray, bool]:
         try:
-            pa.array([joined], pa.large_binary()).cast(pa.large_string())  # checks the UTF-8
-            try:
-                pages = _parse(joined, "error")
-            except pa.ArrowInvalid:
-                pages = _parse(joined, "ignore")
-                has_unknown = True
+            return read_pages(self.bodies)
         except pa.ArrowInvalid as error:
             raise explain_bodies(self.bodies, str(error)) from None
-        lists: pa.ListArray = pages.column("backups").combine_chunks()
-        if len(lists) != len(self.bodies) or lists.null_count:
-            raise explain_bodies(self.bodies, "another number of pages than bodies")
-        return lists, has_unknown
 
-    def _check_rows(self) -> bool:
-        """Refuse what Arrow lets pass; say whether a size may be a whole number beyond doubles."""
+    def _take(self, pages: pa.ListArray) -> list[int]:
+        """Take the rows in; refuse those that are none; the bodies with sizes that are none."""
+        self.offsets: _Indices = pages.offsets.to_numpy().astype(np.int64)
+        self.records: pa.StructArray = pages.flatten()
         if self.records.null_count:
             raise self._error(pc.index(self.records.is_null(), True).as_py(), "")
         ids, sizes = self.records.field("id"), self.records.field("size")
         if (row := pc.index(pc.fill_null(pc.not_equal(ids, ""), False), False).as_py()) >= 0:
             raise self._error(row, ".id")
-        if (row := pc.index(pc.is_finite(sizes), False).as_py()) >= 0:
-            raise self._error(row, ".size")
-        span = pc.min_max(sizes)
-        low, high = span["min"].as_py() or 0.0, span["max"].as_py() or 0.0
-        return bool(max(-low, high) >= EXACT_LIMIT)
+        is_size = pc.and_(pc.is_finite(sizes), pc.greater_equal(sizes, 0))
+        if pc.all(is_size, min_count=0).as_py():
+            return []
+        rows = pc.indices_nonzero(pc.invert(is_size)).to_numpy()
+        return sorted(set((np.searchsorted(self.offsets, rows, side="right") - 1).tolist()))
+
+    def _collect_extras(self, has_unknown: bool) -> pa.Array | None:
+        high = pc.max(self.records.field("size")).as_py() or 0.0
+        has_unknown |= high >= EXACT_LIMIT  # may be a whole number that no double holds
+        if not (has_unknown or self._clean):
+            return None
+        if not self._clean:
+            return collect_extras(self.bodies)
+        return pa.concat_arrays(
+            pa.array(self._clean[at].extras, _TEXT)
+            if at in self._clean
+            else collect_extras([body])
+            if has_unknown
+            else pa.nulls(int(self.offsets[at + 1] - self.offsets[at]), _TEXT)
+            for at, body in enumerate(self.bodies)
+        )
 
     def _select(self, keep: Sequence[Sequence[int] | None]) -> None:
         """Keep only these rows of each body."""
@@ -229,45 +250,36 @@ class _Batch:
             if rows.size and not 0 <= rows.min() <= rows.max() < count:
                 raise ValueError(f"keep names rows of body {index} that it lacks; it has {count}.")
             chosen.append(rows + start)
-        self.rows = np.concatenate(chosen)
-        if len(self.rows) < len(self.records):
-            self.records = self.records.take(pa.array(self.rows))
-            self.extra = self.extra.take(pa.array(self.rows)) if self.extra is not None else None
+        rows = np.concatenate(chosen)
+        self.records = self.records.take(pa.array(rows))
+        self.extra = self.extra.take(pa.array(rows)) if self.extra is not None else None
+        number = {row: at for at, row in enumerate(rows.tolist())} if self.odd else {}
+        self.odd = [(number[row], value) for row, value in self.odd if row in number]
 
     def _read_times(self, column: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
-        """Begin and end times, read as one column; texts in an odd notation go into the extras."""
-        texts = {name: column[name] for name in ("begin_time", "end_time")}
-        both, count = pa.concat_arrays(texts.values()), len(self.records)
-        try:
-            times, is_odd = read_times(both)
-        except SchemaError:
-            row = first_unreadable(both)
-            name = "begin_time" if row < count else "end_time"
-            raise self._error(row % count, f".{name}", EXPECTED) from None
+        """Begin and end times, read as one column; texts they do not give back go into extra."""
+        names, count = ("begin_time", "end_time"), len(self.records)
+        texts = pa.concat_arrays([column[name] for name in names])
+        times, is_odd, is_unreadable = read_times(texts)
         if is_odd is not None:
-            odd = {"begin_time": is_odd.slice(0, count), "end_time": is_odd.slice(count)}
-            self.extra = add_texts_as_sent(self.extra, texts, odd)
+            odd = {name: is_odd.slice(at * count, count) for at, name in enumerate(names)}
+            self.extra = add_times_as_sent(self.extra, texts, odd, is_unreadable)
+        if is_unreadable is not None:
+            for at in pc.indices_nonzero(is_unreadable).to_pylist():
+                row, text = at % count, quote(texts[at].as_py())
+                backup_id = column["id"][row].as_py()
+                self.odd.append((row, OddValue(backup_id, names[at // count], text[:SHOWN_LENGTH])))
         return times.slice(0, count), times.slice(count)
 
-    def _error(self, row: int, field: str, expected: str | None = None) -> SchemaError:
-        position = int(row if self.rows is None else self.rows[row])
+    def _error(self, position: int, field: str) -> SchemaError:
         index = int(np.searchsorted(self.offsets, position, side="right")) - 1
         path = f"backups[{position - int(self.offsets[index])}]{field}"
-        return explain_value(self.bodies[index], path, expected)
+        return explain_value(self.bodies[index], path)
 
 
-def _parse(joined: bytes, unexpected: str) -> pa.Table:
-    """Read one batch as a single block: one chunk, no copy, on the calling thread."""
-    return pyarrow.json.read_json(
-        pa.BufferReader(joined),
-        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(joined) + 1),
-        parse_options=pyarrow.json.ParseOptions(
-            explicit_schema=_PAGE, unexpected_field_behavior=unexpected
-        ),
-    )
-
-
-def _children(backups: dict[str, pa.Array], entries: pa.ListArray) -> tuple[pa.Table, pa.Table]:
+def _children(
+    backups: dict[str, pa.Array], entries: pa.ListArray, odd_entries: set[tuple[int, int]]
+) -> tuple[pa.Table, pa.Table]:
     """The tables below `backups`: one row per entry, and one per table name."""
     if not len(entries.values):
         return empty_frames().databases, empty_frames().tables
@@ -282,6 +294,10 @@ def _children(backups: dict[str, pa.Array], entries: pa.ListArray) -> tuple[pa.T
         "table_count": pc.list_value_length(table_lists),
         "is_whole_database": table_lists.is_null(),
     }
+    if odd_entries:
+        keys = zip(parents.to_pylist(), positions.to_pylist(), strict=True)
+        is_odd = pa.array([key in odd_entries for key in keys])
+        databases["is_whole_database"] = pc.if_else(is_odd, None, databases["is_whole_database"])
     owners, table_positions = _parents(table_lists)
     tables = {
         name: databases[name].take(owners)

@@ -84,7 +84,8 @@ def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DES
         backup_type: ``Auto`` or ``Manual``.
         level: ``Instance``, ``DatabaseTable``, or None for both.
         begin: first begin time, included: aware datetime, date or ISO text (UTC without zone).
-        end: end of begin times, excluded; a date means its midnight. Whole seconds count.
+            Backups without begin time come only if neither begin nor end is given.
+        end: end of begin times, excluded; a date means its midnight.
         allow_incomplete: hand out what could not be proven complete, instead of raising.
         settings: all settings at once, arguments win over them; None: from environment and config file.
         transport: what carries requests, for tests; None for real connections.

@@ -8,7 +8,7 @@ never the whole list.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
@@ -21,7 +21,7 @@ from ..api.client import BackupClient
 from ..api.query import LEVELS, BackupQuery, Level
 from ..errors import RejectedError
 from ..scan.assumptions import ServiceProof
-from ..scan.certificate import Certificate, RangeCount
+from ..scan.certificate import Certificate, RangeCount, describe_odd_values
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
 from ..scan.ranges import FinishedRange
 from ..scan.schedule import Schedule
@@ -30,7 +30,8 @@ from ..scan.workers import Workers
 from .believe import derive_levels, keep_matching
 from .flatten import ArrowFrames, concat_frames, flatten_pages
 from .frames import Part
-from .settle import settle_frames
+from .odd_values import OddValue
+from .settle import keep_within, settle_frames
 
 Progress = Callable[[int, int | None], None]
 """Told rows done and rows expected (None while unknown), from the thread that consumes."""
@@ -90,6 +91,8 @@ class BackupReader:
         self._duplicates = 0
         self._unknown: dict[str, set[str]] = {}
         self._left_out: dict[str, int] = {}
+        self._odd_count = 0
+        self._first_odd: OddValue | None = None
         self._ends = (0, 0)
         self.begin: datetime | None = None
         self.end: datetime | None = None
@@ -145,15 +148,17 @@ class BackupReader:
         )
         waiting: list[FinishedRange] = []
         size = 0
-        for done in Workers(schedule, self.client.fetch_page, self._connections).run():
-            waiting.append(done)
-            size += sum(len(piece.body) for piece in done.pieces)
-            if size >= PART_BYTES:
-                self._proof = schedule.service_proof
-                yield self._part(waiting)
-                waiting, size = [], 0
-            if self._progress:
-                self._progress(schedule.rows_done, schedule.rows_expected)
+        workers = Workers(schedule, self.client.fetch_page, self._connections)
+        with closing(workers.run()) as ranges:  # whatever goes wrong below stops the threads
+            for done in ranges:
+                waiting.append(done)
+                size += sum(len(piece.body) for piece in done.pieces)
+                if size >= PART_BYTES:
+                    self._proof = schedule.service_proof
+                    yield self._part(waiting)
+                    waiting, size = [], 0
+                if self._progress:
+                    self._progress(schedule.rows_done, schedule.rows_expected)
         self._proof = schedule.service_proof
         self._reasons += [one for one in self._proof.failures if one not in self._reasons]
         if waiting:
@@ -212,6 +217,7 @@ class BackupReader:
     def certificate(self) -> Certificate:
         """What everything read so far proves."""
         counts = self.client.gate.counts
+        first_odd = self._first_odd._asdict() if self._first_odd else None
         return Certificate(
             endpoint=self.client.endpoint,
             project_id=self.query.project_id,
@@ -233,10 +239,14 @@ class BackupReader:
             proof=self._noted_proof(),
             api_version=self.query.api_version,
             caller=self.client.caller,
+            odd_value_count=self._odd_count,
+            first_odd_value=first_odd,
+            warnings=describe_odd_values(self._odd_count, first_odd),
         )
 
     def _part(self, ranges: list[FinishedRange]) -> Part:
         frames: list[ArrowFrames] = []
+        odd_values: list[OddValue] = []
         for level in self.levels:
             pieces = [piece for done in ranges if done.level == level for piece in done.pieces]
             if pieces:
@@ -246,6 +256,7 @@ class BackupReader:
                         project_id=self.query.project_id,
                         level=level,
                         keep=[piece.rows for piece in pieces],
+                        odd_values=odd_values,
                     )
                 )
         fresh, left_out = keep_matching(concat_frames(frames), self.query.filters())
@@ -254,6 +265,9 @@ class BackupReader:
         if self._proof is not None and self._proof.is_level_ignored:
             fresh = derive_levels(fresh, self.levels)
         settled, duplicates = settle_frames(fresh)
+        if self.begin is not None or self.end is not None:
+            settled = keep_within(settled, self.begin, self.end)
+        self._note_odd(settled.backups, odd_values)
         self._rows += settled.backups.num_rows
         self._duplicates += duplicates + sum(done.trimmed_count for done in ranges)
         self._ranges += map(RangeCount.of, ranges)
@@ -264,6 +278,16 @@ class BackupReader:
             CoveredSpan(done.level, done.begin_s, done.end_s, not done.reasons) for done in ranges
         ]
         return Part(settled, tuple(covered))
+
+    def _note_odd(self, backups: pa.Table, values: list[OddValue]) -> None:
+        """Count what is odd in these rows, each value once."""
+        if not values:
+            return
+        ids = set(backups["backup_id"].to_pylist())
+        own = {(one.backup_id, one.field): one for one in values if one.backup_id in ids}
+        self._odd_count += len(own)
+        if own and self._first_odd is None:
+            self._first_odd = next(iter(own.values()))
 
     def _note_unknown(self, backups: pa.Table) -> None:
         for name, known in _KNOWN_VALUES.items():

@@ -71,8 +71,8 @@ _DATABASE_NAME = _field("database_name", _TEXT, "Database (keyspace) name.")
 _EXTRA = _field(
     "extra",
     _TEXT,
-    "Fields this version does not know, and values that their column cannot carry as sent "
-    "(a time in another notation), as JSON by API name; null if there are none.",
+    "Fields this version does not know, and values that their column cannot carry as sent (a time "
+    "in another notation, a wrong type), as JSON by API name; null if there are none.",
     "JSON",
 )
 
@@ -95,8 +95,10 @@ BACKUPS = _schema(
     ),
     _field("status", _TEXT, "State as sent: BUILDING, COMPLETED, FAILED, or another."),
     _field("size_kb", pa.float64(), "Backup size (API: size).", "KB"),
-    _field("begin_time", TIMESTAMP, "When the backup started; null if not sent or empty."),
-    _field("end_time", TIMESTAMP, "When the backup ended; null if not sent or empty."),
+    _field(
+        "begin_time", TIMESTAMP, "When the backup started; null if not sent, empty or unreadable."
+    ),
+    _field("end_time", TIMESTAMP, "When the backup ended; null if not sent, empty or unreadable."),
     _BEGIN_DATE,
     _field(
         "database_count",
@@ -119,7 +121,11 @@ BACKUP_DATABASES = _schema(
         _COUNT,
         "Entries of table_names; null if it was null (the whole database), 0 if it was [].",
     ),
-    _field("is_whole_database", pa.bool_(), "Whether table_names was null: all tables."),
+    _field(
+        "is_whole_database",
+        pa.bool_(),
+        "Whether table_names was null: all tables. Null if they cannot be read.",
+    ),
 )
 
 BACKUP_TABLES = _schema(

@@ -7,6 +7,8 @@ in about a second.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -70,6 +72,24 @@ def drop_duplicates(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
     databases = _last_children(frames.databases, _DATABASE_KEY, backups, "database_count")
     tables = _last_children(frames.tables, _TABLE_KEY, databases, "table_count")
     return ArrowFrames(backups, databases, tables), frames.backups.num_rows - len(last)
+
+
+def keep_within(frames: ArrowFrames, begin: datetime | None, end: datetime | None) -> ArrowFrames:
+    """Only backups that began in ``[begin, end)``, to the microsecond; none without begin time."""
+    is_in = frames.backups["begin_time"].is_valid()
+    if begin is not None:
+        is_in = pc.and_kleene(is_in, pc.greater_equal(frames.backups["begin_time"], begin))
+    if end is not None:
+        is_in = pc.and_kleene(is_in, pc.less(frames.backups["begin_time"], end))
+    if pc.all(is_in, min_count=0).as_py():
+        return frames
+    backups = frames.backups.filter(is_in)
+    ids = backups["backup_id"].combine_chunks()
+    children = (
+        table.filter(pc.is_in(table["backup_id"], value_set=ids))
+        for table in (frames.databases, frames.tables)
+    )
+    return ArrowFrames(backups, *children)
 
 
 def _last_children(

@@ -10,15 +10,20 @@ across the API's editions and sibling calls)::
     2022-01-01 00:00:00         v3; UTC, with or without " UTC" behind it
 
 Up to six digits of a second's fraction are read in each. An empty string is null. Everything else
-is an error, never a silent null. One Arrow cast reads the canonical notation (50 ns a row); only a
-column that holds anything else is rewritten by regular expression first.
+is unreadable: null, and told, never silently. One Arrow cast reads the canonical notation (50 ns a
+row); only a column that holds anything else is looked at by regular expression first.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import date
+from typing import NamedTuple
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..api.answers import FIRST_S, LAST_S, NOTATION
 from ..errors import SchemaError
 from .schema import TIMESTAMP
 
@@ -28,12 +33,11 @@ EXPECTED = (
 )
 
 _CANONICAL_LENGTH = len("2019-05-27T03:38:51+0000")
-_ZONELESS = r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(\.\d{1,6})?)( ?UTC)?$"
-_ZONED = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)$"
+_ZONELESS = r"^(.{10})[T ](\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?: ?UTC)?$"
 
 # Python, pandas and DuckDB know the years 1 to 9999; an offset can push a time out of them.
-_FIRST_US = -62_135_596_800_000_000
-_LAST_US = 253_402_300_799_999_999
+_FIRST_US = FIRST_S * 1_000_000
+_LAST_US = LAST_S * 1_000_000 + 999_999
 
 
 def parse_times(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -54,38 +58,44 @@ def parse_times(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         '2018-08-06 04:41:14+00:00'
     """
     texts = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return read_times(texts)[0]
-
-
-def read_times(texts: pa.Array) -> tuple[pa.Array, pa.BooleanArray | None]:
-    """The times, and which texts are in another notation than the canonical one; None if none is.
-
-    Raises:
-        SchemaError: as of `parse_times`.
-    """
-    is_canonical = _is_canonical(texts)
-    has_odd = not pc.all(is_canonical, min_count=0).as_py()
-    times = _read_any(texts) if has_odd else _read_zoned(texts)
-    if times is not None:
-        return times, pc.invert(is_canonical) if has_odd else None
-    row = first_unreadable(texts)
+    read = read_times(texts)
+    if read.is_unreadable is None:
+        return read.times
+    row = pc.index(read.is_unreadable, True).as_py()
     got = texts[row].as_py()
-    message = f"Row {row} holds {got!r}, which is not a time. Expected {EXPECTED}."
+    message = f"Row {row} holds {got[:200]!r}, which is not a time. Expected {EXPECTED}."
     raise SchemaError(message, path=f"[{row}]", expected=EXPECTED, got=got[:200])
 
 
-def first_unreadable(texts: pa.Array) -> int:
-    """Position of the first text that is not a time; -1 if all are times."""
-    if _read_any(texts) is not None:
-        return -1
-    first, end = 0, len(texts)
-    while end - first > 1:
-        middle = (first + end) // 2
-        if _read_any(texts.slice(first, middle - first)) is None:
-            end = middle
-        else:
-            first = middle
-    return first
+class TimesRead(NamedTuple):
+    """A column of times, read.
+
+    Attributes:
+        times: timestamp[us, UTC], null where there is none.
+        is_odd: where the text is not in the canonical notation, so that the time does not give it
+            back; None if it is nowhere.
+        is_unreadable: where a text is no time; None if it is nowhere.
+    """
+
+    times: pa.Array
+    is_odd: pa.BooleanArray | None
+    is_unreadable: pa.BooleanArray | None
+
+
+def read_times(texts: pa.Array) -> TimesRead:
+    """Read what can be read, and tell what is odd."""
+    is_canonical = _is_canonical(texts)
+    if pc.all(is_canonical, min_count=0).as_py():
+        with suppress(pa.ArrowInvalid):
+            times = pc.cast(texts, TIMESTAMP)
+            if not _is_outside(times):
+                return TimesRead(times, None, None)
+    filled = pc.if_else(pc.equal(texts, ""), None, texts)
+    times = _read_readable(filled)
+    is_unreadable = pc.and_(times.is_null(), filled.is_valid())
+    is_odd = pc.or_(pc.invert(is_canonical), is_unreadable)
+    has_unreadable = pc.any(is_unreadable, min_count=0).as_py()
+    return TimesRead(times, is_odd, is_unreadable if has_unreadable else None)
 
 
 def render_times(times: pa.Array) -> pa.Array:
@@ -102,20 +112,30 @@ def _is_canonical(texts: pa.Array) -> pa.BooleanArray:
     return pc.and_(pc.and_(is_long, pc.ends_with(texts, "+0000")), has_t).fill_null(True)
 
 
-def _read_any(texts: pa.Array) -> pa.Array | None:
-    """The times, whatever their notation; None if one is no time."""
-    texts = pc.if_else(pc.equal(texts, ""), None, texts)
+def _read_readable(texts: pa.Array) -> pa.Array:
+    """The times, whatever their notation, null where a text is none; no cast can fail."""
+    texts = pc.if_else(pc.match_substring_regex(texts, f"^(?:{NOTATION})$"), texts, None)
     texts = pc.replace_substring_regex(texts, pattern=_ZONELESS, replacement=r"\1T\2Z")
-    is_time = pc.match_substring_regex(texts, _ZONED)
-    return _read_zoned(texts) if pc.all(is_time, min_count=0).as_py() else None
+    days = pc.utf8_slice_codeunits(texts, 0, 10)
+    no_days = [day for day in days.unique().to_pylist() if day is not None and not _is_day(day)]
+    texts = pc.if_else(pc.is_in(days, value_set=pa.array(no_days, pa.string())), None, texts)
+    times = pc.cast(texts, TIMESTAMP)
+    if not _is_outside(times):
+        return times
+    us = times.view(pa.int64())
+    is_inside = pc.and_(pc.less_equal(_FIRST_US, us), pc.less_equal(us, _LAST_US))
+    return pc.if_else(is_inside, times, None)
 
 
-def _read_zoned(texts: pa.Array) -> pa.Array | None:
-    """The times of texts that all carry a zone; None if one is no time."""
+def _is_day(text: str) -> bool:
     try:
-        times = pc.cast(texts, TIMESTAMP)
-    except pa.ArrowInvalid:
-        return None
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_outside(times: pa.Array) -> bool:
     span = pc.min_max(times.view(pa.int64()))
     first, last = span["min"].as_py(), span["max"].as_py()
-    return times if first is None or _FIRST_US <= first <= last <= _LAST_US else None
+    return first is not None and not _FIRST_US <= first <= last <= _LAST_US

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from backup_frames.api.query import LEVELS
 from backup_frames.errors import LakeError
+from backup_frames.scan.plan import CEILING_S, FLOOR_S
 
 from .documents import DayState, State
 from .ledger import begin_seconds
@@ -165,6 +166,8 @@ class Forecast:
         return middle if middle > span[0] else int(later[0])
 
     def _rows_before(self, level: str, second: int) -> int:
+        if not FLOOR_S < second < CEILING_S:
+            return int(self._before[level][-1]) if second >= CEILING_S else 0
         day, offset = day_of(second), second % DAY_S
         at = bisect_left(self._dates, day)
         rows = int(self._before[level][at])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from backup_frames.api.scrub import as_printable
 from backup_frames.frames.schema import SYNC_RUNS
 from backup_frames.scan.certificate import facts_as_html, tool_version
 
@@ -99,13 +100,14 @@ class SyncReport:
 
     def to_json(self) -> str:
         """The report as one JSON object, two spaces indented."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        return as_printable(text, keep_lines=True)
 
     def to_text(self) -> str:
         """The report as a short table in plain text."""
         facts = self._facts()
         width = max(len(name) for name, _ in facts)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in facts)
+        return "\n".join(f"{name:<{width}}  {as_printable(value)}" for name, value in facts)
 
     def __str__(self) -> str:
         return self.to_text()

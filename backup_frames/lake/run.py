@@ -362,7 +362,7 @@ class SyncRun:
                 oldest_verified_at=oldest_at,
                 warnings=[*certificate.warnings, *warnings],
             ),
-            warnings=tuple(warnings),
+            warnings=(*certificate.warnings, *warnings),
             damaged=tuple(str(error.path) for error in damage),
         )
 

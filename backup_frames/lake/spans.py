@@ -7,8 +7,9 @@ touching. A partition is named by a date (UTC): a day, or the first day of a mon
 from __future__ import annotations
 
 from bisect import bisect_right
+from calendar import monthrange
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Final, Literal
 
 Span = tuple[int, int]
@@ -83,5 +84,5 @@ def partition_span(partition: date, grain: Grain) -> Span:
     """The seconds whose backups live in a partition."""
     if grain == "day":
         return day_start(partition), day_start(partition) + DAY_S
-    last = (partition.replace(day=28) + timedelta(days=4)).replace(day=1)
-    return day_start(partition), day_start(last)
+    month_days = monthrange(partition.year, partition.month)[1]
+    return day_start(partition), day_start(partition) + month_days * DAY_S

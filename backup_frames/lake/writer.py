@@ -8,6 +8,7 @@ work, and needs no interpreter lock: it goes on in the pool while the next pages
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -53,6 +54,10 @@ class _File(NamedTuple):
 _Files = list[_File]
 
 
+_LEAN_LOCK = threading.Lock()
+_LEAN_RUNS: list[pa.MemoryPool | None] = []  # the pool before, then one entry per run
+
+
 @contextmanager
 def lean_memory() -> Iterator[None]:
     """Let Arrow take memory from the system's allocator, and give it back after each flush.
@@ -60,12 +65,18 @@ def lean_memory() -> Iterator[None]:
     Its own keeps what other threads freed: over a million backups, with four threads, 460 MB at the
     peak against 280.
     """
-    before = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
+    with _LEAN_LOCK:  # runs of several projects overlap: the first sets it, the last sets it back
+        if not _LEAN_RUNS:
+            _LEAN_RUNS.append(pa.default_memory_pool())
+            pa.set_memory_pool(pa.system_memory_pool())
+        _LEAN_RUNS.append(None)
     try:
         yield
     finally:
-        pa.set_memory_pool(before)
+        with _LEAN_LOCK:
+            _LEAN_RUNS.pop()
+            if len(_LEAN_RUNS) == 1:
+                pa.set_memory_pool(_LEAN_RUNS.pop())
 
 
 @dataclass

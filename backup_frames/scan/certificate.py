@@ -14,6 +14,7 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
+from ..api.scrub import as_printable
 from .assumptions import ServiceProof
 from .plan import to_moment
 from .ranges import FinishedRange
@@ -79,6 +80,9 @@ class Certificate:
         throttles: times the service said "too many requests".
         duplicates_removed: rows seen more than once, or beyond their range, and dropped.
         unknown_values: values the reference page does not name, by column.
+        odd_value_count: values of the wrong type or unreadable: null in their column, as sent in
+            ``extra``.
+        first_odd_value: the first of them: ``backup_id``, ``field``, ``text`` (JSON, cut).
         duration_s: seconds the read took.
         ranges: what was read, range by range.
         proof: what was proven of the service, and by which backups; None: nothing was tried.
@@ -116,6 +120,8 @@ class Certificate:
     tool_version: str = field(default_factory=tool_version)
     caller: str = "unknown"
     warnings: list[str] = field(default_factory=list)
+    odd_value_count: int = 0
+    first_odd_value: dict[str, str] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -128,7 +134,8 @@ class Certificate:
 
     def to_json(self) -> str:
         """The certificate as one JSON object, two spaces indented."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        return as_printable(text, keep_lines=True)
 
     def to_arrow(self) -> Any:
         """The certificate as one row of a `pyarrow.Table`: lists joined, ranges counted."""
@@ -136,7 +143,7 @@ class Certificate:
 
         row = self.to_dict()
         row["range_count"] = len(row.pop("ranges"))
-        for name in ("filters", "unknown_values", "proof"):
+        for name in ("filters", "unknown_values", "first_odd_value", "proof"):
             row[name] = json.dumps(row[name], sort_keys=True)
         row["levels"], row["reasons"] = ",".join(self.levels), "\n".join(self.reasons)
         row["warnings"] = "\n".join(self.warnings)
@@ -190,7 +197,7 @@ class Certificate:
         """The certificate as a short table in plain text."""
         facts = self._facts()
         width = max(len(name) for name, _ in facts)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in facts)
+        return "\n".join(f"{name:<{width}}  {as_printable(value)}" for name, value in facts)
 
     def __str__(self) -> str:
         return self.to_text()
@@ -219,6 +226,18 @@ def facts_as_html(title: str, facts: Iterable[tuple[str, str]]) -> str:
         f"border-radius:4px;padding:.1em .5em;margin-left:.4em'>{sign} {html.escape(verdict)}</span>"
         f"</div><table style='border-collapse:collapse;margin:0;font-size:inherit'>{rows}</table></div>"
     )
+
+
+def describe_odd_values(count: int, first: dict[str, str] | None) -> list[str]:
+    """A warning about values that no column could take; none if there are none."""
+    if first is None:
+        return []
+    shown = {name: as_printable(text) for name, text in first.items()}
+    told = (
+        f"{count:,} odd values, the first {shown['field']} = {shown['text']} of backup "
+        f"{shown['backup_id']}: null in the column, as sent in extra. Report it to the service."
+    )
+    return [told]
 
 
 def _day(moment: datetime | None, otherwise: str) -> str:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from math import ceil, floor
 from typing import Final
 
+from ..api.answers import FIRST_S, LAST_S
 from ..api.query import BackupQuery
 
-FLOOR_S: Final = 0
-"""1970-01-01: a read without ``begin`` starts here; older rows are found by the closing witness."""
-CEILING_S: Final = 7258118400
-"""2200-01-01: a read without ``end`` goes this far, since clocks of instances may run ahead."""
+FLOOR_S: Final = FIRST_S
+"""0001-01-01: a read without ``begin`` starts here. Services write it for a time that is not set."""
+CEILING_S: Final = LAST_S + 1
+"""The end of the year 9999: a read without ``end`` goes this far; clocks of instances run ahead."""
 SERVICE_START_S: Final = 1420070400
 """2015-01-01, before the service began: the start where it refuses wide windows."""
 DAY_S: Final = 86400
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +44,26 @@ class CoveredSpan:
 
 def to_span(begin: datetime | None, end: datetime | None) -> tuple[int, int]:
     """The whole-second span of a question; what is omitted is supplied, rounded outward."""
-    begin_s = FLOOR_S if begin is None else floor((begin - _EPOCH).total_seconds())
-    end_s = CEILING_S if end is None else ceil((end - _EPOCH).total_seconds())
+    begin_s = FLOOR_S if begin is None else (begin - _EPOCH) // _SECOND
+    end_s = CEILING_S if end is None else -((_EPOCH - end) // _SECOND)
     return begin_s, end_s
 
 
 def to_moment(second: int) -> datetime:
-    """The aware UTC datetime of an epoch second."""
-    return _EPOCH + timedelta(seconds=second)
+    """The aware UTC datetime of an epoch second; the calendar's ends for what lies beyond them."""
+    if second > LAST_S:
+        return datetime.max.replace(tzinfo=UTC)
+    return _EPOCH + timedelta(seconds=max(second, FIRST_S))
 
 
 def look_at(query: BackupQuery, begin_s: int, end_s: int) -> BackupQuery:
     """The query for ``[begin_s, end_s)``, one second wider at both ends.
 
     Whether the service includes its ``begin_time`` and ``end_time`` is unknown; asked one second
-    beyond, an answer holds the whole span either way, and the rest is trimmed.
+    beyond, an answer holds the whole span either way, and the rest is trimmed. At the calendar's
+    ends there is no second beyond.
     """
-    return replace(query, begin=to_moment(begin_s - 1), end=to_moment(end_s))
+    return replace(query, begin=to_moment(begin_s - 1), end=to_moment(min(end_s, LAST_S)))
 
 
 def cut_second(begin_s: int, end_s: int, rows_per_s: float, rows: int, align_s: int) -> int | None:

@@ -1,6 +1,6 @@
 """The closing witness: are there rows that no window of time can show?
 
-In: one level of a full read. Out: the rows without begin time (or before 1970, or after 2200), and
+In: one level of a full read. Out: the rows without begin time, and
 whether it is proven that these are all. Asked: the count without times, between two counts with all
 times; equal means there is no other row. A list that moves must show it several times in a row, since
 one row that went and one that came could cancel each other.

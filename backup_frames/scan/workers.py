@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from ..api.answers import Page
 from ..api.query import BackupQuery
 from ..errors import RejectedError
 from .ranges import FinishedRange
-from .schedule import Schedule
+from .schedule import Ask, Schedule
 
 MAX_WAITING_RANGES = 16
 """Finished ranges that may wait for the consumer before the threads pause: memory stays flat."""
@@ -40,18 +40,18 @@ class Workers:
         self._error: BaseException | None = None
         self._is_stopped = False
         self._count = count
+        self._asking = 0
 
-    def run(self) -> Iterator[FinishedRange]:
-        """Yield finished ranges until the schedule is done.
+    def run(self) -> Generator[FinishedRange, None, None]:
+        """Yield finished ranges until the schedule is done; close it to stop before.
 
         Raises:
             BackupFramesError: what a fetch raised; ranges finished before have been yielded.
+            Exception: whatever else went wrong in a thread, or in starting the first.
         """
-        # daemons: a stop must not wait for a thread that waits for the service
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self._count)]
-        for thread in threads:
-            thread.start()
+        threads: list[threading.Thread] = []
         try:
+            self._start(threads)
             while (finished := self._next()) is not None:
                 yield finished
         finally:
@@ -60,6 +60,18 @@ class Workers:
                 self._changed.notify_all()
         for thread in threads:
             thread.join()
+
+    def _start(self, threads: list[threading.Thread]) -> None:
+        for _ in range(self._count):
+            # daemons: a stop must not wait for a thread that waits for the service
+            thread = threading.Thread(target=self._work, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the machine starts no more of them: fewer do as well
+                if not threads:
+                    raise
+                return
+            threads.append(thread)
 
     def _next(self) -> FinishedRange | None:
         with self._changed:
@@ -74,28 +86,35 @@ class Workers:
             return finished
 
     def _work(self) -> None:
-        while True:
+        try:
+            while (ask := self._take()) is not None:
+                self._answer(ask)
+        except BaseException as error:  # handed to the consumer, whatever it is
             with self._changed:
-                ask = None
-                while not self._is_stopped and self._error is None:
-                    has_room = len(self._finished) < MAX_WAITING_RANGES
-                    ask = self._schedule.take() if has_room else None
-                    if ask is not None or self._schedule.is_done:
-                        break
-                    self._changed.wait()
-                if ask is None:
-                    self._changed.notify_all()
-                    return
-            try:
-                try:
-                    answer: Page | RejectedError = self._fetch(ask.query)
-                except RejectedError as refused:
-                    answer = refused
-                with self._changed:
-                    self._finished += self._schedule.give(ask, answer)
-                    self._changed.notify_all()
-            except BaseException as error:  # handed to the consumer, whatever it is
-                with self._changed:
-                    self._error = self._error or error
-                    self._changed.notify_all()
-                return
+                self._error = self._error or error
+                self._changed.notify_all()
+
+    def _take(self) -> Ask | None:
+        """Wait for a question; None if there will be none."""
+        with self._changed:
+            while not (self._is_stopped or self._error is not None or self._schedule.is_done):
+                if len(self._finished) < MAX_WAITING_RANGES:
+                    ask = self._schedule.take()
+                    if ask is not None:
+                        self._asking += 1
+                        return ask
+                    if not self._asking:
+                        raise RuntimeError("The schedule is not done, but asks nothing.")
+                self._changed.wait()
+            self._changed.notify_all()
+            return None
+
+    def _answer(self, ask: Ask) -> None:
+        try:
+            answer: Page | RejectedError = self._fetch(ask.query)
+        except RejectedError as refused:
+            answer = refused
+        with self._changed:
+            self._asking -= 1
+            self._finished += self._schedule.give(ask, answer)
+            self._changed.notify_all()

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import strategies as st
 from record_maker import for_all, page, times
 
+from backup_frames.api.answers import read_seconds
 from backup_frames.errors import SchemaError
 from backup_frames.frames.flatten import flatten_pages
 from backup_frames.frames.frames import BackupFrames
-from backup_frames.frames.times import parse_times, render_times
+from backup_frames.frames.times import parse_times, read_times, render_times
 
 NOON = datetime(2019, 5, 27, 12, 0, 1, tzinfo=UTC)
 
@@ -69,6 +70,19 @@ def test_unreadable(text: str) -> None:
             parse_times(pa.array(column))
         assert caught.value.path == f"[{column.index(text)}]"
         assert caught.value.got == text
+
+
+@for_all(st.lists(times() | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z") | st.text()))
+def test_both_readers_agree(texts: list[str]) -> None:
+    """For all texts: what the walk takes for a time is one in the table, at the same second."""
+    read = read_times(pa.array(texts, pa.string())).times.to_pylist()
+    for text, moment in zip(texts, read, strict=True):
+        try:
+            second = read_seconds(text)
+        except ValueError:
+            assert moment is None
+        else:
+            assert second == (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
 
 
 @for_all(st.lists(st.none() | st.just("") | times()))
