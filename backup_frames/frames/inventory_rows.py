@@ -62,6 +62,21 @@ def flatten_policies(policies: Mapping[str, Record], *, project_id: str) -> pa.T
     return sort_table(pa.Table.from_pylist(rows, schema=POLICY_ROWS))
 
 
+def upgrade_policies(stored: pa.Table) -> pa.Table:
+    """Stored policies with all columns; one that was not there yet is taken out of ``extra``.
+
+    Else the next read would find each policy changed, though nobody has changed it.
+    """
+    if "incremental_period_min" in stored.column_names:
+        return stored
+    rows = stored.to_pylist()
+    for row in rows:
+        rest = json.loads(row["extra"] or "{}")
+        row["incremental_period_min"] = _take_count(rest, "incremental_period")
+        row["extra"] = _render_extra(rest)
+    return pa.Table.from_pylist(rows, schema=BACKUP_POLICIES)
+
+
 def _instance_row(record: Record) -> dict[str, Any]:
     rest = copy.deepcopy(record)
     row: dict[str, Any] = {"instance_id": rest.pop("id")}
@@ -116,9 +131,10 @@ def _policy_row(policy: Record) -> dict[str, Any]:
     if isinstance(period, list) and all(type(day) in (int, str) for day in period):
         rest["period"] = ",".join(map(str, period))
     row: dict[str, Any] = {
-        "keep_days": _take_days(rest, "keep_days"),
+        "keep_days": _take_count(rest, "keep_days"),
         "start_time": _take_text(rest, "start_time"),
         "period": _take_text(rest, "period"),
+        "incremental_period_min": _take_count(rest, "incremental_period"),
     }
     start_time = row["start_time"] or ""
     window = _WINDOW.match(start_time)
@@ -149,14 +165,15 @@ def _take_time(rest: Record, name: str) -> datetime | None:
     return moment
 
 
-def _take_days(rest: Record, name: str) -> int | None:
+def _take_count(rest: Record, name: str) -> int | None:
+    """A whole number, also one sent as text; anything else stays where it is."""
     value = rest.get(name)
-    days = _number(value)
+    count = _number(value)
     is_blank = value is None or (isinstance(value, str) and not value.strip())
-    if not is_blank and (days is None or days != int(days) or abs(days) >= 2**31):
+    if not is_blank and (count is None or count != int(count) or abs(count) >= 2**31):
         return None
     rest.pop(name, None)
-    return None if is_blank or days is None else int(days)
+    return None if is_blank or count is None else int(count)
 
 
 def _number(value: object) -> float | None:

@@ -10,7 +10,7 @@ in memory, 170 if the eight low-cardinality columns were dictionaries).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import pyarrow as pa
@@ -223,6 +223,14 @@ BACKUP_POLICIES = _schema(
     _field("period", _TEXT, "Days of the week as sent, such as 1,2,3,4,5,6,7; 1 is Monday."),
     _EXTRA,
     *LEDGER_FIELDS,
+    # Last, since the columns of an Iceberg table are told apart by their numbers.
+    _field(
+        "incremental_period_min",
+        _COUNT,
+        "Time between incremental backups (API: incremental_period), which the list of backups does "
+        "not show; 0 if they are off, null if the policy does not say.",
+        "minutes",
+    ),
 )
 
 #: Every table by its name, which is also its folder in a lake. ``backups`` is as in frames; in a
@@ -237,6 +245,16 @@ TABLES: Mapping[str, pa.Schema] = MappingProxyType(
         "backup_policies": BACKUP_POLICIES,
     }
 )
+
+
+#: Columns that files of earlier versions lack; read from such a file they are null.
+LATER_COLUMNS = frozenset({"incremental_period_min"})
+
+
+def as_written(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    """A table's schema as the version knew it that wrote a file with the columns `names`."""
+    fields = [one for one in schema if one.name in names or one.name not in LATER_COLUMNS]
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 def _words(field_or_schema: pa.Field | pa.Schema, name: bytes) -> str:

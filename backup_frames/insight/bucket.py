@@ -8,16 +8,19 @@ whoever opens the published file uses that one, with credentials of their own.
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime
+from fnmatch import translate
 from functools import lru_cache
 from typing import Any
 
 import duckdb
 
 from backup_frames.errors import MissingExtraError
-from backup_frames.lake.layout import parse_key
 from backup_frames.lake.store import Store
 from backup_frames.lake.store_url import bucket_environ
+
+from .relations import escaped
 
 try:
     from fsspec import AbstractFileSystem
@@ -43,7 +46,7 @@ def attach_bucket(connection: duckdb.DuckDBPyConnection, lake: str, store: Store
 
 
 class _BucketFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec is untyped
-    """The data files of one lake; DuckDB asks for a pattern, then for files."""
+    """The files of one lake; DuckDB asks for a pattern, then for files."""
 
     protocol = "s3"
     cachable = False
@@ -57,12 +60,15 @@ class _BucketFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec is untyp
         self._sizes: dict[str, dict[str, int]] = {}
 
     def glob(self, path: str, **_: Any) -> list[str]:
-        """The files of the table that the pattern is for; foreign ones are not in it."""
-        return [f"{self._place}/{key}" for key in self._files(path)]
+        """The lake's files that match; DuckDB's patterns are those of fnmatch, folder by folder."""
+        pattern = f"s3://{path.removeprefix('s3://')}".removeprefix(f"{escaped(self._place)}/")
+        is_match = re.compile(translate(pattern).replace(".*", "[^/]*")).match
+        return [f"{self._place}/{key}" for key in self._files(pattern) if is_match(key)]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """A file's size, as it was listed."""
-        return {"name": path, "size": self._files(path)[self._key(path)], "type": "file"}
+        key = self._key(path)
+        return {"name": path, "size": self._files(key)[key], "type": "file"}
 
     def modified(self, path: str) -> datetime:  # noqa: ARG002 - fsspec's signature
         """Always the same: a connection that only makes views has no cache to renew."""
@@ -74,15 +80,11 @@ class _BucketFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec is untyp
             raise FileNotFoundError(path)
         return io.BytesIO(data)
 
-    def _files(self, path: str) -> dict[str, int]:
-        table = self._key(path).split("/")[0]
-        if table not in self._sizes:  # one listing for all questions about a table
-            self._sizes[table] = {
-                file.key: file.size
-                for file in self._store.list(table)
-                if (parts := parse_key(file.key)) is not None and parts.table == table
-            }
-        return self._sizes[table]
+    def _files(self, key: str) -> dict[str, int]:
+        folder = key.split("/", maxsplit=1)[0]
+        if folder not in self._sizes:  # one listing for all questions about a table
+            self._sizes[folder] = {file.key: file.size for file in self._store.list(folder)}
+        return self._sizes[folder]
 
     def _key(self, path: str) -> str:
         return path.removeprefix("s3://").removeprefix(f"{self._place.removeprefix('s3://')}/")

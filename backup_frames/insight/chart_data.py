@@ -107,7 +107,7 @@ def restore_point_age_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
         f"""
         SELECT row_number() OVER oldest AS place, coalesce(instance_name, instance_id) AS instance,
             instance_id, restore_point_age_h AS age_h, is_rpo_met, rpo_limit_h AS limit_h,
-            newest_restore_point_at AS restore_point_at,
+            newest_restore_point_at AS restore_point_at, is_age_upper_bound,
             count(*) OVER () AS instance_count, count(*) FILTER (is_rpo_met) OVER () AS met_count
         FROM v_instance_current
         WINDOW oldest AS (

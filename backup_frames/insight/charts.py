@@ -63,9 +63,10 @@ def instance_grid(source: Source, *, theme: Theme = "light", width: int = 640) -
 def restore_point_ages(
     source: Source, *, theme: Theme = "light", width: int = 640
 ) -> alt.LayerChart:
-    """The 25 oldest newest-restore-points among existing instances, against the RPO line.
+    """The 25 highest ages of the newest full backup among existing instances, against the RPO line.
 
-    Bars end at a week; the label says the real age. Arguments as for `instance_grid`.
+    Where increments are on, which the list of backups does not show, the age is an upper bound. Bars
+    end at a week; the label says the real age. Arguments as for `instance_grid`.
     """
     rows = chart_data.restore_point_age_rows(_connection(source))
     return drawing.restore_point_ages(rows, theme, width)

@@ -110,7 +110,8 @@ def restore_point_ages(rows: Rows, theme: Theme, width: int) -> alt.LayerChart:
     for row in rows:
         age = row["age_h"]
         row["bar_h"] = reach if age is None else min(age, reach)
-        row["verdict"] = "within the RPO" if row["is_rpo_met"] else "RPO missed"
+        missed = "increments may be newer" if row["is_age_upper_bound"] else "RPO missed"
+        row["verdict"] = "within the RPO" if row["is_rpo_met"] else missed
         if age is None:
             row["verdict"] = "no restore point"
         row["text"] = "none" if age is None else _age(age)
@@ -125,10 +126,12 @@ def restore_point_ages(rows: Rows, theme: Theme, width: int) -> alt.LayerChart:
         )
     )
     colours = {"within the RPO": BLUE, "RPO missed": RED, "no restore point": GREY}
+    if any(row["is_age_upper_bound"] for row in rows):
+        colours["increments may be newer"] = ORANGE
     bars = base.mark_bar(height={"band": 0.7}).encode(
         x=alt.X(
             "bar_h:Q",
-            title="age of the newest restore point, hours",
+            title="age of the newest full backup, hours",
             scale=alt.Scale(domain=[0, reach * (1.12 if is_wide(width) else 1.3)], nice=False),
             axis=alt.Axis(values=list(range(0, int(reach) + 1, 24)), labelOverlap=True),
         ),
@@ -147,6 +150,8 @@ def restore_point_ages(rows: Rows, theme: Theme, width: int) -> alt.LayerChart:
     )
     met, total = rows[0]["met_count"], rows[0]["instance_count"]
     note = f"{met:,} of {total:,} instances are within {limit:g} h (dashed line)."
+    if len(colours) > 3:
+        note += " Full backups only: an upper bound where increments are on."
     if total > len(rows):
         note += f" Shown: the {len(rows)} oldest."
     if reach > 2 * limit:

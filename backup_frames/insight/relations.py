@@ -2,15 +2,14 @@
 
 In: a lake URL. Out: `backups`, `backup_databases`, `backup_tables`, `sync_runs`, `instances` and
 `backup_policies`, as views over the lake's Parquet by absolute or ``s3://`` path, or as tables that
-hold the rows. A table that has no file yet is an empty relation with the right types, so that every
-KPI view works on every lake. Delta Lake and Iceberg can only be held: DuckDB's own readers of them
-are extensions that it would have to fetch.
+hold the rows; and `lake_files`, which names the files that are the lake's. A table that has no file
+yet is an empty relation with the right types, so that every KPI view works on every lake. Delta Lake
+and Iceberg can only be held: DuckDB's own readers of them are extensions that it would have to fetch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import duckdb
@@ -20,7 +19,8 @@ import pyarrow.parquet as pq
 from backup_frames.errors import LakeError
 from backup_frames.frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
 from backup_frames.lake.formats import open_lake_store
-from backup_frames.lake.layout import INVENTORY_NAMES, RUNS, known_projects, parse_key
+from backup_frames.lake.layout import INVENTORY_NAMES, RUNS, parse_key
+from backup_frames.lake.named_files import NamedFiles, find_named_files
 from backup_frames.lake.store import Store
 from backup_frames.lake.store_url import local_root, scheme_of
 
@@ -36,10 +36,16 @@ _SQL_TYPES = {
     pa.date32(): "DATE",
     TIMESTAMP: "TIMESTAMP",
 }
-# Only what the lake's layout names: a stray file beside the data must not break a reader.
+# Patterns, since a view shall show the files of later syncs; which of them count, manifests say.
 _DAY = "date=" + "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2))
-# A project's id as Huawei gives it. Other writers' names (part-0, data_0) are none.
-_PROJECT_ID, _ANY_ID = "[0-9a-f]" * 32, "[-A-Za-z0-9_]*"
+_RUN_ID = "[0-9]" * 8 + "T*"
+_TRIES = 5  # as often may a sync change the lake while its rows are counted
+
+LAKE_FILES = "lake_files"
+_LAKE_FILES_WORDS = {
+    "project_id": "Project whose manifest names the file.",
+    "file_key": "Where the file is below the lake.",
+}
 
 
 def _find_root(lake: str) -> Path | None:
@@ -63,6 +69,8 @@ def create_relations(
 ) -> bool:
     """Create all base relations in the connection's current database.
 
+    Only files that a manifest names are in them, in views at every query anew.
+
     Args:
         connection: where to.
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
@@ -70,42 +78,92 @@ def create_relations(
 
     Returns:
         Whether the rows are held: as asked, and always of a lake of format delta or iceberg, which
-        DuckDB reads only with extensions that it would have to fetch.
+        DuckDB reads only with extensions that it would have to fetch, and of one whose path it
+        takes for another (a backslash; in a bucket also ``?``, ``#`` and ``%``).
 
     Raises:
-        LakeError: no such lake, or an unreadable file.
+        LakeError: no such lake, an unreadable file, or fewer or more rows than the manifests say.
         MissingExtraError: views into a bucket are made with fsspec.
     """
     root = _find_root(lake)
     store = open_lake_store(lake, scratch="_meta/insight/tmp")
     is_plain = store.format == "parquet"
     place = str(root)
-    projects = known_projects(file.key for file in store.list("_meta"))
-    # without records, as in a folder of exported files, the ids are not known
-    is_usual = bool(projects) and all(fnmatchcase(one, _PROJECT_ID) for one in projects)
     if root is None and is_plain and not is_materialized:
         from .bucket import attach_bucket  # noqa: PLC0415 - needs an extra
 
         place = attach_bucket(connection, lake, store)
-    for name, schema in RELATIONS.items():
-        if not is_plain or (root is None and is_materialized):
-            _hold_files(connection, store, name, schema)
-            continue
-        glob = _glob(place, name, _PROJECT_ID if is_usual else _ANY_ID)
-        ((last,),) = connection.execute(f"SELECT max(file) FROM glob({glob})").fetchall()  # noqa: S608 - quoted
-        source = _source(connection, glob, name) if last else None
-        if name == RUNS and source and not is_materialized:
-            _point_at_runs(connection, source, last.rpartition("/")[0])
-        else:
-            kind = "TABLE" if is_materialized else "VIEW"
-            connection.execute(f"CREATE {kind} {name} AS {source or _empty(schema)}")
-    return is_materialized or not is_plain
+    is_clear = not set(place) & set("\\" if root else "\\?#%")
+    by_arrow = not is_plain or not is_clear or (root is None and is_materialized)
+    is_held = is_materialized or by_arrow
+    for _ in range(_TRIES):
+        files = find_named_files(store)
+        _create_lake_files(connection, None if is_held else place, files)
+        for name, schema in RELATIONS.items():
+            if by_arrow:
+                _hold_files(connection, store, name, schema, files.of_table(name))
+            else:
+                _point_at(connection, place, name, files, is_held=is_held)
+        wrong = _wrong_counts(connection, files)
+        if not wrong:
+            return is_held
+        if files == find_named_files(store):
+            break
+    raise LakeError(
+        f"The lake at {lake} was not read whole: {wrong}. Run `backup-frames verify --lake {lake}`."
+    )
+
+
+def _wrong_counts(connection: duckdb.DuckDBPyConnection, files: NamedFiles) -> str:
+    """Which tables have other rows than the manifests say, in words; empty if none."""
+    wrong = []
+    for name in RELATIONS:
+        ((count,),) = connection.execute(f"SELECT count(*) FROM {name}").fetchall()  # noqa: S608 - our name
+        range_ = files.row_range(name)
+        if range_ is not None and not range_[0] <= count <= range_[1]:
+            wrong.append(f"{name} has {count:,} rows, and {range_[1]:,} by the manifests")
+    return "; ".join(wrong)
+
+
+def _create_lake_files(
+    connection: duckdb.DuckDBPyConnection, place: str | None, files: NamedFiles
+) -> None:
+    """The view that reads the manifests, or the table that holds what they said."""
+    kind, words = "VIEW", "as its manifests name them now"
+    if place is not None and files.projects != files.without_manifest:
+        tables = "|".join(RELATIONS)
+        pattern = (
+            f"'\"((?:{tables})/(?:date=[0-9-]+/)?' || project_id || '(?:-[0-9TZ-]+)?[.]parquet)\":'"
+        )
+        manifests = quoted(f"{escaped(place)}/_meta/*/manifest.json")
+        source = (
+            f"SELECT project_id, unnest(regexp_extract_all(content, {pattern}, 1)) AS file_key FROM ("  # noqa: S608 - quoted
+            r"SELECT regexp_extract(filename, '([^/]+)/manifest[.]json$', 1) AS project_id, content "
+            f"FROM read_text({manifests}))"
+        )
+    else:
+        kind, words = "TABLE", "as its manifests named them when this was published"
+        source = "SELECT ''::VARCHAR AS project_id, ''::VARCHAR AS file_key WHERE false"
+    connection.execute(f"CREATE OR REPLACE {kind} {LAKE_FILES} AS {source}")
+    if kind == "TABLE" and files.rows:
+        projects = [(key, parts.project_id) for key in files.rows if (parts := parse_key(key))]
+        keys = pa.table({"k": [key for key, _ in projects], "p": [one for _, one in projects]})
+        connection.register("_incoming", keys)
+        connection.execute(f"INSERT INTO {LAKE_FILES} SELECT p, k FROM _incoming")  # noqa: S608 - our names
+        connection.unregister("_incoming")
+    comment = quoted(
+        f"One row per file that is the lake's, {words}; key file_key. Others are not read."
+    )
+    connection.execute(f"COMMENT ON {kind} {LAKE_FILES} IS {comment}")
+    for column, text in _LAKE_FILES_WORDS.items():
+        connection.execute(f"COMMENT ON COLUMN {LAKE_FILES}.{column} IS {quoted(text)}")
 
 
 def create_arrow_relations(
     connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]
 ) -> None:
     """Create all base relations as tables from Arrow; a missing table or column is empty."""
+    _create_lake_files(connection, None, NamedFiles())
     for name, schema in RELATIONS.items():
         connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
         if name in tables:
@@ -117,38 +175,102 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _glob(place: str, name: str, project_id: str) -> str:
-    """The pattern of a table's files, as an SQL literal."""
-    # The folder is a name, not a pattern; DuckDB knows no other escape than a set of one.
-    folder = "".join(f"[{char}]" if char in "*?[" else char for char in place)
-    if name in INVENTORY_NAMES:
-        return quoted(f"{folder}/{name}/{project_id}.parquet")
-    run_id = f"-{'[0-9]' * 8}T*" if name == RUNS else ""
-    return quoted(f"{folder}/{name}/{_DAY}/{project_id}{run_id}.parquet")
+def escaped(path: str) -> str:
+    """The path as a pattern for itself alone; DuckDB knows no other escape than a set of one."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in path)
 
 
-def _source(connection: duckdb.DuckDBPyConnection, glob: str, name: str) -> str:
-    """SQL that selects the table's rows from its files; what the first file lacks is null."""
-    filename = name == RUNS
-    parquet = f"read_parquet({glob}, hive_partitioning = false, filename = {filename})"
-    first = connection.execute(f"SELECT * FROM {parquet} LIMIT 0")  # noqa: S608 - a quoted glob
-    columns = _columns(RELATIONS[name], [column[0] for column in first.description or ()])
-    return f"SELECT {columns} FROM {parquet}"  # noqa: S608 - our columns, a quoted glob
+def _point_at(
+    connection: duckdb.DuckDBPyConnection,
+    place: str,
+    name: str,
+    files: NamedFiles,
+    *,
+    is_held: bool,
+) -> None:
+    """Create a relation over the table's files, or from them."""
+    kind, schema, keys = (
+        "TABLE" if is_held else "VIEW",
+        RELATIONS[name],
+        files.of_table(name),
+    )
+    paths = [f"{escaped(place)}/{key}" for key in keys]
+    if not keys:
+        source = _empty(schema)
+    elif is_held:
+        source = _source(connection, paths, name)
+    elif name in INVENTORY_NAMES:
+        source = f"{_source(connection, paths, name)} WHERE {_is_named(place, files)}"
+    elif name == RUNS:
+        source = _later_runs(connection, paths, place, files)
+    else:
+        source = (
+            f"{_source(connection, _patterns(place, keys), name)} WHERE {_is_named(place, files)}"
+        )
+    connection.execute(f"CREATE OR REPLACE {kind} {name} AS {source}")
 
 
-def _point_at_runs(connection: duckdb.DuckDBPyConnection, source: str, last_day: str) -> None:
-    """Hold the runs of closed days, and read only later files with each query.
+def _patterns(place: str, keys: Sequence[str]) -> list[str]:
+    """For each project that has a file among `keys`, a pattern of these and of later ones."""
+    parts = [one for one in map(parse_key, keys) if one]
+    names = sorted({(one.table, one.project_id, one.run_id is not None) for one in parts})
+    return [
+        f"{escaped(place)}/{table}/{_DAY}/{project_id}{f'-{_RUN_ID}' * is_run}.parquet"
+        for table, project_id, is_run in names
+    ]
+
+
+def _is_named(place: str, files: NamedFiles) -> str:
+    """SQL: the file is the lake's."""
+    named = f"filename IN (SELECT {quoted(place)} || '/' || file_key FROM {LAKE_FILES})"  # noqa: S608 - quoted
+    lost = "|".join(sorted(files.without_manifest))
+    # DuckDB opens no file that a constant rules out; every file of such a project bears its name.
+    return (
+        f"({named} OR regexp_matches(filename, '/({lost})(-[^/]*)?[.]parquet$'))" if lost else named
+    )
+
+
+def _source(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], name: str, first: str | None = None
+) -> str:
+    """SQL that selects the table's rows from its files; what they lack is null.
+
+    Of many files only the first is asked for its columns: `first`, if it is given, which then comes
+    twice.
+    """
+    is_evolving = first is None and (name in INVENTORY_NAMES or name == RUNS)
+    some = ", ".join(map(quoted, [first, *paths] if first else paths))
+    parquet = (
+        f"read_parquet([{some}], hive_partitioning = false, filename = true, "
+        f"union_by_name = {is_evolving})"
+    )
+    found = connection.execute(f"SELECT * FROM {parquet} LIMIT 0")  # noqa: S608 - quoted paths
+    columns = _columns(RELATIONS[name], [column[0] for column in found.description or ()])
+    return f"SELECT {columns} FROM {parquet}"  # noqa: S608 - our columns, quoted paths
+
+
+def _later_runs(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], place: str, files: NamedFiles
+) -> str:
+    """Hold the runs that there are, and read only later files with each query.
 
     Every view asks for the last run; hourly runs leave 8,760 small files a year.
     """
-    limit = quoted(last_day)  # the folder of the last day, whose runs are not all there yet
-    connection.execute(f"CREATE TABLE sync_runs_held AS {source} WHERE filename < {limit}")
+    source = _source(connection, paths, RUNS)
+    connection.execute(f"CREATE OR REPLACE TABLE sync_runs_held AS {source}")
     connection.execute(
-        "COMMENT ON TABLE sync_runs_held IS 'The runs of days before the last one when this was "
-        "published; sync_runs adds the later ones from the lake.'"
+        "COMMENT ON TABLE sync_runs_held IS 'The runs that there were when this was published; "
+        "sync_runs adds the later ones from the lake.'"
     )
-    connection.execute(
-        f"CREATE VIEW sync_runs AS FROM sync_runs_held UNION ALL {source} WHERE filename >= {limit}"
+    keys = files.of_table(RUNS)
+    days = sorted(key.rpartition("/")[0] for key in keys)
+    newest = f"{escaped(place)}/{max(keys, key=lambda key: key.rpartition('-')[2])}"
+    later = _source(connection, _patterns(place, keys), RUNS, newest)
+    return (
+        f"FROM sync_runs_held UNION ALL SELECT * FROM ({later} "  # noqa: S608 - quoted paths
+        f"WHERE filename >= {quoted(f'{place}/{days[-1]}')} AND {_is_named(place, files)}) AS later "
+        "ANTI JOIN sync_runs_held AS held "
+        "ON held.project_id = later.project_id AND held.run_id = later.run_id"
     )
 
 
@@ -172,19 +294,23 @@ def _empty(schema: pa.Schema) -> str:
 
 
 def _hold_files(
-    connection: duckdb.DuckDBPyConnection, store: Store, name: str, schema: pa.Schema
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    name: str,
+    schema: pa.Schema,
+    keys: Sequence[str],
 ) -> None:
-    connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
-    for file in store.list(name):
-        parts = parse_key(file.key)
-        if parts is None or parts.table != name or (data := store.read(file.key)) is None:
-            continue
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS {_empty(schema)}")
+    for key in keys:
+        data = store.read(key)
+        if data is None:
+            continue  # the count of rows will tell
         try:
             table = pq.read_table(pa.BufferReader(data))
         except pa.ArrowException as error:
             raise LakeError(
-                f"{file.key} is not readable as Parquet: {error}. Run `backup-frames verify`.",
-                path=file.key,
+                f"{key} is not readable as Parquet: {error}. Run `backup-frames verify`.",
+                path=key,
             ) from error
         insert_arrow(connection, name, table)
 

@@ -62,11 +62,14 @@ _FIGURES = (
     ),
     _Figure(
         "ages",
-        "Age of the newest restore point",
-        "What would be lost if an instance had to be restored now, against the RPO (dashed).",
+        "Age of the newest full backup",
+        "What would be lost at most if an instance had to be restored now, against the RPO (dashed).",
         drawing.restore_point_ages,
         data.restore_point_age_rows,
-        ("instance", "instance_id", "restore_point_at", "age_h", "limit_h", "is_rpo_met"),
+        (
+            *("instance", "instance_id", "restore_point_at", "age_h", "limit_h", "is_rpo_met"),
+            "is_age_upper_bound",
+        ),
     ),
     _Figure(
         "success",
@@ -150,8 +153,8 @@ def _render(connection: duckdb.DuckDBPyConnection) -> str:
     connection.execute("CREATE TEMP TABLE findings AS SELECT * FROM v_exceptions")
     kinds = data.rows_of(
         connection,
-        "SELECT kind, message, min(severity) AS severity, count(*) AS findings FROM findings "
-        "GROUP BY kind, message ORDER BY severity, kind <> 'unprotected', findings DESC, kind",
+        "SELECT kind, min(message) AS message, severity, count(*) AS findings FROM findings "
+        "GROUP BY kind, severity ORDER BY severity, kind <> 'unprotected', findings DESC, kind",
     )
     exceptions = data.rows_of(
         connection,
@@ -248,8 +251,12 @@ def _tiles(kpi: Mapping[str, Any]) -> list[dict[str, Any]]:
                 if time_rate is not None
                 else ""
             )
-            + ("" if kpi["is_inventory_known"] else f"{kpi['rpo_note'].capitalize()}."),
-            None if kpi["rpo_instance_rate"] is None else kpi["rpo_instance_rate"] == 1,
+            + (
+                ""
+                if kpi["is_inventory_known"] and not kpi["age_upper_bound_count"]
+                else f"{kpi['rpo_note'].capitalize()}."
+            ),
+            _is_rpo_good(kpi),
         ),
         _tile(
             "Success, 7 days",
@@ -265,6 +272,13 @@ def _tiles(kpi: Mapping[str, Any]) -> list[dict[str, Any]]:
             None if unprotected is None else unprotected == 0,
         ),
     ]
+
+
+def _is_rpo_good(kpi: Mapping[str, Any]) -> bool | None:
+    """None also where only increments, which the list does not show, could tell."""
+    rate = kpi["rpo_instance_rate"]
+    missed = kpi["rpo_missed_count"]
+    return None if rate is None or (rate < 1 and not missed) else not missed
 
 
 def _tile(name: str, value: str, detail: str, is_good: bool | None) -> dict[str, Any]:

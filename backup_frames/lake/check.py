@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from backup_frames.errors import LakeError
 from backup_frames.frames.partitions import decode_table, partition_keys, partition_path
-from backup_frames.frames.schema import KEYS, TABLES
+from backup_frames.frames.schema import KEYS, TABLES, as_written
 
 from .documents import (
     FileEntry,
@@ -233,7 +233,7 @@ def _check_content(
 
 
 def _wrong_schema(table: pa.Table, parts: KeyParts) -> tuple[str, str] | None:
-    schema = _SCHEMAS[str(parts.table)]
+    schema = as_written(_SCHEMAS[str(parts.table)], table.column_names)
     if table.schema.equals(schema):
         return None
     differing = sorted(

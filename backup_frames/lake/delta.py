@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from backup_frames.api.clock import Clock
 from backup_frames.errors import LakeError, MissingExtraError
 from backup_frames.frames.partitions import decode_table, encode_table
-from backup_frames.frames.schema import DESCRIPTIONS
+from backup_frames.frames.schema import DESCRIPTIONS, as_written
 
 from .store import RunNote
 from .table_format import (
@@ -95,7 +95,9 @@ class DeltaTables:
 
     def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:
         """The rows, with the project that the partition names."""
-        rows, schema = decode_table(data), SCHEMAS[table]
+        rows = decode_table(data)
+        # of an earlier version it has the bytes that the manifest knows without later columns
+        schema = as_written(SCHEMAS[table], [*rows.column_names])
         project = pa.repeat(pa.scalar(slot[0]), rows.num_rows)
         try:
             columns = [

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from backup_frames.errors import ConfigError, LakeError, MissingExtraError
 from backup_frames.frames.partitions import decode_table, encode_table
-from backup_frames.frames.schema import TIMESTAMP
+from backup_frames.frames.schema import TIMESTAMP, as_written
 
 from .store import RunNote
 from .table_format import (
@@ -187,7 +187,9 @@ class IcebergTables:
 
     def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:  # noqa: ARG002 - protocol
         """The rows, under the table's own schema."""
-        rows, schema = decode_table(data), SCHEMAS[table]
+        rows = decode_table(data)
+        # of an earlier version it has the bytes that the manifest knows without later columns
+        schema = as_written(SCHEMAS[table], [*rows.column_names])
         try:
             columns = [rows[field.name].cast(field.type) for field in schema]
         except (KeyError, pa.ArrowException) as error:
@@ -233,6 +235,7 @@ class IcebergTables:
             loaded = self._load(catalog, table) or self._create(catalog, table)
             if not added and not removed:
                 return
+            _add_columns(loaded, table)
             with loaded.transaction() as transaction:
                 update = transaction.update_snapshot(snapshot_properties=facts)
                 with update.overwrite() as snapshot:
@@ -318,6 +321,16 @@ def _options_of(address: ObjectAddress) -> dict[str, str]:
         "s3.force-virtual-addressing": str(address.is_virtual_host).lower(),
     }
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _add_columns(loaded: Table, table: str) -> None:
+    """Give a table of an earlier version the columns that came later, each its number."""
+    known = {field.name for field in loaded.schema().fields}
+    new = [field for field in _schema_of(table).fields if field.name not in known]
+    if new:
+        with loaded.update_schema() as update:
+            for field in new:
+                update.add_column(field.name, field.field_type, doc=field.doc)
 
 
 @cache

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from backup_frames.api.clock import Clock
 from backup_frames.errors import FetchError, SchemaError
+from backup_frames.frames.inventory_rows import upgrade_policies
 from backup_frames.frames.schema import TABLES
 from backup_frames.scan.plan import to_moment
 
@@ -118,12 +119,12 @@ class _InventoryRun:
         self._report = report
         self._as_of = as_of
         self._requests_before = reader.requests
-        self._rows = {
-            name: _by_id(
-                load_file(store, self._records, inventory_key(name, project_id), TABLES[name])
-            )
+        stored = {
+            name: load_file(store, self._records, inventory_key(name, project_id), TABLES[name])
             for name in INVENTORY_NAMES
         }
+        stored["backup_policies"] = upgrade_policies(stored["backup_policies"])
+        self._rows = {name: _by_id(table) for name, table in stored.items()}
         self._counts = dict.fromkeys(("present", "new", "changed", "gone", "policies_asked"), 0)
         self._warnings = list[str]()
         self._writer = LakeWriter(

@@ -16,7 +16,7 @@ from backup_frames.api.clock import Clock
 from backup_frames.errors import LakeError
 from backup_frames.frames.flatten import concat_frames
 from backup_frames.frames.partitions import NO_DATE, decode_table, partition_path
-from backup_frames.frames.schema import TABLES
+from backup_frames.frames.schema import TABLES, as_written
 from backup_frames.scan.plan import to_moment
 
 from .check import Finding, check_project
@@ -157,7 +157,9 @@ class _Repair:
             rows = decode_table(data or b"")
         except LakeError:
             rows = None
-        is_known_schema = rows is not None and rows.schema.equals(TABLES[table])
+        is_known_schema = rows is not None and rows.schema.equals(
+            as_written(TABLES[table], rows.column_names)
+        )
         if data is not None and rows is not None and known is None and is_known_schema:
             self._records.manifest.files[path] = describe_file(data, rows.num_rows)
             return

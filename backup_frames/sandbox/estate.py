@@ -227,6 +227,15 @@ def instance_record(instance: Instance, region: str, now_s: int) -> dict[str, An
     }
 
 
+# Minutes between increments, as the policy sends them: off, on, or not said.
+INCREMENTS = {
+    "cassandra": ("0", "15", "5"),
+    "mongodb": (None, "0", None),
+    "influxdb": ("0", "10", None),
+    "redis": (None, None, "120"),
+}
+
+
 def policy_record(instance: Instance) -> dict[str, Any]:
     """The instance's policy as its own call sends it; switched off, it comes in two shapes."""
     if not instance.keep_days:
@@ -237,7 +246,7 @@ def policy_record(instance: Instance) -> dict[str, Any]:
         "start_time": window(instance),
         "period": ",".join(map(str, instance.period)),
         "differential_period": "0",
-        "incremental_period": None if instance.engine == "redis" else "15",
+        "incremental_period": INCREMENTS[instance.engine][instance.number % 3],
     }
 
 

@@ -53,6 +53,7 @@ def _add_instance(
                     is_enabled=rnd.random() < 0.9,
                     keep_days=rnd.choice((0, 1, 3, 7, 14)),
                     window_start=rnd.choice(("02:00", "23:00", "00:00", "07:00")),
+                    incremental_period_min=rnd.choice((None, 0, 5, 120)),
                     period=rnd.choice(("1,2,3,4,5,6,7", "1,4", "2", "1, 3,5,x,9", "1,2,3,4,5")),
                     first_seen_at=seen,
                     updated_at=seen + timedelta(days=rnd.choice((0, 0, 0, 2, 9))),
@@ -80,7 +81,8 @@ def _add_backup(
     )
     if rnd.random() < 0.02:
         begin = None
-    status = rnd.choices(("COMPLETED", "FAILED", "BUILDING", "STOPPED"), weights=(80, 12, 5, 3))[0]
+    statuses = ("COMPLETED", "FAILED", "BUILDING", "DISABLED", "DELETING", "STOPPED", None)
+    status = rnd.choices(statuses, weights=(78, 12, 4, 2, 2, 1, 1))[0]
     length = timedelta(minutes=rnd.choice((0, 5, 30, 31, 32, 33, 60, 300, 1900)))
     has_end = begin is not None and status != "BUILDING" and rnd.random() < 0.95
     end = begin + length if begin and has_end else None

@@ -114,7 +114,7 @@ def policy(instance_id: str, **other: Any) -> dict[str, Any]:
 
 def run(as_of: datetime, *, verdict: str = "complete", **other: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "run_id": as_of.strftime("%Y%m%dT%H%M%S"),
+        "run_id": as_of.strftime("%Y%m%dT%H%M%S%fZ"),
         "project_id": PROJECT,
         "endpoint": "https://gaussdb-nosql.example.test",
         "started_at": as_of,

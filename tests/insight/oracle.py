@@ -117,6 +117,11 @@ def is_lost_early(fleet: Fleet, row: Row) -> bool:
     return row["gone_at"].date() < row["begin_date"] + rule["keep_days"] * DAY
 
 
+def is_incremental(fleet: Fleet, key: Key) -> bool:
+    rule = policies(fleet).get((key[0], key[1]))
+    return rule is not None and (rule.get("incremental_period_min") or 0) > 0
+
+
 def is_stuck(fleet: Fleet, row: Row) -> bool:
     return (
         row["status"] == "BUILDING"
@@ -309,6 +314,8 @@ def instance_current(fleet: Fleet) -> dict[Key, Row]:
             "restore_point_count": sum(is_point(b) and b["gone_at"] is None for b in health.rows),
             "restore_point_age_h": age,
             "is_rpo_met": age is not None and age <= hours(LIMIT),
+            "is_age_upper_bound": is_incremental(fleet, key)
+            and any(is_point(b) and b["gone_at"] is None for b in health.rows),
             "consecutive_failures": sum(not success or f > success for f in failures),
             "slots_recent": len(recent),
             "missed_slots_recent": sum(recent.values()),
@@ -474,6 +481,10 @@ def kpi_current(fleet: Fleet) -> Row:
         "is_inventory_known": is_known,
         "certificate_age_h": hours(fleet.now - min(last)) if all(last) else None,
         "rpo_met_count": sum(r["is_rpo_met"] for r in now.values()),
+        "rpo_missed_count": sum(
+            not r["is_rpo_met"] and not r["is_age_upper_bound"] for r in now.values()
+        ),
+        "age_upper_bound_count": sum(r["is_age_upper_bound"] for r in now.values()),
         "retention_known_count": len(depths),
         "retention_depth_min_days": min(depths, default=None),
         "retention_depth_p50_days": quantile(depths, 0.5),

@@ -18,7 +18,7 @@ losing      2026-02-01  every day since 03-05; those of 03-05 and 03-06 were gon
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -93,6 +93,8 @@ CURRENT = [
     ("unprotected_count", 1, "bare"),
     ("coverage_rate", 5 / 6, "5 of 6"),
     ("rpo_limit_h", 26, "24 h and 2 h of tolerance"),
+    ("rpo_missed_count", 2 + 1 + 1, "failing, weekly, manual, bare: no increments of theirs"),
+    ("age_upper_bound_count", 0, "no policy speaks of increments"),
     ("rpo_met_count", 2, "healthy and losing: begun today at 02:00"),
     ("rpo_instance_rate", 2 / 6, "2 of 6"),
     ("restore_point_age_p50_h", 58, "ages 10, 10, 58 (03-08 02:00), 178 (03-03), 3106 (11-01)"),
@@ -355,3 +357,180 @@ def test_no_growth_while_a_project_was_never_certified() -> None:
     with borrow_views(backups=backups, runs=runs) as connection:
         assert rows_of(connection, "SELECT * FROM v_storage_growth") == []
         assert not one(connection, "SELECT bool_or(is_watched) FROM v_storage_daily")
+
+
+def with_increments(*names: str, minutes: int | None = 15) -> dict[str, Any]:
+    parts = fleet()
+    for rule in parts["policies"]:
+        if rule["instance_id"] in names:
+            rule["incremental_period_min"] = minutes
+    return parts
+
+
+def test_increments_make_the_age_an_upper_bound() -> None:
+    """Where a policy takes increments, a missed RPO is only worth a look, and the texts say why."""
+    with borrow_views(**with_increments("failing", "healthy")) as connection:
+        found = connection.sql(
+            "SELECT instance_id, severity, message FROM v_exceptions WHERE kind = 'rpo missed'"
+        ).fetchall()
+        (kpi,) = rows_of(connection, "SELECT * FROM v_kpi_current")
+        dim = connection.sql(
+            "SELECT instance_id, incremental_period_min, is_incremental_enabled FROM dim_instance "
+            "WHERE instance_id IN ('failing', 'losing') ORDER BY 1"
+        ).fetchall()
+    severities = {name: severity for name, severity, _ in found}
+    assert severities == {"failing": 3, "weekly": 1, "manual": 1}
+    assert all("full backup" in message for _, _, message in found)
+    assert [name for name, _, message in found if "upper bound" in message] == ["failing"]
+    assert dim == [("failing", 15, True), ("losing", None, False)]
+    assert (kpi["age_upper_bound_count"], kpi["rpo_missed_count"]) == (2, 3)
+    assert (kpi["rpo_met_count"], kpi["unprotected_count"]) == (2, 1)
+    assert "upper bound" in kpi["rpo_note"]
+
+
+@pytest.mark.parametrize("minutes", [0, None])
+def test_without_increments_the_age_is_the_age(minutes: int | None) -> None:
+    """Off and not said are no increments: the finding is as severe as ever."""
+    with borrow_views(**with_increments("failing", minutes=minutes)) as connection:
+        query = "SELECT DISTINCT severity FROM v_exceptions WHERE kind = 'rpo missed'"
+        assert one(connection, query) == 1
+        assert "upper bound" not in one(connection, "SELECT rpo_note FROM v_kpi_current")
+
+
+def test_increments_of_a_policy_that_is_off_count_for_nothing() -> None:
+    """An increment needs a full backup before it, and a disabled policy takes none."""
+    parts = with_increments("failing")
+    parts["policies"][1] |= {"is_enabled": False, "keep_days": 0}
+    with borrow_views(**parts) as connection:
+        assert one(connection, "SELECT age_upper_bound_count FROM v_kpi_current") == 0
+
+
+def test_other_statuses_are_neither_success_nor_restore_point() -> None:
+    """In no view does a backup on its way out, or of an unknown status, count as more than begun."""
+    statuses = ("DISABLED", "DELETING", "STOPPED", "completed", "", None)
+    begin, end, names = at("2026-03-09 02:00"), at("2026-03-09 03:00"), "abcdef"
+    parts = {
+        "backups": [
+            backup(f"b-{name}", name, begin, end_time=end, status=status)
+            for name, status in zip(names, statuses, strict=True)
+        ],
+        "instances": [instance(name) for name in names],
+        "policies": [policy(name) for name in names],
+        "runs": [run(at("2026-02-01 12:00")), run(NOW)],
+    }
+    with borrow_views(**parts) as connection:
+        (kpi,) = rows_of(connection, "SELECT * FROM v_kpi_current")
+        (day,) = rows_of(connection, "SELECT * FROM v_kpi_daily WHERE date = '2026-03-09'")
+        query = "SELECT * FROM v_instance_daily WHERE date = '2026-03-09'"
+        of_instances = rows_of(connection, query)
+        found = connection.sql("SELECT kind, count(*) FROM v_exceptions GROUP BY 1").fetchall()
+    assert (kpi["present_count"], kpi["stored_gib"], kpi["success_rate_recent"]) == (6, 0, None)
+    assert (kpi["protected_count"], kpi["completed_recent"], kpi["failed_recent"]) == (0, 0, 0)
+    assert (day["completed_count"], day["failed_count"], day["unfinished_count"]) == (0, 0, 6)
+    assert (day["stored_gib"], day["success_rate"]) == (0, None)
+    for row in of_instances:
+        assert (row["day_state"], row["restore_point_count"]) == ("unfinished", 0)
+    assert dict(found) == {"unprotected": 6, "missed slots": 6, "retention short": 6}
+
+
+YEAR_AHEAD = datetime.now(UTC).replace(microsecond=0) + 365 * DAY
+
+
+def test_now_never_lies_after_the_wall_clock() -> None:
+    """One run whose clock was a year ahead: now is now, nothing is certified by it, and it is named."""
+    last = datetime.now(UTC).replace(microsecond=0) - 3 * DAY
+    runs = [run(last), run(YEAR_AHEAD)]
+    with borrow_views(backups=[backup("b", "i", last)], runs=runs) as connection:
+        connection.execute("SET TimeZone = 'Asia/Shanghai'")
+        now = one(connection, "SELECT now_at FROM v_now").replace(tzinfo=UTC)
+        (row,) = rows_of(connection, "SELECT * FROM dim_project")
+        kinds = dict(
+            connection.sql(
+                "SELECT kind, measured FROM v_exceptions WHERE instance_id IS NULL"
+            ).fetchall()
+        )
+    assert last < now <= datetime.now(UTC)
+    assert row["certified_at"].replace(tzinfo=UTC) == last
+    assert row["certificate_age_h"] == pytest.approx(72, abs=0.1)
+    assert kinds == {
+        "stale data": pytest.approx(72, abs=0.1),
+        "clock ahead": pytest.approx(365 * 24, abs=0.1),
+    }
+
+
+def test_only_a_run_ahead_certifies_nothing() -> None:
+    """A lake whose only run lies in the future is stale, not certified for a year."""
+    with borrow_views(backups=[backup("b", "i", NOW)], runs=[run(YEAR_AHEAD)]) as connection:
+        assert one(connection, "SELECT certified_at FROM v_kpi_current") is None
+        kinds = connection.sql("SELECT kind FROM v_exceptions").fetchall()
+    assert {("stale data",), ("clock ahead",)} <= set(kinds)
+
+
+def test_a_clock_some_seconds_ahead_is_no_matter() -> None:
+    """Of two machines one is always ahead: the run counts, and now waits for the wall clock."""
+    soon = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=100)
+    with borrow_views(backups=[backup("b", "i", NOW)], runs=[run(soon)]) as connection:
+        assert one(connection, "SELECT now_at <= utc_now() FROM v_now")
+        assert one(connection, "SELECT certified_at FROM v_kpi_current").replace(tzinfo=UTC) == soon
+        kinds = connection.sql("SELECT kind FROM v_exceptions").fetchall()
+    assert not {("stale data",), ("clock ahead",)} & set(kinds)
+
+
+def test_rows_of_the_far_future_do_not_move_now() -> None:
+    """In a lake without runs a backup that ends in the year 9999 leaves now at the wall clock."""
+    late = backup("b", "i", at("2026-03-10 02:00"), end_time=at("9999-12-31 23:59"))
+    with connect_rows(backups=[late]) as connection:
+        connection.execute(
+            "UPDATE settings SET now_without_runs = (SELECT max(end_time) FROM backups)"
+        )
+        assert one(connection, "SELECT now_at <= utc_now() FROM v_now")
+
+
+#: extra, the columns beside it, and what is odd: by field what was sent.
+ODD: list[tuple[str | None, dict[str, Any], dict[str, str]]] = [
+    ('{"end_time":"-"}', {"end_time": None}, {"end_time": '"-"'}),
+    ('{"size":true}', {"size_kb": None}, {"size": "true"}),
+    ('{"size":1e400}', {"size_kb": None}, {"size": "1e400"}),
+    ('{"name":"a\\ud800b","x":1}', {"name": None}, {"name": '"a\\ud800b"'}),
+    (
+        '{"status":7,"type":[1]}',
+        {"status": None, "backup_type": None},
+        {"status": "7", "type": "[1]"},
+    ),
+    ('{"datastore":"redis"}', {"datastore_type": None}, {"datastore": '"redis"'}),
+    ('{"datastore":{"type":5}}', {"datastore_type": None}, {"datastore.type": "5"}),
+    ('{"database_tables":7}', {}, {"database_tables": "7"}),
+    (
+        '{"database_tables":{"0":{"table_names":7},"2":"x"}}',
+        {},
+        {"database_tables[0].table_names": "7", "database_tables[2]": '"x"'},
+    ),
+    # What is not odd: other notations, no time, and what no version knows.
+    ('{"begin_time":"2018-08-06T12:41:14+0800"}', {}, {}),
+    ('{"end_time":""}', {"end_time": None}, {}),
+    ('{"size":9007199254740993}', {}, {}),
+    ('{"deletable":null,"note":{"size":1,"status":2}}', {"size_kb": None, "status": None}, {}),
+    ('{"note":1e400}', {}, {}),
+    ('{"datastore":{"patch":false}}', {"datastore_type": None}, {}),
+    ('{"database_tables":{"0":{"mode":"ttl"}}}', {}, {}),
+    (None, {"end_time": None}, {}),
+]
+
+
+def test_odd_values_are_findings() -> None:
+    """A value whose column is null and whose text is in extra is listed with field and text."""
+    backups = [
+        backup(f"b{place}", "i", at("2026-03-10 02:00"), **row, extra=extra)
+        for place, (extra, row, _) in enumerate(ODD)
+    ]
+    with borrow_views(backups=backups, runs=[run(NOW)]) as connection:
+        rows = connection.sql("SELECT backup_id, field, sent FROM v_odd_value").fetchall()
+        query = "SELECT backup_id, severity, message FROM v_exceptions WHERE kind = 'odd value'"
+        findings = connection.sql(query).fetchall()
+    for place, (_, _, found) in enumerate(ODD):
+        mine = [(field, sent) for backup_id, field, sent in rows if backup_id == f"b{place}"]
+        assert dict(mine) == found
+        texts = [(level, text) for name, level, text in findings if name == f"b{place}"]
+        assert len(mine) == len(texts) == len(found)
+        for field, sent in found.items():
+            assert any(level == 3 and f"{field} " in text and sent in text for level, text in texts)

@@ -6,6 +6,7 @@ import copy
 import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +16,12 @@ from backup_frames.frames.inventory_rows import (
     POLICY_ROWS,
     flatten_instances,
     flatten_policies,
+    upgrade_policies,
 )
+from backup_frames.frames.schema import BACKUP_POLICIES, as_written
 
 Record = dict[str, Any]
+POLICY = {"keep_days": 7, "start_time": "19:00-20:00", "period": "1"}
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 number = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -196,6 +200,49 @@ def test_when_a_policy_is_on(policy: Record, is_enabled: bool, keep_days: int | 
     assert (row["is_enabled"], row["keep_days"]) == (is_enabled, keep_days)
     has_kept_days = "keep_days" in json.loads(row["extra"] or "{}")
     assert has_kept_days == (keep_days is None and policy.get("keep_days") not in (None, ""))
+
+
+@pytest.mark.parametrize(
+    ("sent", "minutes"),
+    [
+        ("5", 5),
+        (15, 15),
+        ("0", 0),
+        (0, 0),
+        ("120.0", 120),
+        (None, None),
+        ("", None),
+        ("hourly", None),
+        (True, None),
+        ("5.5", None),
+        (["5"], None),
+    ],
+)
+def test_minutes_between_increments(sent: object, minutes: int | None) -> None:
+    """Text or number; null where the policy does not say; what is no number stays as sent."""
+    row = policy_of(POLICY | {"incremental_period": sent})
+    assert row["incremental_period_min"] == minutes
+    kept = json.loads(row["extra"] or "{}")
+    is_odd = minutes is None and sent not in (None, "")
+    assert kept == ({"incremental_period": sent} if is_odd else {})
+    assert policy_of(POLICY)["incremental_period_min"] is None
+
+
+@pytest.mark.parametrize("sent", ["5", None, "hourly", "absent"])
+def test_policies_of_an_earlier_version_look_as_if_read_anew(sent: str | None) -> None:
+    """What it left in extra comes into the column, so that no policy seems to have changed."""
+    policy = POLICY | {"differential_period": "0"}
+    policy |= {} if sent == "absent" else {"incremental_period": sent}
+    history = {"first_seen_at": None, "updated_at": None, "gone_at": None}
+    fresh = policy_of(policy)
+    unread = {name: value for name, value in policy.items() if name not in POLICY}
+    row = fresh | history | {"extra": json.dumps(unread), "project_id": "p", "instance_id": "a"}
+    old = pa.Table.from_pylist([row], as_written(BACKUP_POLICIES, []))
+    assert "incremental_period_min" not in old.column_names
+    (found,) = upgrade_policies(old).to_pylist()
+    assert found == row | fresh
+    assert upgrade_policies(old).schema.equals(BACKUP_POLICIES)
+    assert upgrade_policies(upgrade_policies(old)).equals(upgrade_policies(old))
 
 
 @pytest.mark.parametrize(

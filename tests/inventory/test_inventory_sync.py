@@ -6,13 +6,16 @@ from datetime import timedelta
 from math import ceil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from inventory_lab import DAY, POLICY, START, Lab, instance, instance_id
 
 from backup_frames.cli import main
 from backup_frames.errors import LakeError
 from backup_frames.frames.inventory_rows import flatten_instances, flatten_policies
-from backup_frames.frames.schema import BACKUP_POLICIES, INSTANCES
+from backup_frames.frames.partitions import encode_table
+from backup_frames.frames.schema import BACKUP_POLICIES, INSTANCES, as_written
+from backup_frames.lake.documents import Manifest, decode_record, describe_file, encode_record
 from backup_frames.lake.lake import open_lake
 from backup_frames.lake.sync import sync_backups
 from backup_frames.lake.verify import verify_lake
@@ -348,3 +351,34 @@ def test_the_command_line_can_leave_it_out(
     assert main(["sync", "--lake", str(lab.root), *connection, option]) == 0
     assert [one.operation for one in box.requests].count("instances") == count
     assert ("nosql:instance:list" in capsys.readouterr().out) == bool(count)
+
+
+def test_a_lake_of_an_earlier_version_goes_on(lab: Lab) -> None:
+    """Without the column of increments it is sound and readable; no policy then seems changed."""
+    lab.fill(2)
+    for policy in lab.policies.values():
+        policy["incremental_period"] = "15"
+    first = lab.sync()
+    rows = pa.Table.from_pylist(
+        [
+            row | {"extra": '{"incremental_period":"15"}'}
+            for row in lab.rows("backup_policies").values()
+        ],
+        as_written(BACKUP_POLICIES, []),
+    )
+    data, key = encode_table(rows), f"backup_policies/{lab.project_id}.parquet"
+    lab.path("backup_policies").write_bytes(data)
+    path = lab.root / "_meta" / lab.project_id / "manifest.json"
+    manifest = decode_record(path.read_bytes(), Manifest)
+    assert manifest is not None
+    manifest.files[key] = describe_file(data, rows.num_rows)
+    path.write_bytes(encode_record(manifest))
+
+    assert verify_lake(str(lab.root)) == []
+    old = open_lake(str(lab.root)).dataset("backup_policies").to_table()
+    assert old["incremental_period_min"].to_pylist() == [None, None]
+    lab.sync(after=DAY)
+    for row in lab.rows("backup_policies").values():
+        assert row["incremental_period_min"] == 15
+        assert row["extra"] is None
+        assert row["updated_at"] == row["first_seen_at"] == first.as_of

@@ -24,8 +24,10 @@ from stores import MemoryStore, snapshot
 
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.frames.frames import BackupFrames
-from backup_frames.frames.schema import describe_field
+from backup_frames.frames.partitions import encode_table
+from backup_frames.frames.schema import BACKUP_POLICIES, as_written, describe_field
 from backup_frames.insight.publish import connect_lake, publish_lake
+from backup_frames.lake import iceberg
 from backup_frames.lake.check import check_lake, check_project
 from backup_frames.lake.compare import compare_project
 from backup_frames.lake.formats import open_lake_store
@@ -35,6 +37,7 @@ from backup_frames.lake.ledger import LEDGER_SCHEMAS
 from backup_frames.lake.repair import repair_project
 from backup_frames.lake.store import RunNote, Store
 from backup_frames.lake.sync import sync_lake
+from backup_frames.lake.table_format import SCHEMAS
 from backup_frames.lake.verify import verify_lake
 from backup_frames.settings import load_settings
 
@@ -78,9 +81,8 @@ def rows(lake: FormatLake, name: str) -> pa.Table:
         table = deltalake.DeltaTable(lake.folder / name).to_pyarrow_table()
     else:
         table = iceberg_table(lake, name).scan().to_arrow()
-    keys = [
-        key for key in ("backup_id", "database_index", "table_index") if key in table.schema.names
-    ]
+    possible = ("backup_id", "database_index", "table_index", "instance_id")
+    keys = [key for key in possible if key in table.schema.names]
     return table.sort_by([(key, "ascending") for key in keys])
 
 
@@ -110,6 +112,30 @@ def test_a_table_format_holds_the_same_bytes_as_plain_files(lake: FormatLake) ->
     assert opened.backups(present=False).num_rows == opened.dataset("backups").count_rows() == 17
     assert opened.backups(begin=world.clock.now() - DAY).num_rows == 1
     assert opened.runs().num_rows == 3
+
+
+@each_format
+def test_a_table_of_an_earlier_version_gets_the_later_column(
+    lake: FormatLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files read back as the bytes that were put; after the next write readers see the column."""
+    key, note = f"backup_policies/{PROJECT}.parquet", RunNote(PROJECT, "r", 0, "complete")
+    row = {"project_id": PROJECT, "instance_id": "i", "keep_days": 7}
+    old = pa.Table.from_pylist([row], as_written(BACKUP_POLICIES, []))
+    new = pa.Table.from_pylist([row | {"incremental_period_min": 5}], BACKUP_POLICIES)
+    iceberg._schema_of.cache_clear()
+    with monkeypatch.context() as before:
+        before.setitem(SCHEMAS, "backup_policies", old.schema)
+        store = lake.store()
+        store.put(key, encode_table(old))
+        store.commit(note)
+    iceberg._schema_of.cache_clear()
+    store = lake.store()
+    assert store.read(key) == encode_table(old)
+    store.put(key, encode_table(new))
+    store.commit(note._replace(as_of_s=1))
+    assert lake.store().read(key) == encode_table(new)
+    assert rows(lake, "backup_policies")["incremental_period_min"].to_pylist() == [5]
 
 
 @each_format

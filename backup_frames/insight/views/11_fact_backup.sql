@@ -32,9 +32,9 @@ SELECT
 FROM backups;
 
 COMMENT ON VIEW fact_backup IS 'One row per backup that the lake ever saw, present or gone; key (project_id, backup_id). Times are UTC without zone. Join dim_instance on (project_id, instance_id) and dim_date on begin_date = date. Source: backups of the lake.';
-COMMENT ON COLUMN fact_backup.is_completed IS 'status is COMPLETED: a success. BUILDING and unknown statuses are neither success nor failure.';
+COMMENT ON COLUMN fact_backup.is_completed IS 'status is COMPLETED: a success. BUILDING, DISABLED and DELETING (on their way out) and statuses that nobody knows are neither success nor failure, and no restore point.';
 COMMENT ON COLUMN fact_backup.is_failed IS 'status is FAILED: a failure.';
-COMMENT ON COLUMN fact_backup.is_restore_point IS 'COMPLETED and of level Instance: the whole instance could be restored from it while it is present. Table-level backups hold some tables only.';
+COMMENT ON COLUMN fact_backup.is_restore_point IS 'COMPLETED and of level Instance: a full backup from which the whole instance could be restored while it is present. Table-level backups hold some tables only; increments are in no list of backups.';
 COMMENT ON COLUMN fact_backup.is_present IS 'The backup was in the list at the last certified look (gone_at is null).';
 COMMENT ON COLUMN fact_backup.size_gib IS 'Size of the backup: size_kb / 1,048,576. Unit: GiB.';
 COMMENT ON COLUMN fact_backup.restorable_at IS 'When it could first be restored: end_time, or begin_time where the service sent no end. Unit: UTC time.';

@@ -3,8 +3,8 @@ WITH runs AS (
     SELECT
         project_id,
         max_by(endpoint, as_of) AS endpoint,
-        max(as_of) AS last_run_at,
-        max_by(verdict, as_of) AS last_verdict,
+        max(as_of) FILTER (NOT is_ahead) AS last_run_at,
+        max_by(verdict, as_of) FILTER (NOT is_ahead) AS last_verdict,
         min(as_of) FILTER (is_certified) AS first_certified_at,
         max(as_of) FILTER (is_certified) AS certified_at
     FROM fact_sync_run
@@ -14,6 +14,7 @@ projects AS (
     SELECT project_id FROM runs
     UNION SELECT project_id FROM backups
     UNION SELECT project_id FROM instances
+    UNION SELECT project_id FROM lake_files
 )
 SELECT
     project_id,
@@ -27,8 +28,8 @@ SELECT
 FROM projects LEFT JOIN runs USING (project_id) CROSS JOIN v_now
 WHERE project_id IS NOT NULL;
 
-COMMENT ON VIEW dim_project IS 'One row per project of the lake; key project_id. Source: sync_runs, and the projects of backups and instances.';
-COMMENT ON COLUMN dim_project.last_run_at IS 'as_of of the project''s last run, whatever its verdict. Unit: UTC time.';
+COMMENT ON VIEW dim_project IS 'One row per project of the lake; key project_id. Source: sync_runs, and the projects of backups, instances and manifests. One that joined after a file was published that points at the lake has no run in it, and so no certificate: publish again.';
+COMMENT ON COLUMN dim_project.last_run_at IS 'as_of of the project''s last run, whatever its verdict; runs that are ahead (see fact_sync_run) left out. Unit: UTC time.';
 COMMENT ON COLUMN dim_project.last_verdict IS 'Verdict of that run: complete or incomplete.';
 COMMENT ON COLUMN dim_project.first_certified_at IS 'as_of of the project''s first certified run; null if there was none. Unit: UTC time.';
 COMMENT ON COLUMN dim_project.certified_at IS 'as_of of the last certified run: the numbers are proven up to here; null if no run was. Unit: UTC time.';

@@ -5,6 +5,8 @@ SELECT
     p.keep_days,
     p.window_start,
     p.period,
+    p.incremental_period_min,
+    coalesce(p.incremental_period_min > 0, false) AS is_incremental_enabled,
     CASE WHEN p.updated_at > p.first_seen_at THEN p.updated_at END AS policy_changed_at,
     coalesce(i.created_at, i.first_seen_at) AS created_at
 FROM instances AS i
@@ -13,6 +15,7 @@ WHERE i.gone_at IS NULL AND p.gone_at IS NULL AND p.is_enabled AND p.keep_days >
 
 COMMENT ON VIEW v_policy IS 'What is promised: one row per existing instance with an enabled policy; key (project_id, instance_id). Source: backup_policies, instances.';
 COMMENT ON COLUMN v_policy.policy_changed_at IS 'When a change of the policy was first observed; null if it was never seen to change. Days before are not judged by it. Unit: UTC time.';
+COMMENT ON COLUMN v_policy.is_incremental_enabled IS 'The policy takes increments between its full backups (incremental_period_min above 0). The list of backups does not show them, so what is said of restore-point age and RPO is of full backups only: an upper bound.';
 COMMENT ON COLUMN v_policy.created_at IS 'When the instance was created, or first seen where the service does not say. Unit: UTC time.';
 
 CREATE VIEW v_policy_weekday AS

@@ -49,7 +49,8 @@ inventory AS (
         i.status, i.mode, i.region, i.volume_size_gb, i.volume_used_gb, i.node_count, i.pay_mode,
         i.enterprise_project_id, i.time_zone, i.created_at, i.first_seen_at, i.gone_at,
         true AS is_in_inventory, v.instance_id IS NOT NULL AS is_policy_enabled,
-        v.keep_days, v.window_start, v.period, v.policy_changed_at
+        v.keep_days, v.window_start, v.period, v.incremental_period_min,
+        v.is_incremental_enabled, v.policy_changed_at
     FROM instances AS i
     LEFT JOIN v_policy AS v ON v.project_id = i.project_id AND v.instance_id = i.instance_id
 ),
@@ -62,10 +63,11 @@ joined AS (
         coalesce(i.datastore_version, b.datastore_version) AS datastore_version,
         i.* EXCLUDE (
             project_id, instance_id, instance_name, datastore_type, datastore_version,
-            is_in_inventory, is_policy_enabled
+            is_in_inventory, is_policy_enabled, is_incremental_enabled
         ),
         coalesce(i.is_in_inventory, false) AS is_in_inventory,
         coalesce(i.is_policy_enabled, false) AS is_policy_enabled,
+        coalesce(i.is_incremental_enabled, false) AS is_incremental_enabled,
         CASE WHEN project_id IN (SELECT project_id FROM instances)
             THEN coalesce(i.is_in_inventory AND i.gone_at IS NULL, false)
             ELSE instance_id IS NOT NULL AND coalesce(b.present_count, 0) > 0 END AS is_existing,
@@ -115,7 +117,8 @@ SELECT
     status, mode, region, volume_size_gb, volume_used_gb, node_count, pay_mode,
     enterprise_project_id, time_zone, created_at, gone_at,
     is_in_inventory, is_existing,
-    is_policy_enabled, keep_days, window_start, period, policy_changed_at,
+    is_policy_enabled, keep_days, window_start, period, incremental_period_min,
+    is_incremental_enabled, policy_changed_at,
     first_backup_at, last_backup_at,
     watched_from, watched_until
 FROM v_instance_ledger
@@ -126,6 +129,7 @@ COMMENT ON COLUMN dim_instance.gone_at IS 'First certified look at the inventory
 COMMENT ON COLUMN dim_instance.is_in_inventory IS 'The inventory of the lake names, or once named, this instance.';
 COMMENT ON COLUMN dim_instance.is_existing IS 'The instance exists: it is in the inventory and not gone. Without an inventory: it has a present backup, which a deleted instance may have too.';
 COMMENT ON COLUMN dim_instance.is_policy_enabled IS 'Automated backups are on (policy enabled, keep_days above 0, instance existing); false also where no policy is known.';
+COMMENT ON COLUMN dim_instance.is_incremental_enabled IS 'Increments are on: the policy is enabled and takes them between its full backups. The list of backups does not show them.';
 COMMENT ON COLUMN dim_instance.policy_changed_at IS 'When a change of the policy was first observed; null if it was never seen to change. Days before are not judged by it. Unit: UTC time.';
 COMMENT ON COLUMN dim_instance.first_backup_at IS 'Begin of the first backup that the lake saw. Unit: UTC time.';
 COMMENT ON COLUMN dim_instance.last_backup_at IS 'Begin of the last backup that the lake saw, of any status. Unit: UTC time.';

@@ -116,6 +116,7 @@ SELECT
     * EXCLUDE (slot_window_h),
     coalesce(restore_point_count > 0, false) AS is_protected,
     coalesce(restore_point_age_h <= rpo_limit_h, false) AS is_rpo_met,
+    is_incremental_enabled AND restore_point_count > 0 AS is_age_upper_bound,
     rpo_met_s / watched_s AS rpo_time_rate,
     CASE
         WHEN restore_point_age_h IS NULL THEN 'none'
@@ -130,13 +131,13 @@ FROM joined;
 
 COMMENT ON VIEW v_instance_health IS 'Everything that is measured per instance as of now_at, deleted instances included: one row per instance, and one per project for backups without instance_id. v_instance_current is the part of it that exists.';
 COMMENT ON COLUMN v_instance_health.watched_s IS 'Part of the last settings.trend_days full days for which the lake vouches for the instance. Unit: seconds.';
-COMMENT ON COLUMN v_instance_health.rpo_met_s IS 'Part of watched_s during which a restore point no older than rpo_limit_h was present; a point counts from end_time to gone_at; null if nothing was watched. Unit: seconds.';
-COMMENT ON COLUMN v_instance_health.rpo_time_rate IS 'RPO compliance over time: rpo_met_s / watched_s. Unit: ratio.';
+COMMENT ON COLUMN v_instance_health.rpo_met_s IS 'Part of watched_s during which a restore point no older than rpo_limit_h was present; a point counts from end_time to gone_at; null if nothing was watched. Full backups only: a lower bound where increments are on. Unit: seconds.';
+COMMENT ON COLUMN v_instance_health.rpo_time_rate IS 'RPO compliance over time: rpo_met_s / watched_s. Full backups only: a lower bound where increments are on. Unit: ratio.';
 COMMENT ON COLUMN v_instance_health.present_count IS 'Backups that the service holds now, of any status. Unit: backups.';
 COMMENT ON COLUMN v_instance_health.restore_point_count IS 'Present completed backups of level Instance. Unit: backups.';
-COMMENT ON COLUMN v_instance_health.newest_restore_point_at IS 'begin_time of the newest present restore point: the state a restore would bring back. Unit: UTC time.';
+COMMENT ON COLUMN v_instance_health.newest_restore_point_at IS 'begin_time of the newest full backup, which is the newest present restore point of the list: the state a restore would bring back. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_health.newest_restore_point_id IS 'backup_id of the newest present restore point.';
-COMMENT ON COLUMN v_instance_health.restore_point_age_h IS 'Restore-point age: now_at - begin_time of the newest present restore point, since what was written after it began may be missing from it; null if there is none. Unit: hours.';
+COMMENT ON COLUMN v_instance_health.restore_point_age_h IS 'Restore-point age, which is the age of the newest full backup: now_at - begin_time of the newest present restore point, since what was written after it began may be missing from it; null if there is none. Full backups only: an upper bound where increments are on. Unit: hours.';
 COMMENT ON COLUMN v_instance_health.rpo_limit_h IS 'settings.rpo_h + settings.rpo_tolerance_h. Unit: hours.';
 COMMENT ON COLUMN v_instance_health.last_success_at IS 'Begin of the last restore point that the lake saw, gone ones too. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_health.last_failure_at IS 'Begin of the last failed backup of level Instance, gone ones too. Unit: UTC time.';
@@ -156,7 +157,8 @@ COMMENT ON COLUMN v_instance_health.stored_gib IS 'Stored size: sum of the sizes
 COMMENT ON COLUMN v_instance_health.old_manual_count IS 'Cost-bearing old manual backups; see v_backup_state.is_old_manual. Unit: backups.';
 COMMENT ON COLUMN v_instance_health.old_manual_gib IS 'Their size. Unit: GiB.';
 COMMENT ON COLUMN v_instance_health.is_protected IS 'At least one restore point is present, of whatever age.';
-COMMENT ON COLUMN v_instance_health.is_rpo_met IS 'RPO compliance of the instance: restore_point_age_h <= rpo_limit_h; false without a restore point.';
+COMMENT ON COLUMN v_instance_health.is_rpo_met IS 'RPO compliance of the instance: restore_point_age_h <= rpo_limit_h; false without a restore point. Full backups only: where increments are on, false means that the list does not show it.';
+COMMENT ON COLUMN v_instance_health.is_age_upper_bound IS 'restore_point_age_h is an upper bound, because increments are on and the list of backups does not show them.';
 COMMENT ON COLUMN v_instance_health.restore_point_age_band IS 'Band of restore_point_age_h: up to 24 h, 24 to 48 h, 2 to 7 days, over 7 days, none.';
 
 CREATE VIEW v_instance_current AS

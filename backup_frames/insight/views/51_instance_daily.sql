@@ -151,12 +151,12 @@ COMMENT ON VIEW v_instance_daily IS 'Instance x UTC day without gaps: a day with
 COMMENT ON COLUMN v_instance_daily.backup_count IS 'Backups begun on the day, of any level, type and status, gone ones too. Unit: backups.';
 COMMENT ON COLUMN v_instance_daily.completed_count IS 'COMPLETED ones of these. Unit: backups.';
 COMMENT ON COLUMN v_instance_daily.failed_count IS 'FAILED ones of these. Unit: backups.';
-COMMENT ON COLUMN v_instance_daily.unfinished_count IS 'The others: BUILDING or an unknown status, neither success nor failure. Unit: backups.';
+COMMENT ON COLUMN v_instance_daily.unfinished_count IS 'The others: BUILDING, DISABLED, DELETING or another status, neither success nor failure. Unit: backups.';
 COMMENT ON COLUMN v_instance_daily.restore_point_count IS 'Restore points (COMPLETED, level Instance) begun on the day. Unit: backups.';
 COMMENT ON COLUMN v_instance_daily.size_gib IS 'Size of the completed backups begun on the day. Unit: GiB.';
 COMMENT ON COLUMN v_instance_daily.is_watched IS 'The lake vouches for at least a part of the day; on other days an absent backup may simply have expired before the first sync.';
 COMMENT ON COLUMN v_instance_daily.watched_s IS 'Part of the day between dim_instance.watched_from and watched_until. Unit: seconds.';
-COMMENT ON COLUMN v_instance_daily.rpo_met_s IS 'Part of watched_s during which a restore point no older than rpo_h + rpo_tolerance_h was present; a point counts from end_time to gone_at. Null on unwatched days. Unit: seconds.';
-COMMENT ON COLUMN v_instance_daily.rpo_met_rate IS 'RPO compliance over time: rpo_met_s / watched_s; null on unwatched days. Unit: ratio.';
-COMMENT ON COLUMN v_instance_daily.restore_point_age_h IS 'Age of the newest restore point that was present when the day ended; null if there was none, and on unwatched days. Unit: hours.';
+COMMENT ON COLUMN v_instance_daily.rpo_met_s IS 'Part of watched_s during which a restore point no older than rpo_h + rpo_tolerance_h was present; a point counts from end_time to gone_at. Null on unwatched days. Full backups only: a lower bound where increments are on. Unit: seconds.';
+COMMENT ON COLUMN v_instance_daily.rpo_met_rate IS 'RPO compliance over time: rpo_met_s / watched_s; null on unwatched days. Full backups only: a lower bound where increments are on. Unit: ratio.';
+COMMENT ON COLUMN v_instance_daily.restore_point_age_h IS 'Age of the newest full backup that was present when the day ended; null if there was none, and on unwatched days. Full backups only: an upper bound where increments are on. Unit: hours.';
 COMMENT ON COLUMN v_instance_daily.day_state IS 'completed (a restore point began), tables only (only table-level backups completed), partly failed, failed, unfinished, none (no backup), not known (none, and the day is not watched).';

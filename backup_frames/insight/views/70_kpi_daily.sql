@@ -58,14 +58,14 @@ WHERE d.is_full_day AND d.date >= least(
 
 COMMENT ON VIEW v_kpi_daily IS 'The KPIs of each full UTC day over the whole lake, days without backups included, the current partial day left out; key date. Source: backups from the ledger, so that what has expired since still counts.';
 COMMENT ON COLUMN v_kpi_daily.backup_count IS 'Backups begun on the day, of any level, type and status, gone ones too. Unit: backups.';
-COMMENT ON COLUMN v_kpi_daily.success_rate IS 'Success rate: completed / (completed + failed) of the backups begun on the day; BUILDING and unknown statuses count as neither; null if nothing finished. Unit: ratio.';
+COMMENT ON COLUMN v_kpi_daily.success_rate IS 'Success rate: completed / (completed + failed) of the backups begun on the day; BUILDING, DISABLED, DELETING and unknown statuses count as neither; null if nothing finished. Unit: ratio.';
 COMMENT ON COLUMN v_kpi_daily.duration_p50_s IS 'Median duration of the completed backups begun on the day. Unit: seconds.';
 COMMENT ON COLUMN v_kpi_daily.duration_p95_s IS '95th percentile of it (linear interpolation). Unit: seconds.';
 COMMENT ON COLUMN v_kpi_daily.instance_count IS 'Instances that the lake watched on the day. Unit: instances.';
 COMMENT ON COLUMN v_kpi_daily.gap_count IS 'Watched instances for which no restore point began on the day. Unit: instances.';
 COMMENT ON COLUMN v_kpi_daily.without_restore_point_count IS 'Watched instances without any present restore point when the day ended. Unit: instances.';
-COMMENT ON COLUMN v_kpi_daily.rpo_time_rate IS 'RPO compliance over time: share of the watched instance-seconds of the day with a restore point no older than the limit. Unit: ratio.';
-COMMENT ON COLUMN v_kpi_daily.restore_point_age_p50_h IS 'Median over the watched instances of the restore-point age at the end of the day; instances without one are not in it. Unit: hours.';
+COMMENT ON COLUMN v_kpi_daily.rpo_time_rate IS 'RPO compliance over time: share of the watched instance-seconds of the day with a restore point no older than the limit. Full backups only: a lower bound where increments are on. Unit: ratio.';
+COMMENT ON COLUMN v_kpi_daily.restore_point_age_p50_h IS 'Median over the watched instances of the restore-point age (age of the newest full backup) at the end of the day; instances without one are not in it. Full backups only: an upper bound where increments are on. Unit: hours.';
 COMMENT ON COLUMN v_kpi_daily.restore_point_age_p95_h IS '95th percentile of it. Unit: hours.';
 COMMENT ON COLUMN v_kpi_daily.restore_point_age_max_h IS 'Largest of it. Unit: hours.';
 COMMENT ON COLUMN v_kpi_daily.stored_gib IS 'Stored size at the end of the day: completed backups present then. Days before the first sync hold only what survived until it. Unit: GiB.';

@@ -19,9 +19,11 @@ found AS (
         'The instance exists and has no restore point.' AS message
     FROM instances_now WHERE NOT is_protected
     UNION ALL
-    SELECT 'rpo missed', 1, project_id, instance_id, instance_name, newest_restore_point_id,
-        newest_restore_point_at, restore_point_age_h, rpo_limit_h, 'h',
-        'The newest restore point is older than the RPO allows.'
+    SELECT 'rpo missed', CASE WHEN is_age_upper_bound THEN 3 ELSE 1 END, project_id, instance_id,
+        instance_name, newest_restore_point_id, newest_restore_point_at, restore_point_age_h,
+        rpo_limit_h, 'h', 'The newest full backup is older than the RPO allows'
+            || CASE WHEN is_age_upper_bound THEN ': an upper bound, since increments are on and '
+                'the list of backups does not show them.' ELSE '.' END
     FROM instances_now WHERE is_protected AND NOT is_rpo_met
     UNION ALL
     SELECT 'failing', 1, project_id, instance_id, instance_name, NULL, last_failure_at,
@@ -33,6 +35,11 @@ found AS (
         stale_after_h, 'h', 'No certified run lately: newer changes are not proven.'
     FROM dim_project CROSS JOIN settings
     WHERE coalesce(certificate_age_h > stale_after_h, true)
+    UNION ALL
+    SELECT 'clock ahead', 2, project_id, NULL, NULL, NULL, max(as_of),
+        (epoch(max(as_of)) - epoch(utc_now())) / 3600, 0, 'h',
+        'A sync ran by a clock ahead of this one: its time proves nothing.'
+    FROM fact_sync_run WHERE is_ahead GROUP BY project_id
     UNION ALL
     SELECT 'early loss', 1, project_id, instance_id, instance_name, backup_id, gone_at,
         held_days, NULL, 'days', 'The backup was gone before the policy''s keep_days were over.'
@@ -67,12 +74,17 @@ found AS (
     SELECT 'old manual', 3, project_id, instance_id, instance_name, backup_id, begin_time,
         held_days, old_manual_days, 'days', 'The manual backup costs storage until it is deleted.'
     FROM backups_now WHERE is_old_manual
+    UNION ALL
+    SELECT 'odd value', 3, b.project_id, b.instance_id, b.instance_name, b.backup_id, b.begin_time,
+        NULL, NULL, NULL, 'The service sent for ' || o.field || ' what it cannot be: ' || o.sent
+    FROM v_odd_value AS o
+    JOIN fact_backup AS b ON b.project_id = o.project_id AND b.backup_id = o.backup_id
 )
 SELECT * FROM found;
 
-COMMENT ON VIEW v_exceptions IS 'What somebody should look at: one row per finding, of an instance, a backup or a project. Kinds: unprotected, rpo missed, failing, stale data, early loss, missed slots, retention short, stuck, empty, tiny, unusual duration, old manual. Findings about single backups reach back settings.recent_days, stuck and old manual ones any time.';
+COMMENT ON VIEW v_exceptions IS 'What somebody should look at: one row per finding, of an instance, a backup or a project. Kinds: unprotected, rpo missed, failing, stale data, early loss, missed slots, retention short, stuck, empty, tiny, unusual duration, old manual, odd value, clock ahead. Findings about single backups reach back settings.recent_days, stuck, old manual and odd ones any time.';
 COMMENT ON COLUMN v_exceptions.kind IS 'What was found; see the view''s description.';
-COMMENT ON COLUMN v_exceptions.severity IS '1 = data could not be restored or the numbers are not proven, 2 = the policy is not kept, 3 = worth a look.';
+COMMENT ON COLUMN v_exceptions.severity IS '1 = data could not be restored or the numbers are not proven, 2 = the policy is not kept, 3 = worth a look. A missed RPO is 1, and 3 where increments are on: then the age is an upper bound.';
 COMMENT ON COLUMN v_exceptions.since IS 'Since when, or when it happened: the last restore point, failure or missed slot, the backup''s begin, the loss; null where it has no moment. Unit: UTC time.';
 COMMENT ON COLUMN v_exceptions.measured IS 'What was measured, in the unit of the column unit.';
 COMMENT ON COLUMN v_exceptions.limit_value IS 'What it was measured against, in the same unit; null if it is a matter of yes or no.';

@@ -13,6 +13,9 @@ fleet AS (
         count(*) FILTER (is_existing) AS known_instance_count,
         count(*) FILTER (is_existing AND is_protected) AS protected_count,
         count(*) FILTER (is_existing AND is_rpo_met) AS rpo_met_count,
+        count(*) FILTER (is_existing AND is_age_upper_bound) AS age_upper_bound_count,
+        count(*) FILTER (is_existing AND NOT is_rpo_met AND NOT is_age_upper_bound)
+            AS rpo_missed_count,
         quantile_cont(restore_point_age_h, 0.5) FILTER (is_existing) AS restore_point_age_p50_h,
         quantile_cont(restore_point_age_h, 0.95) FILTER (is_existing) AS restore_point_age_p95_h,
         max(restore_point_age_h) FILTER (is_existing) AS restore_point_age_max_h,
@@ -81,9 +84,13 @@ SELECT
     END AS coverage_note,
     rpo_h + rpo_tolerance_h AS rpo_limit_h,
     f.rpo_met_count,
+    f.rpo_missed_count,
     f.rpo_met_count / nullif(f.known_instance_count, 0) AS rpo_instance_rate,
     CASE WHEN p.is_inventory_known THEN 'of all instances in the inventory'
-        ELSE 'of the instances that have a backup; others cannot be known' END AS rpo_note,
+        ELSE 'of the instances that have a backup; others cannot be known' END
+        || CASE WHEN f.age_upper_bound_count > 0 THEN '; full backups only: an upper bound of the '
+            || 'age where increments are on' ELSE '' END AS rpo_note,
+    f.age_upper_bound_count,
     f.rpo_time_rate,
     f.restore_point_age_p50_h,
     f.restore_point_age_p95_h,
@@ -133,11 +140,13 @@ COMMENT ON COLUMN v_kpi_current.protected_count IS 'Existing instances with at l
 COMMENT ON COLUMN v_kpi_current.unprotected_count IS 'Existing instances without any restore point; null if it cannot be known. Unit: instances.';
 COMMENT ON COLUMN v_kpi_current.coverage_rate IS 'Coverage: protected_count / instance_count; null if the inventory is not known, because instances without backups are in no backup list. Unit: ratio.';
 COMMENT ON COLUMN v_kpi_current.coverage_note IS 'What coverage_rate is a share of, or why it cannot be known.';
-COMMENT ON COLUMN v_kpi_current.rpo_met_count IS 'Existing instances whose restore-point age is within rpo_limit_h. Unit: instances.';
-COMMENT ON COLUMN v_kpi_current.rpo_instance_rate IS 'RPO compliance of instances: rpo_met_count / existing instances. Unit: ratio.';
-COMMENT ON COLUMN v_kpi_current.rpo_note IS 'What rpo_instance_rate is a share of.';
-COMMENT ON COLUMN v_kpi_current.rpo_time_rate IS 'RPO compliance over time: share of the watched instance-seconds of the last settings.trend_days full days with a restore point within the limit. Unit: ratio.';
-COMMENT ON COLUMN v_kpi_current.restore_point_age_p50_h IS 'Median restore-point age over existing instances that have one (linear interpolation). Unit: hours.';
+COMMENT ON COLUMN v_kpi_current.rpo_met_count IS 'Existing instances whose restore-point age, which is the age of the newest full backup, is within rpo_limit_h. Unit: instances.';
+COMMENT ON COLUMN v_kpi_current.rpo_instance_rate IS 'RPO compliance of instances: rpo_met_count / existing instances. Full backups only: a lower bound where increments are on. Unit: ratio.';
+COMMENT ON COLUMN v_kpi_current.rpo_missed_count IS 'Existing instances that surely miss the RPO: not within rpo_limit_h, and no increments of theirs could be newer than their newest full backup. Unit: instances.';
+COMMENT ON COLUMN v_kpi_current.age_upper_bound_count IS 'Existing instances whose restore-point age is an upper bound, because increments are on and the list of backups shows full ones only. Unit: instances.';
+COMMENT ON COLUMN v_kpi_current.rpo_note IS 'What rpo_instance_rate is a share of, and whether ages are upper bounds.';
+COMMENT ON COLUMN v_kpi_current.rpo_time_rate IS 'RPO compliance over time: share of the watched instance-seconds of the last settings.trend_days full days with a restore point within the limit. Full backups only: a lower bound where increments are on. Unit: ratio.';
+COMMENT ON COLUMN v_kpi_current.restore_point_age_p50_h IS 'Median restore-point age (age of the newest full backup) over existing instances that have one (linear interpolation). Full backups only: an upper bound where increments are on. Unit: hours.';
 COMMENT ON COLUMN v_kpi_current.restore_point_age_p95_h IS '95th percentile of it. Unit: hours.';
 COMMENT ON COLUMN v_kpi_current.restore_point_age_max_h IS 'Largest of it. Unit: hours.';
 COMMENT ON COLUMN v_kpi_current.age_to_24_h_count IS 'Existing instances whose restore point is up to 24 hours old. Unit: instances.';
@@ -147,7 +156,7 @@ COMMENT ON COLUMN v_kpi_current.age_over_7_days_count IS 'Over 7 days. Unit: ins
 COMMENT ON COLUMN v_kpi_current.age_none_count IS 'Known existing instances without any restore point. Unit: instances.';
 COMMENT ON COLUMN v_kpi_current.completed_recent IS 'Backups that began in the recent days and completed, gone ones too. Unit: backups.';
 COMMENT ON COLUMN v_kpi_current.failed_recent IS 'Backups that began in the recent days and failed, gone ones too. Unit: backups.';
-COMMENT ON COLUMN v_kpi_current.success_rate_recent IS 'Success rate: completed_recent / (completed_recent + failed_recent), from the ledger, not from the survivors; BUILDING and unknown statuses count as neither; null if nothing finished. Unit: ratio.';
+COMMENT ON COLUMN v_kpi_current.success_rate_recent IS 'Success rate: completed_recent / (completed_recent + failed_recent), from the ledger, not from the survivors; BUILDING, DISABLED, DELETING and unknown statuses count as neither; null if nothing finished. Unit: ratio.';
 COMMENT ON COLUMN v_kpi_current.failing_count IS 'Existing instances with settings.failures_alert or more failures in a row. Unit: instances.';
 COMMENT ON COLUMN v_kpi_current.max_consecutive_failures IS 'Longest such row. Unit: backups.';
 COMMENT ON COLUMN v_kpi_current.slots_recent IS 'Slots of the policies in the recent days; see v_slot. Unit: slots.';
