@@ -120,7 +120,12 @@ class _InventoryRun:
         self._requests_before = reader.requests
         self._rows = {
             name: _by_id(
-                load_file(store, self._records, inventory_key(name, project_id), TABLES[name])
+                load_file(
+                    store,
+                    self._records,
+                    inventory_key(name, project_id),
+                    TABLES[name].empty_table(),
+                )
             )
             for name in INVENTORY_NAMES
         }

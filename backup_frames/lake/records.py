@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
 
 import pyarrow as pa
 
@@ -28,7 +27,7 @@ from .documents import (
     describe_file,
 )
 from .layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
-from .ledger import LEDGER_SCHEMAS
+from .ledger import EMPTY_LEDGER
 from .spans import DAY_S, Grain, day_of, partition_span
 from .store import Store
 
@@ -116,15 +115,15 @@ def load_table(store: Store, records: ProjectRecords, table: str, partition: dat
         LakeError: the file is damaged or missing.
     """
     key = partition_path(table, partition, records.manifest.project_id)
-    return load_file(store, records, key, LEDGER_SCHEMAS[table])
+    return load_file(store, records, key, getattr(EMPTY_LEDGER, table))
 
 
-def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema) -> pa.Table:
-    """The table in one file as it is stored, empty if it does not exist; see `load_table`."""
+def load_file(store: Store, records: ProjectRecords, key: str, empty: pa.Table) -> pa.Table:
+    """The table in one file as it is stored, `empty` if it does not exist; see `load_table`."""
     entry = records.manifest.files.get(key)
     data = None if entry is None and records.is_listed else store.read(key)
     if data is None and entry is None:
-        return _empty_table(schema)
+        return empty
     if data is None or (entry is not None and describe_file(data, entry.rows) != entry):
         problem = "is missing" if data is None else "is not as it was written"
         raise LakeError(
@@ -133,9 +132,6 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
             path=key,
         )
     return decode_table(data)
-
-
-_empty_table = cache(pa.Schema.empty_table)
 
 
 def recount_partition(
