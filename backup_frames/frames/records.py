@@ -53,8 +53,9 @@ def rebuild_records(frames: ArrowFrames) -> list[dict[str, Any]]:
     columns["database_tables"] = list(_database_tables(frames))
     rows = zip(*(columns[name] for name in RECORD_FIELDS), strict=True)
     records = [dict(zip(RECORD_FIELDS, row, strict=True)) for row in rows]
-    for position in pc.indices_nonzero(backups["extra"].is_valid()).to_pylist():
-        restore_extra(records[position], backups["extra"][position].as_py())
+    for record, extra in zip(records, backups["extra"].to_pylist(), strict=True):
+        if extra is not None:
+            restore_extra(record, extra)
     return records
 
 

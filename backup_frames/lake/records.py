@@ -11,7 +11,6 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -200,7 +199,7 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
     try:
         data = None if entry is None and records.is_listed else store.read(key)
         if data is None and entry is None:
-            return _empty_table(schema)
+            return schema.empty_table()
         if data is None:
             problem = "is missing"
         elif entry is None or describe_file(data, entry.rows) == entry:
@@ -219,9 +218,6 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
         "then sync again.",
         path=key,
     )
-
-
-_empty_table = cache(pa.Schema.empty_table)
 
 
 def recount_partition(
