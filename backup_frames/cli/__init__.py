@@ -2,7 +2,8 @@
 
 In: arguments. Out: data on stdout, notes and progress on stderr, an exit code: 0 done and complete,
 2 usage, settings or query, 3 the service, 4 data outside the contract, 5 lake, 6 incomplete,
-1 a bug of ours, 130 Ctrl-C, 143 SIGTERM. Heavy libraries load inside the commands that need them.
+7 `check` found something, 1 a bug of ours, 130 Ctrl-C, 143 SIGTERM. Heavy libraries load inside the
+commands that need them.
 """
 
 # ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
@@ -19,7 +20,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, lake, read, service, sync
+from . import changes, demo, lake, query, read, service, sync
 from .session import Debug, LogFormatOption, Quiet, Session, release_log
 
 __all__ = ["app", "main"]
@@ -30,13 +31,14 @@ app = typer.Typer(
     name="backup-frames",
     help="Huawei Cloud GeminiDB backups as verified tables and a Parquet lake.",
     epilog="Exit codes: 0 done and complete, 2 usage or settings, 3 service, 4 data outside the "
-    "contract, 5 lake, 6 incomplete, 1 a bug. Start without an account: backup-frames demo",
+    "contract, 5 lake, 6 incomplete, 7 check found something, 1 a bug. "
+    "Start without an account: backup-frames demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for room in (demo, read, sync, lake, service):
+for room in (demo, read, sync, lake, changes, query, service):
     room.register(app)
 
 

@@ -23,11 +23,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backup_frames.errors import BackupFramesError
+from backup_frames.errors import BackupFramesError, ConfigError
 
 if TYPE_CHECKING:
     from backup_frames.settings import Settings
@@ -103,6 +104,22 @@ class Session:
             LOG.info(text)
         elif not self.is_quiet:
             sys.stderr.write(self.scrub(text) + "\n")
+
+    def complain(self, text: str) -> None:
+        """Say on stderr why the exit code will not be 0, also with --quiet."""
+        if self.log_format is LogFormat.JSON:
+            LOG.error(text, extra={"facts": {"exit_code": self.exit_code}})
+        else:
+            sys.stderr.write(self.scrub(text) + "\n")
+
+    def write(self, out: Path, data: bytes) -> None:
+        """Write a whole file that was asked for."""
+        try:
+            out.write_bytes(data)
+        except OSError as error:
+            raise ConfigError(
+                f"{out} cannot be written: {error.strerror}. Choose another --out."
+            ) from error
 
     def fail(self, error: BaseException, *, about: str = "") -> int:
         """Report an error on stderr and return its exit code; a traceback only with --debug."""
