@@ -44,12 +44,12 @@ class FailOn(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command("changes")(changes)
-    app.command("check")(check)
+    app.command("changes")(show_changes)
+    app.command("check")(show_exceptions)
 
 
 @command
-def changes(
+def show_changes(
     session: Session,
     *,
     lake: Lake = None,
@@ -95,7 +95,7 @@ def changes(
 
 
 @command
-def check(
+def show_exceptions(
     session: Session,
     *,
     lake: Lake = None,

@@ -26,11 +26,11 @@ SHOWN_WIDTH = 90
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
-    app.command("query")(query)
+    app.command("query")(answer_query)
 
 
 @command
-def query(
+def answer_query(
     session: Session,
     *,
     sql: Annotated[
