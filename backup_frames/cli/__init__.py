@@ -2,7 +2,8 @@
 
 In: arguments. Out: data on stdout, notes and progress on stderr, an exit code: 0 done and complete,
 2 usage, settings or query, 3 the service, 4 data outside the contract, 5 lake, 6 incomplete,
-1 a bug of ours, 130 Ctrl-C, 143 SIGTERM. Heavy libraries load inside the commands that need them.
+7 `check` found something, 1 a bug of ours, 130 Ctrl-C, 143 SIGTERM. Heavy libraries load inside the
+commands that need them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import typer
 
 from backup_frames.api.scrub import as_printable
 
-from . import demo, doctor, lake, read, service, sync
+from . import changes, demo, doctor, lake, query, read, service, sync
 from .options import tool_version
 from .output import flush_out, write_err, write_out
 from .session import Debug, LogFormatOption, Quiet, Session, release_log
@@ -31,13 +32,14 @@ app = typer.Typer(
     name="backup-frames",
     help="Huawei Cloud GeminiDB backups as verified tables and a Parquet lake.",
     epilog="Exit codes: 0 done and complete, 2 usage or settings, 3 service, 4 data outside the "
-    "contract, 5 lake, 6 incomplete, 1 a bug. Start without an account: backup-frames demo",
+    "contract, 5 lake, 6 incomplete, 7 check found something, 1 a bug. "
+    "Start without an account: backup-frames demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for room in (demo, read, sync, lake, doctor, service):
+for room in (demo, read, sync, lake, changes, query, doctor, service):
     room.register(app)
 
 

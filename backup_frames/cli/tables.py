@@ -85,7 +85,7 @@ def write_csv(table: pa.Table, out: IO[bytes]) -> None:
     from pyarrow import csv
 
     out.write((",".join(table.column_names) + "\n").encode())
-    plain = _with_text_times(table)
+    plain = with_text_times(table)
     options = csv.WriteOptions(include_header=False, quoting_style="needed")
     for name in plain.column_names:
         plain = _defuse(plain, name)
@@ -94,12 +94,13 @@ def write_csv(table: pa.Table, out: IO[bytes]) -> None:
 
 def write_ndjson(table: pa.Table, out: IO[bytes]) -> None:
     """Write one JSON object per row: UTF-8, ISO 8601 times in UTC, null as null."""
-    for batch in _with_text_times(table).to_batches(max_chunksize=10_000):
+    for batch in with_text_times(table).to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
             out.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
 
 
-def _with_text_times(table: pa.Table) -> pa.Table:
+def with_text_times(table: pa.Table) -> pa.Table:
+    """The table with times, days and dictionaries as text: ISO 8601 in UTC."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,0 +1,81 @@
+"""Read-only SQL over a lake's KPI views, for whoever wants a number without Python.
+
+In: a lake and one SELECT. Out: an Arrow table. Without SQL: the list of views and what they answer.
+"""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from ..errors import QueryError
+from .publish import connect_lake
+
+_CATALOGUE: Final = """
+    SELECT name, description FROM (
+        SELECT view_name AS name, comment AS description FROM duckdb_views() WHERE NOT internal
+        UNION ALL
+        SELECT table_name, comment FROM duckdb_tables() WHERE NOT internal
+    )
+    WHERE description IS NOT NULL ORDER BY name NOT LIKE 'v\\_%' ESCAPE '\\', name
+"""
+
+
+def query_lake(lake: str | PathLike[str], sql: str) -> pa.Table:
+    """Answer one SQL query over a lake's tables and KPI views; nothing can be written.
+
+    Costs what the query reads of the lake's files. Times are UTC without zone. The dialect is
+    DuckDB's: ``SELECT``, ``WITH``, ``FROM``, ``DESCRIBE``, ``SUMMARIZE``, ``SHOW``.
+
+    Args:
+        lake: a local path, ``file://``, ``s3://`` or ``obs://``.
+        sql: one statement that reads.
+
+    Returns:
+        The answer's rows in its order; empty, with its columns, if there are none.
+
+    Raises:
+        QueryError: the SQL is wrong, is more than one statement, or would write or set something.
+        LakeError: no lake there, or a file of it is unreadable.
+
+    Examples:
+        >>> query_lake("/data/lake", "SELECT success_rate FROM v_kpi_current")  # doctest: +SKIP
+    """
+    statement = _reading_statement(sql)
+    with connect_lake(fspath(lake)) as connection:
+        connection.execute("SET lock_configuration = true")
+        try:
+            relation = connection.sql(statement)
+            return relation.to_arrow_table()
+        except duckdb.Error as error:
+            raise QueryError(
+                f"The SQL cannot be answered: {error} If it names a file of the lake, run "
+                "`backup-frames verify`."
+            ) from error
+
+
+def list_views(lake: str | PathLike[str]) -> pa.Table:
+    """The tables and views that `query_lake` can ask, with what each answers: name, description."""
+    with connect_lake(fspath(lake)) as connection:
+        return connection.sql(_CATALOGUE).to_arrow_table()
+
+
+def _reading_statement(sql: str) -> str:
+    """The one statement, if it only reads."""
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise QueryError(f"The SQL cannot be read: {error}") from error
+    if len(statements) != 1:
+        raise QueryError(f"There are {len(statements)} statements; give one SELECT.")
+    (statement,) = statements
+    # DESCRIBE, SHOW and SUMMARIZE are SELECTs; EXPLAIN ANALYZE would run what it explains
+    if statement.type != duckdb.StatementType.SELECT:
+        kind = statement.type.name
+        raise QueryError(
+            f"A statement {kind} is not a query; only SELECT and its like are answered."
+        )
+    return sql

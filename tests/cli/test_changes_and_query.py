@@ -1,0 +1,80 @@
+"""The commands over a lake's views: query, changes, check."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory, sandbox) -> Path:
+    """A lake of one sync."""
+    import backup_frames as bf  # noqa: PLC0415 - only if a lake is wanted
+
+    folder = tmp_path_factory.mktemp("lakes") / "lake"
+    bf.sync_backups(
+        lake=str(folder), endpoint=sandbox.endpoint, project_id=sandbox.project_id, token=sandbox.token
+    )  # fmt: skip
+    return folder
+
+
+def test_a_query_is_answered_in_every_format(run, lake, tmp_path) -> None:
+    """One row in each format, on stdout or as a file."""
+    sql = "SELECT count(*) AS n, 'a|b' AS text FROM backups"
+    assert "120" in run("query", sql, "--lake", lake).out
+    shown = run("query", sql, "--lake", lake, "--format", "csv").out
+    assert list(csv.DictReader(io.StringIO(shown))) == [{"n": "120", "text": "a|b"}]
+    assert json.loads(run("query", sql, "--lake", lake, "--format", "json").out) == [
+        {"n": 120, "text": "a|b"}
+    ]
+    assert "| 120 | a\\|b |" in run("query", sql, "--lake", lake, "--format", "md").out
+    for form in ("parquet", "xlsx", "csv"):
+        out = tmp_path / f"answer.{form}"
+        assert run("query", sql, "--lake", lake, "--format", form, "--out", out).code == 0
+    assert pq.read_table(tmp_path / "answer.parquet").to_pylist() == [{"n": 120, "text": "a|b"}]
+
+
+def test_a_query_alone_lists_what_can_be_asked(run, lake) -> None:
+    """The views, each with what it answers."""
+    listed = run("query", "--lake", lake)
+    assert listed.code == 0
+    assert "v_exceptions" in listed.out
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM settings", "SELEC", "FROM nowhere"])
+def test_a_bad_query_is_the_users_error(run, lake, sql) -> None:
+    """Exit code 2, one line, no traceback."""
+    done = run("query", sql, "--lake", lake)
+    assert done.code == 2
+    assert done.err.startswith("Error: ")
+    assert done.err.count("\n") == 1
+
+
+def test_changes_in_every_format(run, lake) -> None:
+    """120 backups came with the first sync, whatever the format."""
+    assert "120 new, 0 changed, 0 gone" in run("changes", "--lake", lake).out
+    assert json.loads(run("changes", "--lake", lake, "--format", "json").out)["counts"] == {
+        "new": 120,
+        "changed": 0,
+        "gone": 0,
+    }
+    rows = csv.DictReader(io.StringIO(run("changes", "--lake", lake, "--format", "csv").out))
+    assert [row["change"] for row in rows] == ["new"] * 120
+    assert run("changes", "--lake", lake, "--since", "soon").code == 2
+
+
+def test_an_alarm_has_its_exit_code_and_is_never_silent(run, lake) -> None:
+    """Exit code 7 and a line on stderr if there is an exception of the severity; else 0."""
+    every = run("check", "--lake", lake, "--fail-on", "low", "--quiet")
+    assert every.code == 7
+    assert every.err.strip()
+    found = int(every.out.split()[0])
+    assert found > 0
+    counted = run("query", "SELECT count(*) n FROM v_exceptions", "--lake", lake, "--format", "csv")
+    assert counted.out.split() == ["n", str(found)]
+    assert run("check", "--lake", lake, "--fail-on", "severe").code == 2
