@@ -236,7 +236,7 @@ class BackupReader:
             unknown_values={name: sorted(values) for name, values in self._unknown.items()},
             duration_s=round(self.client.clock.monotonic() - self._started, 3),
             ranges=tuple(self._ranges),
-            proof=self._noted_proof(),
+            proof=self._proof and replace(self._proof, left_out=dict(self._left_out)),
             api_version=self.query.api_version,
             caller=self.client.caller,
             odd_value_count=self._odd_count,
@@ -294,14 +294,6 @@ class BackupReader:
             values = set(pc.unique(backups[name]).to_pylist()) - {None, *known}
             if values:
                 self._unknown.setdefault(name, set()).update(values)
-
-    def _noted_proof(self) -> ServiceProof | None:
-        """What was proven, with what the rows themselves have shown."""
-        notes = [
-            f"{name}: the service does not keep to it; {count} rows that do not match were left out"
-            for name, count in self._left_out.items()
-        ]
-        return self._proof and replace(self._proof, notes=(*self._proof.notes, *notes))
 
     def close_books(self, rows: int, duplicates: int) -> None:
         """Tell how many rows are left after duplicates between parts were removed."""

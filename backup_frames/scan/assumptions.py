@@ -90,17 +90,36 @@ class ServiceProof:
         at_s: when it was proven, in epoch seconds.
         backups: per level, the id of the backup that proved the time filter; None: none qualifies.
         failures: assumptions that failed, a text each; then nothing may be marked gone.
-        notes: what else the service does differently, without harm to the read.
         is_level_ignored: the service ignores ``type``; levels come from ``database_tables``.
-        max_window_s: widest window that holds all its rows, in seconds; None: no limit was met.
+        max_window_s: widest window that holds all its rows, in seconds; None: none lacked any.
+        left_out: rows that came though they do not match, by filter.
     """
 
     at_s: int
     backups: dict[str, str | None] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     is_level_ignored: bool = False
     max_window_s: int | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the service does differently, without harm to the read, a text each."""
+        notes = [
+            f"{name}: the service does not keep to it; {count} rows that do not match were left out"
+            for name, count in self.left_out.items()
+        ]
+        if self.is_level_ignored:
+            notes.append(
+                "type: the service lists the same backups at both levels, so the level is taken "
+                "from database_tables"
+            )
+        if self.max_window_s is not None:
+            days = self.max_window_s / 86400
+            notes.append(
+                f"window width: wide windows lack rows; {days:.1f} days were asked at once"
+            )
+        return notes
 
     def describe(self) -> str:
         """The time filter's proof in words, level by level."""

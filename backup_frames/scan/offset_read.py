@@ -44,6 +44,7 @@ class OffsetRead:
         self._spans = spans
         self._is_full = is_full
         self._reasons = [reason]
+        self._is_refused = False
         self._requests = 0
 
     def steps(self) -> Generator[BackupQuery, Page, None]:
@@ -52,6 +53,9 @@ class OffsetRead:
         kept: list[Page] = []
         for _ in range(MAX_PASSES):
             pages = yield from self._pass()
+            if self._is_refused:
+                kept += pages
+                break
             ids = [backup_id for page in pages for backup_id in page.ids]
             now, total = set(ids), pages[-1].total_count if pages else 0
             if now == before and len(ids) == len(now) == total:
@@ -74,6 +78,7 @@ class OffsetRead:
             except RejectedError as refused:
                 if not pages:
                     raise
+                self._is_refused = True
                 self._reasons.append(f"{self.query.level}: offset {offset} is refused: {refused}")
                 return pages
             self._requests += 1

@@ -366,13 +366,20 @@ class Model:
     def _span_of(self, row: Row) -> tuple[float, float]:
         """What of a row must lie inside a window: its first and its last moment."""
         begin, meaning = row.begin or 0.0, self.profile.meaning
-        end = begin + row.duration
-        cuts = {"day": begin - begin % 86400, "minute": begin - begin % 60}
-        lags = {"created": 40, "created at times": int(row.id[:2], 16) % 41, "end": row.duration}
         if meaning in ("inside", "overlap"):
-            return begin, end
-        moment = cuts.get(meaning, begin) + lags.get(meaning, 0)
-        return moment, moment
+            return begin, begin + row.duration
+        if meaning in _MOMENTS:
+            begin = _MOMENTS[meaning](row, begin)
+        return begin, begin
+
+
+_MOMENTS: dict[str, Callable[[Row, float], float]] = {
+    "end": lambda row, begin: begin + row.duration,
+    "created": lambda row, begin: begin + 40,
+    "created at times": lambda row, begin: begin + int(row.id[:2], 16) % 41,
+    "day": lambda row, begin: begin - begin % 86400,
+    "minute": lambda row, begin: begin - begin % 60,
+}
 
 
 class ModelTransport(httpx.BaseTransport):
