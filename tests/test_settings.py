@@ -418,3 +418,21 @@ def test_a_password_with_a_project_id_is_enough():
     settings = load_settings(**login)
     settings.require_connection()
     assert settings.credentials == "password"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path, encoding):
+    """Editors of other systems put a mark before the text, in whatever encoding it is."""
+    path = tmp_path / "config.toml"
+    mark = "\ufeff" if encoding.endswith("e") else ""
+    path.write_bytes((mark + 'lake = "café"').encode(encoding))
+    assert load_settings(path).lake == "café"
+
+
+def test_the_source_of_a_missing_file_is_named(monkeypatch, tmp_path):
+    """Whether the option or the variable named it, and a home that is unknown is told likewise."""
+    with pytest.raises(ConfigError, match="--config"):
+        load_settings(tmp_path / "none.toml")
+    monkeypatch.setenv("BACKUP_FRAMES_CONFIG", "~nobody-of-this-name/none.toml")
+    with pytest.raises(ConfigError, match="Check BACKUP_FRAMES_CONFIG"):
+        load_settings()

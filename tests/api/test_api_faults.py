@@ -28,7 +28,9 @@ from api.fault_server import (
     zipped,
 )
 
+from backup_frames.api.answers import read_failure
 from backup_frames.cli import main
+from backup_frames.errors import AuthError
 
 Read = Callable[..., Any]
 
@@ -503,3 +505,34 @@ def test_a_failed_sync_leaves_the_tables_untouched(
         place = ["--endpoint", server.endpoint, "--project-id", "p", "--lake", str(tmp_path)]
         assert main(["sync", *place, "--quiet"]) == code
     assert not list(tmp_path.glob("backup*/**/*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("path", "actions"),
+    [
+        ("/v3.1/p/backups", ("gaussdbfornosql:backup:list", "nosql:backup:list")),
+        ("/v4/p/backups", ("gaussdbfornosql:backup:list", "nosql:backup:list")),
+        ("/v3/p/instances", ("gaussdbfornosql:instance:list", "nosql:instance:list")),
+        (
+            "/v3.1/p/instances/i/backups/policy",
+            ("gaussdbfornosql:instance:getBackupPolicy", "nosql:backup:list"),
+        ),
+    ],
+)
+def test_a_missing_permission_names_both_models(path: str, actions: tuple[str, str]) -> None:
+    """Identity policies and roles have an action each for what was refused, and do not mix."""
+    body = b'{"error_code": "DBS.280032", "error_msg": "No."}'
+    error = read_failure(403, {}, body, f"https://host{path}")
+    assert isinstance(error, AuthError)
+    assert not error.is_token_refused
+    grant = "{} (identity policy) or {} (role".format(*actions)
+    assert grant in str(error)
+    assert "do not mix" in str(error)
+
+
+def test_a_refused_token_is_no_missing_permission() -> None:
+    """403 with the gateway's code for a dead token never says that a permission is missing."""
+    error = read_failure(403, {}, b'{"error_code": "APIGW.0301", "error_msg": "x"}', "https://host")
+    assert "permission" not in str(error)
+    assert isinstance(error, AuthError)
+    assert error.is_token_refused
