@@ -12,6 +12,8 @@ from typing import Final, TypeVar
 import msgspec
 
 LAYOUT_VERSION: Final = 1
+# Ten years of three files a day and a run every five minutes are a record of half that size.
+_MAX_BYTES, _MAX_PARTS = 1 << 28, 1 << 22
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -127,13 +129,16 @@ def encode_record(record: LakeRecord | Manifest | State | Pending) -> bytes:
 
 def decode_record(data: bytes | None, kind: type[Record]) -> Record | None:
     """The record, or None if there is none or a single bit of it is not as it was written."""
+    data = data or b""
+    if len(data) > _MAX_BYTES or data.count(b"[") + data.count(b"{") > _MAX_PARTS:
+        return None
     try:
-        content = msgspec.json.decode(data or b"")
+        content = msgspec.json.decode(data)
         checksum = content.pop("checksum")
         if checksum != hashlib.sha256(_canonical(content)).hexdigest():
             return None
         return msgspec.convert(content, kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, AttributeError, KeyError):
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError, AttributeError, KeyError):
         return None
 
 

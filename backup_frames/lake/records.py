@@ -132,7 +132,7 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
             "`backup-frames verify --repair`, then sync again.",
             path=key,
         )
-    return decode_table(data)
+    return decode_table(data, rows=entry.rows if entry else None)
 
 
 _empty_table = cache(pa.Schema.empty_table)
@@ -194,7 +194,11 @@ def _settle(store: Store, records: ProjectRecords, pending: Pending, grain: Grai
         is_done[parts.partition][parts.table] = bool(found)
         if found and data is not None and parts.table == "backups" and records.state is not None:
             recount_partition(
-                records.state, parts.partition, grain, decode_table(data), pending.as_of_s
+                records.state,
+                parts.partition,
+                grain,
+                decode_table(data, rows=found[0].rows),
+                pending.as_of_s,
             )
     for partition, tables in sorted(is_done.items()):
         if any(tables.values()):
