@@ -14,7 +14,6 @@ import traceback
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,14 @@ from backup_frames.sandbox import Sandbox
 
 LEASE_S = 3.0
 CONFLICT = 5
-SLOW = pytest.param(100, marks=pytest.mark.slow)
+SAMPLES = pytest.mark.parametrize(
+    ("place", "rounds"),
+    [
+        ("disk", 2),
+        pytest.param("disk", 100, marks=pytest.mark.slow),
+        pytest.param("bucket", 100, marks=pytest.mark.slow),
+    ],
+)
 
 
 class Zygote:
@@ -38,6 +44,7 @@ class Zygote:
         self.box = box
         self.lake = lake
         self.log = log
+        self.went = list[Any]()
         script = Path(__file__).with_name("zygote.py")
         self._process = subprocess.Popen(
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -110,11 +117,11 @@ class Beside(threading.Thread):
         assert verify_lake(self.lake) == []
 
 
-@pytest.fixture(params=["disk", "bucket"])
+@pytest.fixture
 def lake(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    if request.param == "disk":
+    if request.node.callspec.params["place"] == "disk":
         yield str(tmp_path / "lake")
         return
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second, only if asked for
@@ -139,14 +146,19 @@ def zygote(lake: str, tmp_path: Path) -> Iterator[Zygote]:
         made.close()
 
 
-def change(box: Sandbox, number: int) -> None:
-    """An hour passes; one backup goes, two change."""
-    box.clock.advance(timedelta(hours=1))
-    ids = box.fleet.ids()
-    box.fleet.delete(ids[number * 7 % len(ids)])
+def change(zygote: Zygote, number: int) -> None:
+    """An hour passes; one backup goes, one that went some hours ago is back, two change."""
+    fleet = zygote.box.fleet
+    zygote.box.clock.advance(timedelta(hours=1))
+    ids = fleet.ids("Instance")
+    gone = ids[number * 7 % len(ids)]
+    zygote.went.append(next(one for one in fleet.records() if one["id"] == gone))
+    fleet.delete(gone)
+    if len(zygote.went) > 5:
+        fleet.add(zygote.went.pop(0))
     for at in (number * 11, number * 13 + 1):
-        with suppress(KeyError):
-            box.fleet.update(ids[at % len(ids)], description=f"looked at {number}")
+        ids = fleet.ids()
+        fleet.update(ids[at % len(ids)], description=f"looked at {number}")
 
 
 def check_whole(zygote: Zygote) -> None:
@@ -160,21 +172,21 @@ def check_whole(zygote: Zygote) -> None:
 
 
 def calm_seconds(zygote: Zygote) -> float:
-    change(zygote.box, 0)
+    change(zygote, 0)
     begun = time.monotonic()
     assert zygote.run() == 0
     return time.monotonic() - begun
 
 
-@pytest.mark.parametrize("rounds", [2, SLOW])
-def test_killed_at_random(zygote: Zygote, rounds: int) -> None:
+@SAMPLES
+def test_killed_at_random(zygote: Zygote, place: str, rounds: int) -> None:
     """kill -9 anywhere: no reader sees an error, verify finds nothing, the next run is clean."""
     dice, whole_s = random.Random(rounds), calm_seconds(zygote)
     beside, outcomes = Beside(zygote.lake), Counter[int]()
     beside.start()
     try:
         for number in range(1, rounds + 1):
-            change(zygote.box, number)
+            change(zygote, number)
             pid = zygote.start()
             time.sleep(dice.random() * whole_s)
             os.kill(pid, signal.SIGKILL)
@@ -182,24 +194,24 @@ def test_killed_at_random(zygote: Zygote, rounds: int) -> None:
             check_whole(zygote)
     finally:
         beside.stop()
-    say(f"{rounds} kills", zygote, outcomes, beside)
+        say(f"{sum(outcomes.values())} of {rounds} kills", zygote, outcomes, beside)
     assert beside.faults == []
     assert set(outcomes) <= {-signal.SIGKILL, 0}
 
 
-@pytest.mark.parametrize("rounds", [2, SLOW])
-def test_stopped_at_random(zygote: Zygote, rounds: int) -> None:
+@SAMPLES
+def test_stopped_at_random(zygote: Zygote, place: str, rounds: int) -> None:
     """Stopped anywhere, for longer than its lease, while another run does the work: as above.
 
     On a disk the lock of a stopped run holds; there somebody removes its file every other time.
     """
     dice, whole_s = random.Random(rounds), calm_seconds(zygote)
-    is_disk = "://" not in zygote.lake
+    is_disk = place == "disk"
     beside, outcomes = Beside(zygote.lake), Counter[int]()
     beside.start()
     try:
         for number in range(1, rounds + 1):
-            change(zygote.box, number)
+            change(zygote, number)
             pid = zygote.start()
             time.sleep(dice.random() * whole_s)
             os.kill(pid, signal.SIGSTOP)
@@ -208,14 +220,14 @@ def test_stopped_at_random(zygote: Zygote, rounds: int) -> None:
             if not is_disk:
                 time.sleep(LEASE_S + 1)
             zygote.box.clock.advance(timedelta(minutes=1))
-            between = zygote.run()
+            between = zygote.run() if is_disk else zygote.run_when_free()
             assert between in ((0, CONFLICT) if is_disk else (0,)), zygote.log.read_text()
             os.kill(pid, signal.SIGCONT)
             outcomes[zygote.wait(pid)] += 1
             check_whole(zygote)
     finally:
         beside.stop()
-    say(f"{rounds} pauses", zygote, outcomes, beside)
+        say(f"{sum(outcomes.values())} of {rounds} pauses", zygote, outcomes, beside)
     assert beside.faults == []
     assert set(outcomes) <= {0, CONFLICT}, zygote.log.read_text()
 
