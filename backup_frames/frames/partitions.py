@@ -13,7 +13,11 @@ and the writer's settings are fixed. Chosen by measurement on days of 30 to 3,00
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +35,11 @@ NO_DATE = date(1970, 1, 1)
 #: Folder of each table of `ArrowFrames`, in its order.
 FRAME_TABLES = ("backups", "backup_databases", "backup_tables")
 
+# What a file may decode to at most: the rows it should have, or so many (a thousand times a large
+# day), each of so many bytes; a schema of so many columns.
+_MAX_ROWS, _ROW_BYTES, _SPARE_BYTES, _MAX_PARTS = 1 << 22, 1 << 14, 1 << 27, 1 << 12
+# Encodings in which a text takes as much room as in memory.
+_PLAIN = frozenset({"PLAIN", "RLE", "BIT_PACKED"})
 # Columns whose values do not repeat within a file: a dictionary would only be in the way.
 _DISTINCT = frozenset(
     {"backup_id", "name", "begin_time", "end_time", "size_kb", "table_index", "extra", "run_id"}
@@ -108,17 +117,100 @@ def encode_table(table: pa.Table) -> bytes:
     return data
 
 
-def decode_table(data: bytes) -> pa.Table:
+def decode_table(data: bytes, *, rows: int | None = None) -> pa.Table:
     """The rows of a file, with its schema and field metadata; page checksums are checked.
 
+    Args:
+        data: the file.
+        rows: how many it may have; None if nobody knows. A file of a few bytes can claim to be
+            billions of rows: it is refused before it is decoded.
+
     Raises:
-        LakeError: the bytes are no intact Parquet file.
+        LakeError: the bytes are no intact Parquet file, or would decode to far more than they may.
     """
-    try:
-        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+    with open_parquet(data, rows=rows) as file, explained(data):
+        wide = _wide_columns(file.metadata, rows)
+        if not wide:
             return file.read(use_threads=False)
+        schema = file.schema_arrow
+    with explained(data), _open(data, read_dictionary=wide) as file:
+        return _unfold(file.read(use_threads=False), schema, data, rows)
+
+
+def open_parquet(data: bytes, *, rows: int | None = None) -> pq.ParquetFile:
+    """A file to be read column by column, once its footer does not claim too much.
+
+    Raises:
+        LakeError: as `decode_table` does.
+    """
+    with explained(data):
+        file = _open(data)
+    metadata, limit = file.metadata, _MAX_ROWS if rows is None else rows
+    chunks = [
+        metadata.row_group(group).column(column)
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    ]
+    groups = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    claims = (metadata.num_rows, sum(groups), *(chunk.num_values for chunk in chunks))
+    sizes = [chunk.total_uncompressed_size for chunk in chunks]
+    if min((*claims, *groups, *sizes, 0)) < 0 or max(claims) > limit:
+        raise _too_much(data, f"{max(claims):,} values in a column", f"{limit:,} rows")
+    if sum(sizes) > _most_bytes(rows):
+        raise _too_much(data, f"{sum(sizes):,} bytes", f"{_most_bytes(rows):,}")
+    return file
+
+
+@contextmanager
+def explained(data: bytes) -> Iterator[None]:
+    """Turn what Arrow raises about a file into a `LakeError`."""
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         raise LakeError(
             f"A file of {len(data)} bytes is not an intact Parquet file: {error}. "
             "Run verify --repair to read its partition again."
         ) from error
+
+
+def _open(data: bytes, **options: Any) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        pa.BufferReader(data),
+        page_checksum_verification=True,
+        thrift_container_size_limit=_MAX_PARTS,
+        **options,
+    )
+
+
+def _wide_columns(metadata: pq.FileMetaData, rows: int | None) -> list[str]:
+    """Columns of texts that could decode to more than they may: one long text, many times."""
+    worst = Counter[str]()
+    for group in range(metadata.num_row_groups):
+        for column in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(column)
+            if chunk.physical_type == "BYTE_ARRAY" and not _PLAIN.issuperset(chunk.encodings):
+                worst[chunk.path_in_schema] += chunk.num_values * chunk.total_uncompressed_size
+    return [name for name, size in worst.items() if size * len(worst) > _most_bytes(rows)]
+
+
+def _unfold(table: pa.Table, schema: pa.Schema, data: bytes, rows: int | None) -> pa.Table:
+    """The table with its dictionaries spelled out, if that is not too much."""
+    size = 0
+    for column in table.columns:
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+            size += pc.sum(lengths.cast(pa.int64())).as_py() or 0
+    if size > _most_bytes(rows):
+        raise _too_much(data, f"{size:,} bytes of text", f"{_most_bytes(rows):,}")
+    return table.cast(schema)
+
+
+def _most_bytes(rows: int | None) -> int:
+    return _SPARE_BYTES + _ROW_BYTES * (_MAX_ROWS if rows is None else rows)
+
+
+def _too_much(data: bytes, found: str, most: str) -> LakeError:
+    return LakeError(
+        f"A file of {len(data)} bytes would decode to {found}, and may to {most} at most: it is "
+        "damaged, or was made to exhaust memory. Run verify --repair to read its partition again."
+    )

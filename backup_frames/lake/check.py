@@ -215,6 +215,7 @@ def _check_content(
     """The file's rows if they can be trusted, and what is wrong with it."""
     if data is None:
         return None, [Finding(key, "missing", f"It vanished while it was checked. {_REPAIR}")]
+    rows = None
     if versions is not None:
         found = describe_file(data, 0)
         fitting = [entry for entry in versions if entry.sha256 == found.sha256]
@@ -224,8 +225,9 @@ def _check_content(
                 f"{versions[0].size} bytes with {versions[0].sha256[:12]}…. {_REPAIR}"
             )
             return None, [Finding(key, "damaged", message)]
+        rows = fitting[0].rows
     try:
-        table = decode_table(data)
+        table = decode_table(data, rows=rows)
     except LakeError as error:
         return None, [Finding(key, "damaged", str(error))]
     problem = _wrong_schema(table, parts) or _wrong_keys(table, parts, grains)

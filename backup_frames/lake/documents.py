@@ -14,6 +14,8 @@ import msgspec
 from backup_frames.scan.assumptions import ServiceProof
 
 LAYOUT_VERSION: Final = 1
+# Ten years of three files a day and a run every five minutes are a record of half that size.
+_MAX_BYTES, _MAX_PARTS = 1 << 28, 1 << 22
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -162,13 +164,16 @@ def record_checksum(record: LakeRecord | Manifest | State | Pending) -> str:
 
 def decode_record(data: bytes | None, kind: type[Record]) -> Record | None:
     """The record, or None if there is none or a single bit of it is not as it was written."""
+    data = data or b""
+    if len(data) > _MAX_BYTES or data.count(b"[") + data.count(b"{") > _MAX_PARTS:
+        return None
     try:
-        content = msgspec.json.decode(data or b"")
+        content = msgspec.json.decode(data)
         checksum = content.pop("checksum")
         if checksum != _checksum(content):
             return None
         return msgspec.convert(content, kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, AttributeError, KeyError):
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError, AttributeError, KeyError):
         return None
 
 

@@ -1,15 +1,16 @@
 """A lake, read: present backups or all that ever were, of a time range, as of a past moment.
 
-In: a lake's URL. Out: Arrow tables or a lazy dataset. Only files whose names are of the layout are
-read, and of those only the partitions that the time range touches. Nothing is written.
+In: a lake's URL. Out: Arrow tables or a lazy dataset. Only files that the lake's records name are read
+(where these are lost, those whose names are of the layout), and of those only the partitions that the
+time range touches. Nothing is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,18 +18,20 @@ from pyarrow import dataset as ds
 
 from backup_frames.api.query import parse_moment
 from backup_frames.errors import LakeError, QueryError
-from backup_frames.frames.partitions import NO_DATE, decode_table
+from backup_frames.frames.partitions import NO_DATE, decode_table, open_parquet
 from backup_frames.frames.schema import TABLES, with_ledger
 
 from .documents import LakeRecord, decode_record
 from .formats import open_lake_store
 from .layout import LAKE_KEY, RUNS, known_projects, parse_key
 from .ledger import LEDGER_SCHEMAS
+from .listed import ListedFiles
 from .spans import Grain, partition_span
 from .store import Store
 from .store_files import open_file_system
 
 Moment = str | date | datetime
+Result = TypeVar("Result")
 
 _READERS: Final = 8
 _SCRATCH: Final = "_meta/reader/tmp"  # nothing is written there
@@ -82,6 +85,7 @@ class Lake:
                 "`backup-frames sync`."
             )
         self._grain: Grain = "month" if record and record.partition_by == "month" else "day"
+        self._listed = ListedFiles(store)
 
     @property
     def url(self) -> str:
@@ -157,7 +161,7 @@ class Lake:
         if name not in TABLES:
             raise QueryError(f"A lake has no table {name!r}. Choose one of {', '.join(TABLES)}.")
         schema = with_ledger(TABLES[name]) if name == "backups" else TABLES[name]
-        files, format_ = open_file_system(self._store), ds.ParquetFileFormat()
+        files, format_ = open_file_system(self._store, self._check), ds.ParquetFileFormat()
         fragments = [
             format_.make_fragment(key, files, partition_expression=self._promise(key))
             for key in self._keys(name)
@@ -200,7 +204,7 @@ class Lake:
         projects = known_projects([*found, *(file.key for file in self._store.list("_meta"))])
         if not projects.issuperset(found.values()):  # foreign, or their records are lost
             projects |= known_projects(file.key for file in self._store.list(RUNS))
-        yield from (key for key, project in found.items() if project in projects)
+        yield from self._listed.select(key for key, one in found.items() if one in projects)
 
     def _load(self, key: str, missing: pa.Table | None = None) -> pa.Table:
         data = self._store.read(key)
@@ -211,8 +215,19 @@ class Lake:
                 f"{key} of {self.url} vanished while it was read. Run `backup-frames verify`.",
                 path=key,
             )
+        return self._explained(decode_table, key, data)
+
+    def _check(self, key: str, data: bytes) -> None:
+        """Raise a `LakeError` if a file would decode to more than it may."""
+        self._explained(open_parquet, key, data).close()
+
+    def _explained(self, read: Callable[..., Result], key: str, data: bytes) -> Result:
         try:
-            return decode_table(data)
+            try:
+                return read(data, rows=self._listed.most_rows(key))
+            except LakeError:
+                self._listed.forget()  # a sync may just have written the file with more rows
+                return read(data, rows=self._listed.most_rows(key))
         except LakeError as error:
             raise LakeError(f"{key} of {self.url}: {error}", path=key) from error
 

@@ -203,7 +203,7 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
         if data is None:
             problem = "is missing"
         elif entry is None or describe_file(data, entry.rows) == entry:
-            table = decode_table(data)
+            table = decode_table(data, rows=entry.rows if entry else None)
             if table.schema.equals(schema):
                 # What no record named, such as a partition restored by hand, is the ledger's now.
                 records.manifest.files.setdefault(key, describe_file(data, table.num_rows))
@@ -314,7 +314,11 @@ def _settle(store: Store, records: ProjectRecords, pending: Pending, grain: Grai
         is_done[parts.partition][parts.table] = bool(found)
         if found and data is not None and parts.table == "backups" and records.state is not None:
             recount_partition(
-                records.state, parts.partition, grain, decode_table(data), pending.as_of_s
+                records.state,
+                parts.partition,
+                grain,
+                decode_table(data, rows=found[0].rows),
+                pending.as_of_s,
             )
     for partition, tables in sorted(is_done.items()):
         if any(tables.values()):

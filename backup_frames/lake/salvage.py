@@ -13,14 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from backup_frames.frames.partitions import partition_keys
+from backup_frames.errors import LakeError
+from backup_frames.frames.partitions import open_parquet, partition_keys
 from backup_frames.frames.schema import LEDGER_FIELDS, TIMESTAMP
 
 from .check import CHILD_COUNTS, PARENT_KEYS, find_misfits
 from .ledger import LEDGER_SCHEMAS, LedgerTables
 from .spans import Grain
 
-_FAILURES: Final = (pa.ArrowException, OSError, OverflowError, ValueError, KeyError)
+_FAILURES: Final = (LakeError, pa.ArrowException, OSError, OverflowError, ValueError, KeyError)
 _NEEDED: Final = {
     "backups": ("backup_id",),
     "backup_databases": LEDGER_SCHEMAS["backup_databases"].names,  # in part they are worth nothing
@@ -43,7 +44,7 @@ def salvage_table(data: bytes | None, table: str) -> Salvage | None:
     schema = LEDGER_SCHEMAS[table]
     columns, lost = [], []
     try:
-        file = pq.ParquetFile(pa.BufferReader(data or b""), page_checksum_verification=True)
+        file = open_parquet(data or b"")
         count = int(file.metadata.num_rows)
         for field in schema:
             column = _read_column(file, field, count)

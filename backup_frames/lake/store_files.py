@@ -5,6 +5,7 @@ In: a `Store`. Out: a `pyarrow.fs.FileSystem`, for lazy datasets over any kind o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -15,14 +16,15 @@ from backup_frames.errors import LakeError
 from .store import Store
 
 
-def open_file_system(store: Store) -> fs.FileSystem:
-    """The store's files under their keys."""
-    return fs.PyFileSystem(_StoreHandler(store))
+def open_file_system(store: Store, check: Callable[[str, bytes], object]) -> fs.FileSystem:
+    """The store's files under their keys; `check` raises if one must not be decoded."""
+    return fs.PyFileSystem(_StoreHandler(store, check))
 
 
 class _StoreHandler(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow is untyped
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, check: Callable[[str, bytes], object]) -> None:
         self._store = store
+        self._check = check
 
     def get_type_name(self) -> str:
         return "lake"
@@ -34,6 +36,7 @@ class _StoreHandler(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow is u
         data = self._store.read(path)
         if data is None:
             raise FileNotFoundError(path)
+        self._check(path, data)
         return pa.BufferReader(data)
 
     def open_input_stream(self, path: str) -> pa.NativeFile:
