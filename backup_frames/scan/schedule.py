@@ -73,7 +73,7 @@ class Schedule:
             for begin_s, end_s in spans:
                 asked = replace(query, level=level)
                 walk = Walk(asked, begin_s, end_s, self._window, is_open=is_full, splits=splits)
-                walk.is_likely_empty = not is_full
+                walk.is_likely_empty, walk.is_witnessed = not is_full, is_full
                 self._add(walk)
 
     @property

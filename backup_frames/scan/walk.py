@@ -30,6 +30,8 @@ MAX_ASKS: Final = 4
 RANGE_PAGES: Final = 40
 """Pages after which a range is closed and handed out: the unit of memory and resumption."""
 SURPRISE_ASKS: Final = 8
+LOOKS_AT_ENDS: Final = 2
+DAY_S: Final = 86400
 
 Steps = Generator[BackupQuery, Page, None]
 
@@ -107,6 +109,7 @@ class Walk:
         window: widths the service accepts, shared.
         is_open: the span is all there is: the first look is asked without times, and if it holds
             everything, it also proves that there is nothing without begin time.
+        is_witnessed: a closing witness tells if rows lie beyond what the walk looks at.
         is_likely_empty: no rows would be no surprise, as in the last hour of a quiet project.
         splits: breaches that may still be answered by a cut, shared.
     """
@@ -116,6 +119,7 @@ class Walk:
     end_s: int
     window: Window
     is_open: bool = False
+    is_witnessed: bool = False
     is_likely_empty: bool = False
     splits: list[int] = field(default_factory=lambda: [0])
     remaining: int = 0
@@ -134,6 +138,7 @@ class Walk:
     _reasons: list[str] = field(default_factory=list)
     _at_least: tuple[int, int] = (0, 0)
     _has_end_rows: bool = False
+    _is_bounded: bool = False
 
     @property
     def unclosed_rows(self) -> int:
@@ -146,8 +151,10 @@ class Walk:
         if self.is_open:
             yield from self._open_look()
         while self.begin_s < self.end_s:
-            if self.is_open and self.window.max_s is not None:
-                self._shorten()
+            if self.window.max_s is not None and not self._is_bounded:
+                self._is_bounded = True
+                yield from self._bound()
+                continue
             floor_s = self._floor_s()
             try:
                 page = yield from self._look(floor_s)
@@ -173,6 +180,7 @@ class Walk:
     def split(self, cut_s: int) -> Walk:
         """Give the part below ``cut_s`` to a new walk; called between this walk's steps."""
         older = Walk(self.query, self.begin_s, cut_s, self.window, splits=self.splits)
+        older.is_witnessed = self.is_witnessed
         older.remaining = self.remaining // 2
         older.rows_per_s = self.rows_per_s
         older.is_likely_empty = self.window.max_s is not None
@@ -185,12 +193,44 @@ class Walk:
             return self.begin_s
         return max(self.begin_s, self.end_s - self.window.max_s)
 
-    def _shorten(self) -> None:
-        """Not window after window over centuries: the closing witness tells if rows lie beyond."""
-        self.begin_s = max(self.begin_s, SERVICE_START_S)
-        self.end_s = max(min(self.end_s, self.window.now_s + 2 * 86400), self.begin_s)
-        self._range_end_s = min(self._range_end_s, self.end_s)
-        self.is_open, self.is_likely_empty = False, True
+    def _bound(self) -> Steps:
+        """Not window after window over centuries: the list's own ends say where rows can be."""
+        if self.begin_s >= SERVICE_START_S and self.end_s <= self.window.now_s + 2 * DAY_S:
+            return
+        self.is_likely_empty = True
+        ends = yield from self._list_ends()
+        if ends is None:
+            ends = SERVICE_START_S, self.window.now_s + 2 * DAY_S
+            if not self.is_witnessed:
+                self._reasons.append(
+                    f"{self._span_text()}: the service refuses wide windows, and its list does not "
+                    "show where it ends"
+                )
+        low_s = self.begin_s
+        self.end_s = max(min(self.end_s, ends[1]), low_s)
+        self.begin_s = min(max(low_s, ends[0]), self.end_s)
+        if low_s < self.begin_s:  # nothing is there
+            level = self.query.level
+            self.finished.append(FinishedRange(level, low_s, self.begin_s, (), 0, 0, 0, 0, ()))
+
+    def _list_ends(self) -> Generator[BackupQuery, Page, tuple[int, int] | None]:
+        """The seconds of the whole list, end excluded; None if it moves or hides them."""
+        seconds: list[int] = []
+        agreed = 0
+        for _ in range(2 * LOOKS_AT_ENDS):
+            first = yield replace(self.query, limit=1)
+            try:
+                last = yield replace(self.query, limit=1, offset=max(first.total_count - 1, 0))
+            except RejectedError:  # an offset too deep for this service
+                return None
+            self._requests += 2
+            known = [second for second in (*first.begin_s, *last.begin_s) if second is not None]
+            if first.total_count == last.total_count and len(known) == 2 * bool(first.total_count):
+                seconds += known
+                agreed += 1
+            if agreed == LOOKS_AT_ENDS:  # one stale answer does not hide a row
+                return min(seconds, default=self.begin_s), max(seconds, default=self.begin_s) + 1
+        return None
 
     def _open_look(self) -> Steps:
         """The first look without times: it may hold all there is, or the newest rows."""
@@ -324,7 +364,9 @@ class Walk:
         self._close(self.end_s)
         middle_s = (self.begin_s + self.end_s) // 2
         for low_s, high_s in ((middle_s, self.end_s), (self.begin_s, middle_s)):
-            self.halves.append(Walk(self.query, low_s, high_s, self.window, splits=self.splits))
+            half = Walk(self.query, low_s, high_s, self.window, splits=self.splits)
+            half.is_witnessed = self.is_witnessed
+            self.halves.append(half)
         return True
 
     def _close(self, begin_s: int) -> None:
