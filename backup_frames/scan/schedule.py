@@ -204,7 +204,7 @@ class Schedule:
                 splits=self._splits,
                 first_page=page,
             )
-            walk.is_likely_empty = not self._is_full
+            walk.is_likely_empty, walk.is_witnessed = not self._is_full, self._is_full
             self._add(walk)
 
     def _read_by_offset(self, level: Level) -> None:

@@ -23,7 +23,7 @@ from ..api.query import BackupQuery
 from ..errors import RejectedError
 from .checks import STRAYED, BreachError, find_breach, holds_all
 from .dense import read_dense
-from .plan import CEILING_S, DAY_S, FLOOR_S, SERVICE_START_S, look_at, to_moment
+from .plan import DAY_S, SERVICE_START_S, look_at, to_moment
 from .ranges import FinishedRange, Piece, Window
 
 MAX_ASKS: Final = 4
@@ -31,6 +31,7 @@ MAX_ASKS: Final = 4
 RANGE_PAGES: Final = 40
 """Pages after which a range is closed and handed out: the unit of memory and resumption."""
 SURPRISE_ASKS: Final = 8
+LOOKS_AT_ENDS: Final = 2
 
 Steps = Generator[BackupQuery, Page, None]
 
@@ -46,6 +47,7 @@ class Walk:
         window: widths the service accepts, shared.
         is_open: the span is all there is: the first look is asked without times, and if it holds
             everything, it also proves that there is nothing without begin time.
+        is_witnessed: a closing witness tells if rows lie beyond what the walk looks at.
         is_likely_empty: no rows would be no surprise, as in the last hour of a quiet project.
         splits: breaches that may still be answered by a cut, shared.
         first_page: the open look's answer, if it was asked before.
@@ -58,6 +60,7 @@ class Walk:
     end_s: int
     window: Window
     is_open: bool = False
+    is_witnessed: bool = False
     is_likely_empty: bool = False
     splits: list[int] = field(default_factory=lambda: [0])
     first_page: Page | None = None
@@ -93,7 +96,8 @@ class Walk:
             yield from self._open_look()
         while self.begin_s < self.end_s:
             if self.window.max_s is not None and self.claim_s is None:
-                self._shorten()
+                yield from self._shorten()
+                continue
             floor_s = self._floor_s()
             try:
                 page = yield from self._look(floor_s)
@@ -117,6 +121,7 @@ class Walk:
     def split(self, cut_s: int) -> Walk:
         """Give the part below ``cut_s`` to a new walk; called between this walk's steps."""
         older = Walk(self.query, self.begin_s, cut_s, self.window, splits=self.splits)
+        older.is_witnessed = self.is_witnessed
         older.remaining = self.remaining // 2
         older.rows_per_s = self.rows_per_s
         older.is_likely_empty = self.window.max_s is not None
@@ -131,18 +136,52 @@ class Walk:
             return self.begin_s
         return max(self.begin_s, self.end_s - self.window.max_s)
 
-    def _shorten(self) -> None:
+    def _shorten(self) -> Steps:
         """Not window after window over centuries, where the list is known to lie within less.
 
-        Of an open walk, the closing witness tells if rows lie beyond.
+        Of a full read, the closing witness tells if rows lie beyond.
         """
         self.claim_s, level = self.begin_s, self.query.level
-        oldest_s = self.window.oldest_s.get(level, SERVICE_START_S if self.is_open else FLOOR_S)
-        newest_s = self.window.newest_s.get(level, 0 if self.is_open else CEILING_S)
+        oldest_s = self.window.oldest_s.get(level, SERVICE_START_S if self.is_open else None)
+        newest_s = self.window.newest_s.get(level, 0 if self.is_open else None)
+        if oldest_s is None or newest_s is None:
+            oldest_s, newest_s = yield from self._known_ends()
         self.begin_s = max(self.begin_s, min(oldest_s, self.end_s))
         ahead_s = max(newest_s, self.window.now_s) + 2 * DAY_S
         self.end_s = max(min(self.end_s, ahead_s), self.begin_s)
         self.is_open, self.is_likely_empty = False, True
+
+    def _known_ends(self) -> Generator[BackupQuery, Page, tuple[int, int]]:
+        """Where rows can be, if the span reaches beyond the years in which the service exists."""
+        is_near = self.end_s <= self.window.now_s + 2 * DAY_S
+        if self.begin_s >= SERVICE_START_S and is_near:
+            return self.begin_s, 0
+        ends = yield from self._list_ends()
+        if ends is None and not self.is_witnessed:
+            self._reasons.append(
+                f"{self._span_text()}: the service refuses wide windows, and its list does not "
+                "show where it ends"
+            )
+        return ends or (SERVICE_START_S, 0)
+
+    def _list_ends(self) -> Generator[BackupQuery, Page, tuple[int, int] | None]:
+        """The seconds of the whole list, end excluded; None if it moves or hides them."""
+        seconds: list[int] = []
+        agreed = 0
+        for _ in range(2 * LOOKS_AT_ENDS):
+            first = yield replace(self.query, limit=1)
+            try:
+                last = yield replace(self.query, limit=1, offset=max(first.total_count - 1, 0))
+            except RejectedError:  # an offset too deep for this service
+                return None
+            self._requests += 2
+            known = [second for second in (*first.begin_s, *last.begin_s) if second is not None]
+            if first.total_count == last.total_count and len(known) == 2 * bool(first.total_count):
+                seconds += known
+                agreed += 1
+            if agreed == LOOKS_AT_ENDS:  # one stale answer does not hide a row
+                return min(seconds, default=self.begin_s), max(seconds, default=self.begin_s) + 1
+        return None
 
     def _open_look(self) -> Steps:
         """The first look without times: it may hold all there is, or the newest rows."""
@@ -310,7 +349,9 @@ class Walk:
         self._close(self.end_s)
         middle_s = (self.begin_s + self.end_s) // 2
         for low_s, high_s in ((middle_s, self.end_s), (self.begin_s, middle_s)):
-            self.halves.append(Walk(self.query, low_s, high_s, self.window, splits=self.splits))
+            half = Walk(self.query, low_s, high_s, self.window, splits=self.splits)
+            half.is_witnessed = self.is_witnessed
+            self.halves.append(half)
         if self.claim_s is not None:
             self.halves[0].claim_s, self.halves[1].claim_s = middle_s, self.claim_s
         return True

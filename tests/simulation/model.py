@@ -315,7 +315,8 @@ class Model:
             total, page = 0, []
         if rng.random() < profile.shuffled:
             rng.shuffle(page)
-        if page and window and rng.random() < profile.outside:
+        has_room = window is not None and window[0] > -6e10  # the calendar begins there
+        if page and window and has_room and rng.random() < profile.outside:
             begin = window[0] - rng.randrange(1, 10**6)
             page = [*page[:-1], replace(page[-1], begin=begin)]
         body = json.dumps({"total_count": total, "backups": [row.render() for row in page]})

@@ -15,6 +15,7 @@ import pytest
 from simulation.model import EPOCH, START_S, Model, ModelTransport, Profile, VirtualClock
 
 from backup_frames import open_lake, read_backups, sync_backups
+from backup_frames.api.query import MAX_LIMIT
 from backup_frames.scan import schedule
 
 MEANINGS = ("inside", "end", "created", "created at times", "zone", "day", "minute", "ignored")
