@@ -248,7 +248,7 @@ TABLES: Mapping[str, pa.Schema] = MappingProxyType(
 
 
 #: Columns that files of earlier versions lack; read from such a file they are null.
-LATER_COLUMNS = frozenset({"incremental_period_min"})
+LATER_COLUMNS = frozenset({"api_version", "caller", "incremental_period_min", "service"})
 
 
 def as_written(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:

@@ -142,7 +142,9 @@ class Lake:
     def runs(self) -> pa.Table:
         """One row per sync that wrote anything to record, oldest first."""
         parts = [self._load(key) for key in self._keys("sync_runs")]
-        runs = pa.concat_tables([TABLES["sync_runs"].empty_table(), *parts])
+        none = TABLES["sync_runs"].empty_table()
+        # runs of earlier versions have fewer columns: what they did not note is null
+        runs = pa.concat_tables([none, *parts], promote_options="default").select(none.column_names)
         return runs.sort_by([("started_at", "ascending"), ("run_id", "ascending")])
 
     def dataset(self, name: str) -> ds.Dataset:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from backup_frames.errors import ConfigError, LakeConflictError, LakeError
 from backup_frames.frames.partitions import NO_DATE, decode_table, partition_path
-from backup_frames.frames.schema import LEDGER_FIELDS, SYNC_RUNS
+from backup_frames.frames.schema import LEDGER_FIELDS, SYNC_RUNS, as_written
 
 from .counts import count_days, count_unknown_begin
 from .documents import (
@@ -204,7 +204,7 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
             problem = "is missing"
         elif entry is None or describe_file(data, entry.rows) == entry:
             table = decode_table(data, rows=entry.rows if entry else None)
-            if table.schema.equals(schema):
+            if table.schema.equals(as_written(schema, table.column_names)):
                 # What no record named, such as a partition restored by hand, is the ledger's now.
                 records.manifest.files.setdefault(key, describe_file(data, table.num_rows))
                 return table

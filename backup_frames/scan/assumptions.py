@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ..api.answers import Page, read_seconds
 from ..api.query import BackupQuery
 from ..errors import RejectedError
 from .checks import find_breach
-from .plan import CEILING_S, FLOOR_S, look_at, to_moment
+from .plan import CEILING_S, FLOOR_S, ask_window, look_at, to_moment
 
 MIN_DURATION_S: Final = 3
 """Shorter backups prove nothing: a second around the begin and one around the end would touch."""
@@ -200,7 +200,7 @@ def prove_row(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
         if page.total_count > page.query.limit:
             return UNCLEAR
         return f"a window of one second around {when} does not hold a backup that began then"
-    after = replace(query, begin=to_moment(row.begin_s + 2), end=to_moment(row.end_s + 1))
+    after = ask_window(query, row.begin_s + 2, row.end_s + 1)
     page = yield from _ask_until(after, row, is_held=False)
     if page.total_count > page.query.limit:  # too many to see it among
         around = look_at(query, row.end_s, row.end_s + 1)
@@ -231,12 +231,8 @@ def prove_cut(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
         How many rows the two hold; fewer than the list without times means that wide windows do not
         hold all rows. None if one of them does not hold the backup. Costs two requests.
     """
-    upper = yield from ask_sound(
-        replace(query, begin=to_moment(row.begin_s - 1), end=to_moment(CEILING_S))
-    )
-    lower = yield from ask_sound(
-        replace(query, begin=to_moment(FLOOR_S - 1), end=to_moment(row.begin_s + 1))
-    )
+    upper = yield from ask_sound(ask_window(query, row.begin_s - 1, CEILING_S))
+    lower = yield from ask_sound(ask_window(query, FLOOR_S, row.begin_s + 1))
     if find_breach(upper) or find_breach(lower):
         return None
     both = set(upper.ids) & set(lower.ids)
@@ -247,9 +243,8 @@ def prove_cut(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
 
 def find_ends(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page, tuple[bool, bool]]:
     """Whether a window includes its begin and its end, told by two requests about a known backup."""
-    moment, second = to_moment(row.begin_s), to_moment(row.begin_s + 1)
-    first = yield replace(query, begin=moment, end=second)
-    last = yield replace(query, begin=to_moment(row.begin_s - 1), end=moment)
+    first = yield ask_window(query, row.begin_s, row.begin_s + 1)
+    last = yield ask_window(query, row.begin_s - 1, row.begin_s)
     return row.backup_id in first.ids, row.backup_id in last.ids
 
 

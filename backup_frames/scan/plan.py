@@ -63,7 +63,12 @@ def look_at(query: BackupQuery, begin_s: int, end_s: int) -> BackupQuery:
     beyond, an answer holds the whole span either way, and the rest is trimmed. At the calendar's
     ends there is no second beyond.
     """
-    return replace(query, begin=to_moment(begin_s - 1), end=to_moment(min(end_s, LAST_S)))
+    return ask_window(query, begin_s - 1, end_s)
+
+
+def ask_window(query: BackupQuery, begin_s: int, end_s: int) -> BackupQuery:
+    """The query for the window from one second to another, as far as the calendar goes."""
+    return replace(query, begin=to_moment(begin_s), end=to_moment(min(end_s, LAST_S)))
 
 
 def cut_second(begin_s: int, end_s: int, rows_per_s: float, rows: int, align_s: int) -> int | None:

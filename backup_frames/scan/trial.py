@@ -23,7 +23,7 @@ from .assumptions import (
     read_rows,
 )
 from .checks import find_breach
-from .plan import CEILING_S, FLOOR_S, SERVICE_START_S, to_moment
+from .plan import CEILING_S, FLOOR_S, SERVICE_START_S, ask_window, to_moment
 from .ranges import FinishedRange, Window
 
 ROWS: Final = 3
@@ -175,12 +175,8 @@ class Trial:
 
     def _is_shown(self, row: TimedRow, width_s: int) -> Generator[BackupQuery, Page, bool]:
         begin_s, end_s = row.begin_s - 1, row.begin_s + 1
-        upper = replace(
-            self.query, begin=to_moment(begin_s), end=to_moment(min(begin_s + width_s, CEILING_S))
-        )
-        lower = replace(
-            self.query, begin=to_moment(max(end_s - width_s, FLOOR_S - 1)), end=to_moment(end_s)
-        )
+        upper = ask_window(self.query, begin_s, begin_s + width_s)
+        lower = ask_window(self.query, end_s - width_s, end_s)
         try:
             oldest = yield from self._ask_oldest(upper)
             if row.backup_id not in oldest.ids:
