@@ -106,7 +106,7 @@ class TableStore:
             return
         rows = decode_table(data)
         if parts.run_id is not None:
-            rows = pa.concat_tables([self._other_runs(parts), rows])
+            rows = pa.concat_tables([self._other_runs(parts), rows], promote_options="default")
         self._stage(str(parts.table), _slot(parts), rows)
 
     def delete(self, key: str) -> None:
@@ -228,7 +228,8 @@ class TableStore:
             rows = self._decode(RUNS, slot, file, self._files.read(file.key) or b"")
             if rows is not None:
                 pieces.append(rows)
-        return pa.concat_tables(pieces).filter(pc.field("run_id") != parts.run_id)
+        rows = pa.concat_tables(pieces, promote_options="default")
+        return rows.filter(pc.field("run_id") != parts.run_id)
 
     def _stage(self, table: str, slot: Slot, rows: pa.Table) -> None:
         staged = self._staged.setdefault(table, {})
