@@ -226,10 +226,13 @@ def test_a_filter_that_is_not_kept_hands_out_no_other_row(name: str, how: str) -
     assert name in str(certificate)
 
 
+@pytest.mark.parametrize("cap", ["cap_s", "max_window_s"])
 @pytest.mark.parametrize(("rows", "days"), [(60, 400), (400, 200)])
-def test_windows_cut_in_silence_are_narrowed(rows: int, days: int, tmp_path: Path) -> None:
-    """Where wide windows hold their last 30 days only, narrow ones are asked, and all is complete."""
-    service = Service(rows=rows, span_days=days, cap_s=30 * 86400)
+def test_windows_cut_in_silence_are_narrowed(
+    rows: int, days: int, cap: str, tmp_path: Path
+) -> None:
+    """Where wide windows hold their last 30 days only, or are refused, narrow ones show all."""
+    service = Service(rows=rows, span_days=days, **{cap: 30 * 86400})
     ids, certificate, _ = service.read()
     assert (ids, certificate.verdict) == (service.ids, "complete")
     begin = START_S - days * 43200
