@@ -22,6 +22,7 @@ from ..api.connect import open_client
 from ..api.query import BackupQuery
 from ..errors import RejectedError
 from ..scan.plan import look_at, to_span
+from ..scan.trial import is_as_assumed
 from ..settings import Settings
 from .spark_options import SourceOptions
 
@@ -69,7 +70,8 @@ def plan_ranges(options: SourceOptions) -> list[PlannedRange]:
     can be counted; else ranges, oldest first, and one for the rows without begin time.
 
     Costs one request per level and project and, where there is something to cut, about fifteen more
-    and one or two per cut. Empty if the filters leave nothing to read.
+    and one or two per cut, and six to prove what is assumed of the service (else one task reads
+    all). Empty if the filters leave nothing to read.
 
     Raises:
         ConfigError: a setting is missing or wrong, before any request.
@@ -104,6 +106,10 @@ def _plan_project(settings: Settings, options: SourceOptions) -> list[PlannedRan
             )
         except RejectedError:
             spans = [whole]
+        if len(spans) > 1:  # one task proves and reads it, or says why that cannot be
+            now_s = int(client.clock.now().timestamp())
+            if not is_as_assumed(query, options.levels, now_s, client.fetch_page):
+                spans = [whole]
     alone = PlannedRange(project_id, "whole", *whole, whole, options.is_full)
     if len(spans) < 2:
         return [alone]

@@ -53,7 +53,13 @@ def read_range(options: SourceOptions, planned: PlannedRange) -> tuple[ArrowFram
         ) from error
     with client:
         query = BackupQuery(planned.project_id, api_version=settings.api_version, **options.filters)  # type: ignore[arg-type]  # it checks its own arguments
-        reader = BackupReader(client, query, levels=options.levels, connections=connections)
+        reader = BackupReader(
+            client,
+            query,
+            levels=options.levels,
+            connections=connections,
+            is_proving=planned.kind == "whole",  # else it was proven where the ranges were planned
+        )
         if planned.kind == "untimed":
             frames, certificate = _read_untimed(reader, client)
         else:

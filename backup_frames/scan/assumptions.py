@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from ..api.answers import Page, read_seconds
 from ..api.query import BackupQuery
 from ..errors import RejectedError
-from .checks import find_breach
+from .checks import STRAYED, find_breach
 from .plan import CEILING_S, FLOOR_S, ask_window, look_at, to_moment
 
 MIN_DURATION_S: Final = 3
@@ -23,7 +23,7 @@ MIN_DURATION_S: Final = 3
 ASKS: Final = 3
 """Times a look is asked whose answer contradicts itself, or speaks against an assumption."""
 
-UNCLEAR: Final = "too many backups began in the same second"
+UNCLEAR: Final = "too many backups began in the same second, or the answers contradict themselves"
 
 _T = TypeVar("_T")
 
@@ -117,7 +117,7 @@ class ServiceProof:
         if self.max_window_s is not None:
             days = self.max_window_s / 86400
             notes.append(
-                f"window width: wide windows lack rows; {days:.1f} days were asked at once"
+                f"window width: wider ones are refused or lack rows; {days:.1f} days were asked at once"
             )
         return notes
 
@@ -186,7 +186,7 @@ def prove_row(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
         row: a backup on the list.
 
     Returns:
-        None if so; `UNCLEAR` if too many began with it; else what was seen. Costs two requests, up
+        None if so; `UNCLEAR` if nothing can be told from it; else what was seen. Costs two requests, up
         to six if it fails.
 
     Raises:
@@ -194,7 +194,9 @@ def prove_row(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
     """
     when = f"{to_moment(row.begin_s):%FT%TZ}"
     page = yield from _ask_until(look_at(query, row.begin_s, row.begin_s + 1), row, is_held=True)
-    if find_breach(page):
+    if (breach := find_breach(page)) is not None and breach != STRAYED:
+        return UNCLEAR
+    if breach == STRAYED:
         return f"a window of one second around {when} holds rows that began at other times"
     if row.backup_id not in page.ids:
         if page.total_count > page.query.limit:
@@ -205,7 +207,7 @@ def prove_row(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
     if page.total_count > page.query.limit:  # too many to see it among
         around = look_at(query, row.end_s, row.end_s + 1)
         page = yield from _ask_until(around, row, is_held=False)
-    if find_breach(page) or row.backup_id in page.ids:
+    if find_breach(page) == STRAYED or row.backup_id in page.ids:
         return f"a window from after {when} on holds backups that began before it"
     return None
 

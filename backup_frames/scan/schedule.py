@@ -95,13 +95,14 @@ class Schedule:
         self._proven: dict[str, str | None] = dict.fromkeys(sorted(levels))
         self._failures: dict[str, str] = {}
         self._is_level_ignored = False
-        self._proven_at_s = now_s if known is None else known.at_s
+        self._proven_at_s = now_s if known is None or known.max_window_s else known.at_s
         self._mirrored: Level | None = None
         self._trials: dict[Level, Trial] = {}
         self._late_rows: dict[str, list[TimedRow]] = {}
         self._stirred: set[str] = set()
         # table-level backups are few: read first, they wait for the others, not the reverse
-        if is_proving and known is None and spans:
+        is_known = known is not None and known.max_window_s is None  # where the list lies is not
+        if is_proving and spans and not is_known:
             for level in sorted(levels):
                 is_alone = len(levels) == 1
                 asked = replace(query, level=level)
@@ -321,10 +322,10 @@ class Schedule:
         with times than without, the witness has told.
         """
         trial = self._trials.get(level)
-        before = None if trial is None or trial.page is None else trial.page.total_count
+        before = trial.page.total_count if trial is not None and trial.page is not None else 0
         found = self._rows[level] + sum(done.row_count for done in witness.finished)
-        is_told = any(done.reasons for done in witness.finished) or level in self._stirred
-        if not is_told and before == witness.total and found < (before or 0):
+        self._stirred |= {level} if any(done.reasons for done in witness.finished) else set()
+        if level not in self._stirred and before == witness.total and found < before:
             self._failures[level] = (
                 f"{level}: the service counts {before} rows and {found} were found: the others show "
                 "in no window of time"

@@ -6,6 +6,8 @@ The commit tier takes a few cells of the table; ``-m slow`` takes all.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -112,24 +114,25 @@ def test_no_meaning_of_any_list_loses_a_row_in_silence(
     judge_cell(rows, days, meaning, tmp_path / "lake")
 
 
-@pytest.fixture
-def no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reads as they would be if the service were believed."""
+def believe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reads be as they would be if the service were believed."""
     proving = schedule.Schedule.__init__
 
-    def believe(self: Any, *args: Any, **options: Any) -> None:
+    def believing(self: Any, *args: Any, **options: Any) -> None:
         proving(self, *args, **options | {"is_proving": False})
 
-    monkeypatch.setattr(schedule.Schedule, "__init__", believe)
+    monkeypatch.setattr(schedule.Schedule, "__init__", believing)
 
 
-@pytest.mark.usefixtures("no_proof")
 @pytest.mark.parametrize(
     ("rows", "days", "meaning"),
     [(1_500, 10, "inside"), (1_500, 400, "end"), (1_500, 10, "created"), (90, 400, "zone")],
 )
-def test_without_the_proof_the_same_table_shows_losses(rows: int, days: int, meaning: str) -> None:
+def test_without_the_proof_the_same_table_shows_losses(
+    rows: int, days: int, meaning: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sparring partner, which believes the service, loses rows and says complete."""
+    believe(monkeypatch)
     service = Service(rows=rows, span_days=days, meaning=meaning)
     some = service.model.rows[max(service.ids)].begin or 0
     question = {"begin": _moment(int(some)), "end": _moment(int(some) + 7200)}
@@ -137,3 +140,130 @@ def test_without_the_proof_the_same_table_shows_losses(rows: int, days: int, mea
     wanted = service.ids if rows > MAX_LIMIT else {max(service.ids)}
     assert certificate.is_complete
     assert wanted - ids
+
+
+@pytest.mark.parametrize("rows", [0, 40, 90, 1_500])
+def test_the_proof_costs_six_requests_at_most(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A still read costs at most six requests more than one that believes the service."""
+    monkeypatch.setenv("BACKUP_FRAMES_MAX_CONNECTIONS", "1")  # else cuts hang on the threads' luck
+    service = Service(rows=rows, table_level=min(rows, 200))
+    window = {"begin": _moment(START_S - 20 * 86400), "end": _moment(START_S - 86400)}
+    costs = [service.read(**question)[2] for question in ({}, window)]
+    believe(monkeypatch)
+    believed = [service.read(**question)[2] for question in ({}, window)]
+    assert all(cost <= less + 6 for cost, less in zip(costs, believed, strict=True))
+
+
+def test_a_sync_proves_once_a_week(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hourly syncs cost no request for the proof; after a week it is repeated, and remembered."""
+    service = Service(rows=150)
+
+    def cost() -> int:
+        return service.sync(tmp_path / "lake")[1].requests
+
+    cost()
+    hourly = [cost() for _ in range(3)]
+    service.clock.sleep(7 * 86400)
+    weekly, after = cost(), cost()
+    assert max(hourly[0], after) < weekly <= max(hourly) + 6
+    believe(monkeypatch)
+    assert cost() == after
+
+
+def test_a_service_that_changes_its_mind_is_found_out(tmp_path: Path) -> None:
+    """An incomplete run, and a week's time, make a sync prove the service anew; nothing goes."""
+    service = Service(rows=150)
+    service.sync(tmp_path / "lake")
+    service.model.profile = replace(service.model.profile, meaning="inside")
+    service.clock.sleep(7 * 86400)
+    for _ in range(2):
+        present, report = service.sync(tmp_path / "lake")
+        assert (present, report.exit_code, report.counts["gone"]) == (service.ids, 6, 0)
+    service.model.profile = replace(service.model.profile, meaning="begin")
+    assert service.sync(tmp_path / "lake")[1].exit_code == 0
+
+
+@pytest.mark.parametrize("rows", [30, 150, 400])
+def test_an_ignored_level_is_read_off_the_rows(rows: int, tmp_path: Path) -> None:
+    """If the service lists all at both levels, database_tables tells the level, and all is complete."""
+    service = Service(rows=rows, table_level=rows // 3, ignores_level=True)
+    tables = {one for one, row in service.model.rows.items() if row.level == "DatabaseTable"}
+    ids, certificate, _ = service.read()
+    assert (ids, certificate.verdict) == (service.ids, "complete")
+    assert any("database_tables" in note for note in certificate.proof.notes)
+    assert service.read(level="DatabaseTable")[0] == tables
+    assert service.read(level="Instance")[0] == service.ids - tables
+    costs = []
+    for _ in range(3):
+        present, report = service.sync(tmp_path / "lake")
+        assert (present, report.exit_code, report.counts["gone"]) == (service.ids, 0, 0)
+        costs.append(report.requests)
+    levels = open_lake(str(tmp_path / "lake")).backups().to_pydict()
+    pairs = zip(levels["backup_id"], levels["backup_level"], strict=True)
+    assert {one for one, level in pairs if level == "DatabaseTable"} == tables
+    assert costs[-1] <= 25
+
+
+FILTERS: dict[str, Callable[[Any], str]] = {
+    "instance_id": lambda row: row.instance_id,
+    "datastore_type": lambda row: row.render()["datastore"]["type"],
+    "backup_type": lambda row: row.kind,
+    "backup_id": lambda row: row.id,
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("how", ["{}", "hides: {}"])
+def test_a_filter_that_is_not_kept_hands_out_no_other_row(name: str, how: str) -> None:
+    """Rows that do not match are left out and told; rows that a filter hides are not lost."""
+    service = Service(rows=150, misread=how.format(name))
+    newest = max(service.model.rows.values(), key=lambda row: row.begin or 0)
+    value = FILTERS[name](newest)
+    wanted = {one for one, row in service.model.rows.items() if FILTERS[name](row) == value}
+    ids, certificate, _ = service.read(**{name: value})
+    assert ids == wanted
+    assert certificate.is_complete == (how == "{}")
+    assert name in str(certificate)
+
+
+@pytest.mark.parametrize("cap", ["cap_s", "max_window_s"])
+@pytest.mark.parametrize(("rows", "days"), [(60, 400), (400, 200)])
+def test_windows_cut_in_silence_are_narrowed(
+    rows: int, days: int, cap: str, tmp_path: Path
+) -> None:
+    """Where wide windows hold their last 30 days only, or are refused, narrow ones show all."""
+    service = Service(rows=rows, span_days=days, **{cap: 30 * 86400})
+    ids, certificate, _ = service.read()
+    assert (ids, certificate.verdict) == (service.ids, "complete")
+    begin = START_S - days * 43200
+    ids, certificate, _ = service.read(begin=_moment(begin))
+    wanted = {one for one, row in service.model.rows.items() if (row.begin or 0) >= begin}
+    assert (ids, certificate.verdict) == (wanted, "complete")
+    for _ in range(3):
+        present, report = service.sync(tmp_path / "lake")
+        assert (present, report.exit_code, report.counts["gone"]) == (service.ids, 0, 0)
+
+
+def test_a_list_that_no_backup_can_prove_is_complete_and_says_so(tmp_path: Path) -> None:
+    """Backups shorter than three seconds prove nothing: that is told, and spoils no verdict."""
+    service = Service(rows=150, longest_s=2)
+    ids, certificate, _ = service.read()
+    assert (ids, certificate.verdict) == (service.ids, "complete")
+    assert "not proven: no backup qualifies" in str(certificate)
+    for _ in range(2):
+        assert service.sync(tmp_path / "lake")[1].exit_code == 0
+
+
+def test_a_backup_far_down_proves_as_well() -> None:
+    """Where the newest hundred are too short, a backup met later in the read is the proof."""
+    for meaning, verdict in (
+        ("begin", "complete"),
+        ("inside", "incomplete"),
+        ("end", "incomplete"),
+    ):
+        service = Service(rows=400, meaning=meaning, table_level=0)
+        rows = sorted(service.model.rows.values(), key=lambda row: -(row.begin or 0))
+        for row in rows[:150]:
+            row.duration = 1
+        ids, certificate, _ = service.read()
+        assert (ids, certificate.verdict) == (service.ids, verdict)
