@@ -123,6 +123,10 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         raise ConfigError(
             "--format table is for the screen. With --out use csv, ndjson or parquet."
         )
+    if out is not None:
+        from backup_frames.lake.outside import check_outside
+
+        check_outside(out)
     if out is not None and not out.parent.is_dir():
         raise ConfigError(f"There is no folder {out.parent} to write {out.name} into. Create it.")
     from backup_frames.frames.read import plan_read, read_backups

@@ -97,6 +97,11 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         max_requests_per_second=max_requests_per_second,
         max_connections=max_connections,
     )
+    if metrics_file is not None:
+        from backup_frames.lake.outside import check_outside
+
+        for settings in projects:
+            check_outside(metrics_file, settings.lake)
     options = {
         "is_full": full,
         "is_dry_run": dry_run,

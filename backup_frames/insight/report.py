@@ -24,6 +24,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from backup_frames.errors import LakeError
+from backup_frames.lake.outside import check_outside
 
 from . import chart_data as data
 from . import drawing
@@ -146,6 +147,7 @@ def write_report(
         raise LakeError(
             f"{target} could not be written: its folder does not exist. Create it first."
         )
+    check_outside(target, lake)
     with connect_lake(lake, is_materialized=True, thresholds=thresholds) as connection:
         page = _render(connection)
     aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
