@@ -55,9 +55,12 @@ def answer_query(
     Example: backup-frames query "FROM v_kpi_current" --lake ./lake --format csv
     """
     check_target(form, out)
-    if out is not None:
-        find_target(out)
     url = lake_of(session.load(config, lake=lake))
+    if out is not None:
+        from ..lake.outside import check_outside
+
+        find_target(out)
+        check_outside(out, url)
     from ..insight.query import list_views, query_lake
 
     if sql is None:

@@ -126,6 +126,10 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         raise ConfigError(f"There is no folder {out.parent} to make {out.name} in. Create it.")
     if out is not None and form is not Format.PARQUET:
         find_target(out)
+    if out is not None:
+        from backup_frames.lake.outside import check_outside
+
+        check_outside(out)
     from backup_frames.frames.read import plan_read, read_backups
 
     settings = session.load(

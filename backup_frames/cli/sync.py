@@ -116,6 +116,10 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     )
     if metrics_file is not None:
         find_target(metrics_file)
+        from backup_frames.lake.outside import check_outside
+
+        for settings in projects:
+            check_outside(metrics_file, settings.lake)
     options = {
         "is_full": full,
         "is_dry_run": dry_run,

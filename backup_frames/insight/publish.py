@@ -4,11 +4,14 @@ In: a lake. Out: a file that any DuckDB from 1.2 on opens, with described tables
 built aside in the same folder and swapped in by one rename: whoever has the old file open keeps
 reading it, whoever opens the path gets the new one. The file holds absolute paths and no secret; views
 answer from the lake as it is when they are asked, so a sync needs no new publish. Publish again when
-a table of the lake gets its first file, when the lake moves, or after an upgrade.
+a project joins, when a table of a project gets its first file, when the lake moves, or after an
+upgrade; a project that is not in the file yet stands there without a certificate.
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from pathlib import Path
 import duckdb
 
 from backup_frames.errors import LakeError
+from backup_frames.lake.outside import check_outside
 from backup_frames.lake.store_url import absolute_path
 from backup_frames.whole_files import whole_file
 
@@ -58,25 +62,26 @@ def publish_lake(
 ) -> PublishReport:
     """Write a DuckDB file with described tables and KPI views over a lake.
 
-    Pointing at the files costs a few seconds whatever the lake's size (one count of its backups), and
-    shows later projects too if their ids are as Huawei's are, 32 hexadecimal digits. Holding the rows
-    reads the lake once.
+    Pointing at the files costs a few seconds whatever the lake's size (one count of its rows): views
+    read what the manifests name when they are asked. Holding the rows reads the lake once. Before the
+    file is swapped in, its rows are compared with the manifests' counts.
 
     Args:
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         out: the file to write or replace; its folder must exist.
-        is_materialized: hold the rows, as is always done with a lake of format delta or iceberg.
-            Else the file of a lake in a bucket has ``s3://`` paths, which DuckDB reads with its
-            extension httpfs and a secret that each reader creates.
+        is_materialized: hold the rows, as is always done with a lake of format delta or iceberg, and
+            with one whose path DuckDB takes for another (a backslash). Else the file of a lake in a
+            bucket has ``s3://`` paths, which DuckDB reads with its extension httpfs and a secret that
+            each reader creates.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
 
     Returns:
         What was written.
 
     Raises:
-        LakeError: no lake there, a file of it is unreadable, or the disk of `out` failed.
-        ConfigError: no file can be written at `out`; an unknown threshold, or one that is no number
-            above zero.
+        LakeError: no lake there, a file of it is unreadable, other rows were read than the manifests
+            count, or `out` cannot be written.
+        ConfigError: `out` lies in a lake; an unknown threshold, or one that is no number above zero.
         MissingExtraError: views into a bucket are made with fsspec.
 
     Example:
@@ -84,30 +89,28 @@ def publish_lake(
         4213
     """
     target = absolute_path(out)
-    with (
-        whole_file(target) as aside,
-        _explained(str(lake)),
-        _connection() as connection,
-    ):
-        connection.execute(
-            f"ATTACH {quoted(str(aside))} AS published (STORAGE_VERSION '{STORAGE_VERSION}')"
-        )
-        connection.execute("USE published")
-        connection.begin()  # else each of hundreds of comments is flushed to disk
-        is_held = create_relations(connection, str(lake), is_materialized=is_materialized)
-        create_views(connection, thresholds)
-        describe_everything(connection)
-        connection.commit()
-        names = connection.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'published' UNION ALL "
-            "SELECT view_name FROM duckdb_views() "
-            "WHERE database_name = 'published' AND NOT internal ORDER BY 1"
-        ).fetchall()
-        ((count, now_at),) = connection.execute(
-            "SELECT (SELECT count(*) FROM backups), now_at FROM v_now"
-        ).fetchall()
-        connection.execute("USE memory")
-        connection.execute("DETACH published")
+    check_outside(target, lake)
+    with whole_file(target) as aside:
+        with _attachable(aside) as name, _explained(str(lake)), _connection() as connection:
+            connection.execute(
+                f"ATTACH {quoted(name)} AS published (STORAGE_VERSION '{STORAGE_VERSION}')"
+            )
+            connection.execute("USE published")
+            connection.begin()  # else each of hundreds of comments is flushed to disk
+            is_held = create_relations(connection, str(lake), is_materialized=is_materialized)
+            create_views(connection, thresholds)
+            describe_everything(connection)
+            connection.commit()
+            names = connection.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'published' UNION ALL "
+                "SELECT view_name FROM duckdb_views() "
+                "WHERE database_name = 'published' AND NOT internal ORDER BY 1"
+            ).fetchall()
+            ((count, now_at),) = connection.execute(
+                "SELECT (SELECT count(*) FROM backups), now_at FROM v_now"
+            ).fetchall()
+            connection.execute("USE memory")
+            connection.execute("DETACH published")
         byte_count = aside.stat().st_size
     return PublishReport(
         path=target,
@@ -158,6 +161,17 @@ def connect_lake(
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def _attachable(path: Path) -> Iterator[str]:
+    """Under which name DuckDB makes the file: it reads a backslash and a question mark otherwise."""
+    if not set("\\?") & set(str(path)):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="backup-frames-") as folder:
+        yield f"{folder}/published"
+        shutil.copyfile(f"{folder}/published", path)
 
 
 @contextmanager

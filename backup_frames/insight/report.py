@@ -20,6 +20,7 @@ import duckdb
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from backup_frames.lake.outside import check_outside
 from backup_frames.lake.store_url import absolute_path
 from backup_frames.whole_files import find_target, write_whole
 
@@ -142,6 +143,7 @@ def write_report(
     """
     target = absolute_path(out)
     find_target(target)
+    check_outside(target, lake)
     with connect_lake(lake, is_materialized=True, thresholds=thresholds) as connection:
         page = _render(connection)
     write_whole(target, page.encode())

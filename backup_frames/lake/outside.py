@@ -1,0 +1,32 @@
+"""What is written about a lake stands outside of it: inside, it would be a foreign file among its own.
+
+In: where a file is to be written. Out: nothing, or an error.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from backup_frames.errors import ConfigError
+
+from .layout import LAKE_KEY
+from .store_url import local_root, scheme_of
+
+
+def check_outside(out: str | Path, lake: str | Path | None = None) -> None:
+    """Refuse a place inside a lake's folder, links followed: inside `lake`, or inside any other.
+
+    Raises:
+        ConfigError: the place lies in a lake, or is one.
+    """
+    roots = []
+    if lake is not None and scheme_of(str(lake)) in ("", "file"):
+        roots.append(Path(os.path.realpath(local_root(str(lake)))))
+    place = Path(os.path.realpath(Path(out).expanduser()))
+    for folder in (place, *place.parents):
+        if folder in roots or (folder / LAKE_KEY).exists():
+            raise ConfigError(
+                f"{out} lies in the lake {folder}, which holds its own files only. Write it to a "
+                "place outside, such as beside it."
+            )
