@@ -62,6 +62,13 @@ def register(app: typer.Typer) -> None:
     app.command("read")(read_once)
 
 
+def _named(text: str) -> Path:
+    """A path that is not empty: as a `Path` that would be the current folder."""
+    if not text:
+        raise typer.BadParameter("The path is empty. Give a name.")
+    return Path(text)
+
+
 @command
 def read_once(  # noqa: PLR0913 - one parameter per option
     session: Session,
@@ -98,7 +105,12 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         TableName, typer.Option(help="Which table csv and ndjson hold.")
     ] = TableName.BACKUPS,
     out: Annotated[
-        Path | None, typer.Option(help="File to write, or folder for parquet; default: stdout.")
+        Path | None,
+        typer.Option(
+            parser=_named,
+            metavar="PATH",
+            help="File to write, or folder for parquet; default: stdout.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say requests, rows and seconds; read no list.")

@@ -32,7 +32,7 @@ _KEYS: tuple[tuple[str, str], ...] = (
     ("scratch", rf"_meta/{_PROJECT}/(lock|tmp\.lock|tmp/{_TEMPORARY})"),
 )
 _FOLDERS = re.compile(
-    rf"_meta(/{_PROJECT}(/tmp)?)?|({'|'.join((*TABLE_NAMES, RUNS))})(/{_DATE})?"
+    rf"_meta(/iceberg\.db|/{_PROJECT}(/tmp)?)?|({'|'.join((*TABLE_NAMES, RUNS))})(/{_DATE})?"
     rf"|{'|'.join(INVENTORY_NAMES)}"
 )
 _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _KEYS)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from bucket_server import BucketServer, Request
+from format_lake import FormatLake
 from lake_service import DAY, HOUR, PROJECT, sync
 from lake_world import World
 from stores import MemoryStore, snapshot
 
+from backup_frames.api.clock import read_uptime
 from backup_frames.errors import LakeConflictError
+from backup_frames.frames.partitions import encode_table
 from backup_frames.lake import local_store
 from backup_frames.lake.check import check_lake
 from backup_frames.lake.object_store import ObjectStore
 from backup_frames.lake.object_url import read_object_url
+from backup_frames.lake.store import RunNote
 from backup_frames.lake.store_url import open_store
+from backup_frames.lake.table_format import SCHEMAS
 
 LOCK = f"_meta/{PROJECT}/lock"
 SCRATCH = f"_meta/{PROJECT}/tmp"
@@ -296,3 +302,30 @@ def test_nothing_is_removed_after_the_lock_is_lost(tmp_path: Path) -> None:
         with pytest.raises(LakeConflictError, match="removed or taken over"):
             store.delete("_meta/p/pending.json")
     assert store.read("_meta/p/pending.json") == b"theirs"
+
+
+@pytest.mark.parametrize("kind", ["delta", "iceberg"])
+def test_tables_are_not_swapped_after_the_lock_is_lost(tmp_path: Path, kind: str) -> None:
+    """A format's commit asks the lock as well: it would merge itself into the next run's version."""
+    lake = FormatLake(tmp_path / "lake", kind)
+    store = lake.store()
+    data = encode_table(SCHEMAS["backups"].empty_table())
+    world = World()
+    world.fill(days=1)
+    sync(world.service, world.store)
+    key = next(file.key for file in world.store.list("backups") if file.size > len(data))
+    with store.lock(LOCK):
+        store.put(key, world.store.read(key))
+        (tmp_path / "lake" / LOCK).write_bytes(b"{}")
+        with pytest.raises(LakeConflictError):
+            store.commit(RunNote(PROJECT, "run", 0, "complete"))
+    assert [file.key for file in lake.store().list("backups")] == []
+
+
+def test_the_lease_is_measured_by_a_clock_that_counts_sleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the kernel has such a clock, it is the one that is asked."""
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: clock)
+    assert read_uptime() == getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    assert ObjectStore.__init__.__kwdefaults__["uptime"] is read_uptime

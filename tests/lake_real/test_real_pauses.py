@@ -44,7 +44,6 @@ class Zygote:
         self.box = box
         self.lake = lake
         self.log = log
-        self.went = list[Any]()
         script = Path(__file__).with_name("zygote.py")
         self._process = subprocess.Popen(
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -147,18 +146,14 @@ def zygote(lake: str, tmp_path: Path) -> Iterator[Zygote]:
 
 
 def change(zygote: Zygote, number: int) -> None:
-    """An hour passes; one backup goes, one that went some hours ago is back, two change."""
-    fleet = zygote.box.fleet
-    zygote.box.clock.advance(timedelta(hours=1))
-    ids = fleet.ids("Instance")
-    gone = ids[number * 7 % len(ids)]
-    zygote.went.append(next(one for one in fleet.records() if one["id"] == gone))
-    fleet.delete(gone)
-    if len(zygote.went) > 5:
-        fleet.add(zygote.went.pop(0))
-    for at in (number * 11, number * 13 + 1):
-        ids = fleet.ids()
-        fleet.update(ids[at % len(ids)], description=f"looked at {number}")
+    """An hour passes; two backups go, two are new."""
+    box = zygote.box
+    moment = f"{box.clock.advance(timedelta(hours=1)):%Y-%m-%dT%H:%M:%S+0000}"
+    ids = box.fleet.ids()
+    model = box.fleet.records("DatabaseTable")[0] | {"begin_time": moment, "end_time": moment}
+    for place in (0, 1):
+        box.fleet.delete(ids[(number * 7 + place * 20) % len(ids)])
+        box.fleet.add(model | {"id": f"{number:04x}{place}new"}, "DatabaseTable")
 
 
 def check_whole(zygote: Zygote) -> None:

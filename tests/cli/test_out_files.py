@@ -1,0 +1,97 @@
+"""The files that commands write: each the same way, over whatever stands there."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import duckdb
+import pytest
+
+COMMANDS = {
+    "read": ["read", "--format", "csv", "--out"],
+    "report": ["report", "--out"],
+    "publish": ["publish", "--out"],
+    "metrics": ["sync", "--dry-run", "--metrics-file"],
+}
+each_command = pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+
+
+@pytest.fixture
+def lake(run, account, monkeypatch, tmp_path):
+    """A lake in the environment, and a folder of one's own to be in."""
+    monkeypatch.setenv("BACKUP_FRAMES_LAKE", str(tmp_path / "lake"))
+    assert run("sync", "--without-inventory").code == 0
+    (tmp_path / "own").mkdir()
+    monkeypatch.chdir(tmp_path / "own")
+    return tmp_path / "own"
+
+
+@each_command
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("", "is a folder"),
+        ("folder", "is a folder"),
+        ("missing/file", "There is no folder"),
+        ("file/more", "Not a directory"),
+        ("x" * 256, "has 256 bytes"),
+    ],
+)
+def test_a_wrong_place_is_said_before_any_work(run, account, lake, command, path, words):
+    """Exit code 2 and one line on stderr; the service is not asked, no file is made."""
+    Path("folder").mkdir()
+    Path("file").touch()
+    asked = account.request_count
+    ran = run(*command, path)
+    assert ran.code == 2, ran.err
+    assert words in ran.err or not path
+    assert account.request_count == asked
+    assert sorted(os.listdir()) == ["file", "folder"]  # noqa: PTH208 - names, the current folder's
+
+
+@each_command
+def test_devices_pipes_links_and_modes(run, lake, command):
+    """One stays a device, one a pipe, one a link; 0600 stays 0600, and 255 bytes are a name."""
+    Path("private").touch()
+    Path("private").chmod(0o600)
+    Path("real").touch()
+    Path("link").symlink_to("real")
+    os.mkfifo("pipe")
+    read = list[bytes]()
+    reader = threading.Thread(target=lambda: read.append(Path("pipe").read_bytes()))
+    reader.start()
+    for path in ("private", "link", "pipe", "/dev/null", "x" * 255):
+        ran = run(*command, path)
+        assert ran.code == 0, ran.err
+    reader.join(20)
+    assert stat.S_IMODE(Path("private").stat().st_mode) == 0o600
+    assert Path("link").is_symlink()
+    sizes = [Path(path).stat().st_size for path in ("private", "real", "x" * 255)]
+    assert min(sizes) > 100
+    assert len(read[0]) > 100
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    left = sorted(os.listdir())  # noqa: PTH208 - as above
+    assert left == ["link", "pipe", "private", "real", "x" * 255]
+
+
+def test_a_reader_of_the_published_file_keeps_the_old_one(run, lake):
+    """Who has the database open goes on reading it; who opens it anew reads the new one."""
+    assert run("publish", "--materialize", "--out", "a.duckdb").code == 0
+    with duckdb.connect("a.duckdb", read_only=True) as connection:
+        assert run("publish", "--materialize", "--out", "a.duckdb").code == 0
+        assert connection.sql("FROM backups").fetchall()
+    with duckdb.connect("a.duckdb", read_only=True) as connection:
+        assert connection.sql("FROM backups").fetchall()
+
+
+@pytest.mark.parametrize("path", ["", "file"])
+def test_a_folder_of_partitions_is_no_file(run, lake, path):
+    """`read --format parquet` wants a folder: a file's name, or none, is exit code 2."""
+    Path("file").touch()
+    ran = run("read", "--format", "parquet", "--out", path)
+    assert ran.code == 2, ran.err
+    assert os.listdir() == ["file"]  # noqa: PTH208 - as above
