@@ -20,6 +20,7 @@ from backup_frames.api.query import parse_moment
 from backup_frames.errors import LakeError, QueryError
 from backup_frames.frames.partitions import NO_DATE, decode_table, open_parquet
 from backup_frames.frames.schema import TABLES, with_ledger
+from backup_frames.scan.plan import to_moment
 
 from .documents import LakeRecord, decode_record
 from .formats import open_lake_store
@@ -35,7 +36,6 @@ Result = TypeVar("Result")
 
 _READERS: Final = 8
 _SCRATCH: Final = "_meta/reader/tmp"  # nothing is written there
-_EPOCH: Final = parse_moment("1970-01-01", "epoch")
 
 
 def open_lake(url: str) -> Lake:
@@ -239,14 +239,14 @@ class Lake:
         if parts is None or parts.partition is None or parts.partition == NO_DATE:
             return None
         begin_s, end_s = partition_span(parts.partition, self._grain)
-        return _EPOCH + timedelta(seconds=begin_s), _EPOCH + timedelta(seconds=end_s)
+        return to_moment(begin_s), to_moment(end_s)
 
     def _promise(self, key: str) -> pc.Expression | None:
         """What is true of all rows of a file, for Arrow to skip it."""
         parts, span = parse_key(key), self._span(key)
         if span is None or parts is None or parts.table not in LEDGER_SCHEMAS:
             return None
-        days = span[0].date(), (span[1] - timedelta(days=1)).date()
+        days = span[0].date(), (span[1] - timedelta(microseconds=1)).date()
         begin_date = pc.field("begin_date")
         return (begin_date >= pa.scalar(days[0])) & (begin_date <= pa.scalar(days[1]))
 

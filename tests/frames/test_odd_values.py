@@ -81,7 +81,7 @@ def test_null_in_its_column(
     if extra is not None and not unknown:
         assert row["extra"] == extra
     (record,) = BackupFrames(frames).records()[3:]
-    name = field.split(".", maxsplit=1)[0]
+    name = field.partition(".")[0]
     if name != "size" or "999" not in fields:
         assert record[name] == json.loads(body)["backups"][0][name]
     else:

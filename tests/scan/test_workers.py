@@ -1,0 +1,128 @@
+"""An error in a thread is an error of the call: nothing hangs, nothing is lost on the way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from backup_frames.errors import UnavailableError
+from backup_frames.scan.schedule import Ask
+from backup_frames.scan.workers import Workers
+
+WITHIN_S = 20  # only a hang takes so long
+
+
+class Questions:
+    """A schedule of so many questions, each of which may go wrong."""
+
+    def __init__(self, count: int = 50, take: Callable[[int], None] | None = None) -> None:
+        self.left = count
+        self.open = count
+        self._take = take
+
+    @property
+    def is_done(self) -> bool:
+        return not self.open
+
+    def take(self) -> Ask | None:
+        if self._take is not None:
+            self._take(self.left)
+        if not self.left:
+            return None
+        self.left -= 1
+        return Ask(self.left, None)  # type: ignore[arg-type]
+
+    def give(self, ask: Ask, page: Any) -> list[Any]:
+        self.open -= 1
+        return [page]
+
+
+def run(schedule: Any, fetch: Callable[[Any], Any], count: int = 4) -> list[Any]:
+    """The results, in a thread that is waited for only so long."""
+    results: list[Any] = []
+
+    def consume() -> None:
+        try:
+            with closing(Workers(schedule, fetch, count).run()) as ranges:
+                results.extend(ranges)
+        except BaseException as error:
+            results.append(error)
+
+    thread = threading.Thread(target=consume, daemon=True)
+    thread.start()
+    thread.join(WITHIN_S)
+    assert not thread.is_alive(), "it hangs"
+    return results
+
+
+def fail(error: BaseException) -> Callable[..., Any]:
+    def raise_it(*_: object) -> Any:
+        raise error
+
+    return raise_it
+
+
+def test_all_questions_are_answered() -> None:
+    """Without errors every answer comes out once."""
+    assert sorted(run(Questions(), lambda query: query)) == list(range(50))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnavailableError("gone"), OverflowError("year 0"), KeyboardInterrupt(), SystemExit(3)],
+)
+@pytest.mark.parametrize("where", ["fetch", "take", "give"])
+def test_whatever_a_thread_raises_reaches_the_caller(error: BaseException, where: str) -> None:
+    """In asking, in planning under the lock, in taking the answer: it is the caller's error."""
+    schedule = Questions()
+    if where != "fetch":
+        setattr(schedule, where, fail(error))
+    assert run(schedule, fail(error) if where == "fetch" else lambda query: query)[-1] is error
+
+
+def test_an_error_late_in_planning_reaches_the_caller() -> None:
+    """The last question fails in planning, while the other threads wait."""
+
+    def refuse_last(left: int) -> None:
+        if left == 1:
+            raise OverflowError("date value out of range")
+
+    assert isinstance(run(Questions(take=refuse_last), lambda query: query)[-1], OverflowError)
+
+
+def test_a_schedule_that_asks_nothing_is_an_error() -> None:
+    """Not done, nothing under way and nothing to ask: told, instead of waiting for ever."""
+    schedule = Questions()
+    schedule.left = 0
+    assert isinstance(run(schedule, lambda query: query)[-1], RuntimeError)
+
+
+@pytest.mark.parametrize("started", [0, 1, 3])
+def test_threads_that_do_not_start(monkeypatch: pytest.MonkeyPatch, started: int) -> None:
+    """Fewer threads than wanted do the work; none at all is the caller's error."""
+    start, own = threading.Thread.start, [0]
+
+    def start_some(thread: threading.Thread) -> None:
+        if getattr(thread, "_target", None).__name__ == "_work":  # type: ignore[union-attr]
+            own[0] += 1
+            if own[0] > started:
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    results = run(Questions(), lambda query: query)
+    assert isinstance(results[-1], RuntimeError) if not started else len(results) == 50
+
+
+def test_a_consumer_that_leaves_stops_the_threads() -> None:
+    """An error where answers are used ends every thread: none goes on asking."""
+    before = set(threading.enumerate())
+    with closing(Workers(Questions(10**6), lambda query: query, 4).run()) as ranges:  # type: ignore[arg-type]
+        next(ranges)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(WITHIN_S)
+        assert not thread.is_alive()
