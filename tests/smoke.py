@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, redirect_stdout
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -30,6 +31,11 @@ from backup_frames.sandbox import Sandbox  # noqa: E402
 
 BACKUPS = 60
 COMMANDS = ("demo", "read", "sync", "verify", "publish", "report", "doctor", "sandbox", "config")
+DEPENDENCIES = sorted(
+    re.split(r"[^\w-]", text)[0]
+    for text in requires("backup-frames") or ()
+    if "extra ==" not in text
+)
 EXTRAS = {"deltalake": "delta", "pyiceberg": "iceberg"}
 
 
@@ -77,6 +83,7 @@ def keep_a_lake() -> Iterator[str]:
 
 def smoke() -> Iterator[str]:
     yield f"backup-frames {version('backup-frames')} of {Path(str(bf.__file__)).parent}"
+    yield "with " + ", ".join(f"{name} {version(name)}" for name in DEPENDENCIES)
     command = Path(sys.executable).with_name("backup-frames")
     subprocess.run([command, "--help"], check=True, stdout=subprocess.DEVNULL)
     assert all("--help" in run(name, "--help") for name in COMMANDS)

@@ -1,0 +1,163 @@
+"""Break the package in one line at a time, and ask whether the commit tier goes red.
+
+    python tests/sabotage/runner.py              all of them, some hours
+    python tests/sabotage/runner.py fsync lock   those with one of the words in their name
+    python tests/sabotage/runner.py --quick …    only the test files that are named to catch each
+    python tests/sabotage/runner.py --list       what there is
+
+In: `mutations.MUTATIONS`. Out: a line for each, caught or survived; exit 1 if one survived. Each is
+tried in a copy of the tree: the files named for it first, for speed, then the rest of the tier.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from mutations import EQUIVALENT, MUTATIONS, Mutation
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "backup_frames"
+COPIED = (PACKAGE, "tests", "notebooks", ".ci", "pyproject.toml", "README.md", "CHANGELOG.md")
+TIMEOUT_S = 1_800
+
+
+class Verdict(NamedTuple):
+    is_caught: bool
+    by: str
+    seconds: float
+
+
+def find_line(root: Path, mutation: Mutation) -> tuple[Path, int]:
+    """The file that holds the mutation's lines, and the number of the last one, from 0.
+
+    Raises:
+        LookupError: they stand nowhere in the package, or in more than one place.
+    """
+    wanted = [line.strip() for line in mutation.lines.strip().splitlines()]
+    found = list[tuple[Path, int]]()
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        starts = range(len(lines) - len(wanted) + 1)
+        found += [
+            (path, at + len(wanted) - 1) for at in starts if lines[at : at + len(wanted)] == wanted
+        ]
+    if len(found) != 1:
+        where = ", ".join(f"{path.relative_to(root)}:{at + 1}" for path, at in found) or "nowhere"
+        raise LookupError(f"{mutation.name}: its lines must stand in one place, but stand {where}")
+    return found[0]
+
+
+def mutate(root: Path, mutation: Mutation) -> None:
+    """Replace the last of the mutation's lines; its indentation stays."""
+    path, at = find_line(root, mutation)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    indentation = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
+    lines[at] = f"{indentation}{mutation.becomes}\n"
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+@contextmanager
+def copied_tree() -> Iterator[Path]:
+    """The project in a folder of its own, compiled files included."""
+    with tempfile.TemporaryDirectory(prefix="sabotage-") as folder:
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                # Without this folder: its own test would miss the line that was broken.
+                shutil.copytree(
+                    source, Path(folder, name), ignore=shutil.ignore_patterns("sabotage")
+                )
+            elif source.exists():
+                shutil.copy2(source, folder)
+        yield Path(folder)
+
+
+def try_tests(root: Path, arguments: Sequence[str]) -> Verdict:
+    """Run pytest in a tree until a test fails; its package is imported, in child processes too.
+
+    Raises:
+        RuntimeError: pytest itself could not do it.
+    """
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=root,
+            env=os.environ | {"PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Verdict(True, "a hang", time.monotonic() - started)
+    seconds = time.monotonic() - started
+    if done.returncode in (0, 5):  # all passed, or nothing of these files is of the commit tier
+        return Verdict(False, "", seconds)
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    if failed is None:
+        raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return Verdict(True, failed[1], seconds)
+
+
+def sabotage(mutation: Mutation, *, is_quick: bool = False) -> Verdict:
+    """Try one mutation."""
+    with copied_tree() as root:
+        mutate(root, mutation)
+        named = [str(next((root / "tests").rglob(name))) for name in mutation.tests]
+        verdict = try_tests(root, named)
+        if verdict.is_caught or is_quick:
+            return verdict
+        rest = try_tests(root, ["-n", "2"])
+        return rest._replace(seconds=rest.seconds + verdict.seconds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("words", nargs="*", help="only mutations with one of these in their name")
+    parser.add_argument("--quick", action="store_true", help="only the test files named for each")
+    parser.add_argument("--list", action="store_true", help="list them; try none")
+    options = parser.parse_args()
+    chosen = [
+        one
+        for one in MUTATIONS
+        if not options.words or any(word in one.name for word in options.words)
+    ]
+    if options.list:
+        for one in chosen:
+            print(f"{one.name:32} {one.lines.splitlines()[-1].strip()}  ->  {one.becomes}")
+        for one, reason in EQUIVALENT.items():
+            print(f"{one.name:32} equivalent: {reason}")
+        return 0
+    names = sorted({name for one in chosen for name in one.tests})
+    with copied_tree() as root:  # a suite that is red anyway catches nothing
+        calm = try_tests(root, [str(next((root / "tests").rglob(name))) for name in names])
+    if calm.is_caught:
+        sys.exit(f"Without any sabotage, {calm.by} fails. Mend that first.")
+    survivors = []
+    for one in chosen:
+        verdict = sabotage(one, is_quick=options.quick)
+        if not verdict.is_caught:
+            survivors.append(one.name)
+        told = f"caught by {verdict.by}" if verdict.is_caught else "SURVIVED"
+        print(f"{one.name:32} {verdict.seconds:6.0f} s  {told}", flush=True)
+    print(
+        f"{len(chosen) - len(survivors)} of {len(chosen)} caught. Survived: {survivors or 'none'}"
+    )
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
