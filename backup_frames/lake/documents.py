@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from .layout import RUNS
+
 LAYOUT_VERSION: Final = 1
 
 
@@ -141,9 +143,10 @@ def encode_record(record: LakeRecord | Manifest | State | Pending) -> bytes:
     return _canonical(content | {"checksum": _checksum(content)}) + b"\n"
 
 
-def record_checksum(record: LakeRecord | Manifest | State | Pending) -> str:
-    """The checksum that the record carries when it is written: by it other records name it."""
-    return _checksum(msgspec.to_builtins(record))
+def manifest_checksum(manifest: Manifest) -> str:
+    """What other records name a manifest by; rows of runs say nothing of the tables, so none counts."""
+    files = {key: entry for key, entry in manifest.files.items() if not key.startswith(f"{RUNS}/")}
+    return _checksum(msgspec.to_builtins(msgspec.structs.replace(manifest, files=files)))
 
 
 def decode_record(data: bytes | None, kind: type[Record]) -> Record | None:
