@@ -27,8 +27,8 @@ two, and each one may turn out to be needed (measured: 4 to 8 differ by a reques
 BUCKETS: Final = 8
 """In so many buckets at most the levels are counted together: in one sum a backup that left and one
 that came late cancel each other. The cuts differ from run to run, so no two days stay together."""
-BUCKET_ROWS: Final = 200
-"""A bucket holds so many rows at least: fewer are read for about the price of counting them."""
+LEAST_BUCKETS: Final = 4
+"""Of a level with any rows."""
 
 
 def find_changed_spans(reader: Reader, forecast: Forecast, spans: Sequence[Span]) -> list[Span]:
@@ -46,15 +46,16 @@ def find_changed_spans(reader: Reader, forecast: Forecast, spans: Sequence[Span]
 def cut_buckets(
     reader: Reader, forecast: Forecast, spans: Sequence[Span]
 ) -> list[tuple[str, Span]]:
-    """What is counted in one request each: levels in proportion to their rows, one at least."""
+    """What is counted in one request each: more of a level with more rows."""
     phase = reader.now_s / 60 * 0.618034 % 1  # the golden ratio: never near where it was lately
     rows = {level: sum(forecast.rows(level, *span) for span in spans) for level in LEVELS}
+    spare = BUCKETS - LEAST_BUCKETS * sum(count > 0 for count in rows.values())
     total = sum(rows.values()) or 1
     return [
         (level, bucket)
         for level, count in rows.items()
         for bucket in forecast.buckets(
-            level, spans, min(count // BUCKET_ROWS, BUCKETS * count // total), phase
+            level, spans, LEAST_BUCKETS + spare * count // total if count else 1, phase
         )
     ]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,8 +29,10 @@ from .documents import (
     decode_record,
     describe_file,
 )
+from .identity import StoredIds, hash_ids
 from .layout import LAKE_KEY, KeyParts, known_projects, meta_key, parse_key
 from .ledger import EMPTY_LEDGER, LEDGER_SCHEMAS, LedgerTables
+from .records import why_not_manifest, why_not_pending, why_not_state
 from .store import Store, StoredFile
 
 _SCHEMAS: Final = {**TABLES, **LEDGER_SCHEMAS}
@@ -43,6 +46,10 @@ _TRIES: Final = 3
 _REPAIR = "Run `backup-frames verify --repair`."
 
 
+NOT_REPAIRED: Final = ("mismatch", "doubled")
+"""Kinds of findings that a sync sets right."""
+
+
 @dataclass(frozen=True, order=True)
 class Finding:
     """One thing that is not as it should be.
@@ -50,7 +57,8 @@ class Finding:
     Attributes:
         path: the file, relative to the lake.
         kind: ``missing``, ``damaged``, ``unlisted`` (of ours by name, but in no record),
-            ``foreign``, ``schema``, ``keys``, ``children``, ``lost`` (by a repair), ``service``.
+            ``foreign``, ``schema``, ``keys``, ``children``, ``mismatch`` (a record of another
+            moment, lake or project), ``doubled``, ``lost`` (by a repair), ``service``.
         message: what it is and what to do.
     """
 
@@ -75,7 +83,7 @@ def check_lake(store: Store) -> list[Finding]:
                 "move it away, or sync that project if it is one of yours."
             )
             findings.append(Finding(key, "foreign", message))
-    if projects and decode_record(store.read(LAKE_KEY), LakeRecord) is None:
+    if projects and decode_record(_read(store, LAKE_KEY), LakeRecord) is None:
         message = f"The lake's own record cannot be read; a sync writes it again. {_REPAIR}"
         findings.append(Finding(LAKE_KEY, "damaged", message))
     for project_id in sorted(projects):
@@ -98,7 +106,15 @@ def check_project(store: Store, project_id: str, files: list[StoredFile]) -> lis
 
 def _record_bytes(store: Store, project_id: str) -> dict[str, bytes | None]:
     names = ("pending.json", "manifest.json", "state.json")
-    return {name: store.read(meta_key(project_id, name)) for name in names}
+    return {name: _read(store, meta_key(project_id, name)) for name in names}
+
+
+def _read(store: Store, key: str) -> bytes | None:
+    """A record's bytes; none of them if it cannot be read."""
+    try:
+        return store.read(key)
+    except LakeError:
+        return b""
 
 
 class _ProjectCheck:
@@ -106,8 +122,9 @@ class _ProjectCheck:
         self._store = store
         self._project_id = project_id
         self._records = records
-        self._manifest = decode_record(records["manifest.json"], Manifest)
-        self._pending = decode_record(records["pending.json"], Pending)
+        self._mismatches = dict[str, str]()
+        self._take_records(decode_record(_read(store, LAKE_KEY), LakeRecord))
+        self._ids = dict[str, bytes]()
         # Without a manifest either will do.
         self._grains = (self._manifest.partition_by,) if self._manifest else ("day", "month")
         self._accepted = defaultdict[str, list[FileEntry]](list)
@@ -115,6 +132,22 @@ class _ProjectCheck:
             self._accepted[key].append(entry)
         for key, versions in (self._pending.files if self._pending else {}).items():
             self._accepted[key] += versions
+
+    def _take_records(self, lake: LakeRecord | None) -> None:
+        """Decode the records, and note which of them do not belong to the others."""
+        manifest = decode_record(self._records["manifest.json"], Manifest)
+        pending = decode_record(self._records["pending.json"], Pending)
+        state = decode_record(self._records["state.json"], State)
+        project_id, lake_id = self._project_id, lake.lake_id if lake else None
+        why = {
+            "manifest.json": manifest and why_not_manifest(manifest, project_id, lake_id),
+            "pending.json": pending and why_not_pending(pending, project_id, manifest),
+        }
+        if state is not None and state.manifest and manifest is not None:  # of before: no name
+            why["state.json"] = why_not_state(state, project_id, lake_id, manifest, pending)
+        self._mismatches = {name: str(reason) for name, reason in why.items() if reason}
+        self._manifest = None if "manifest.json" in self._mismatches else manifest
+        self._pending = None if "pending.json" in self._mismatches else pending
 
     def run(self, files: list[StoredFile]) -> Iterator[Finding]:
         """All findings of the project."""
@@ -136,6 +169,7 @@ class _ProjectCheck:
                 yield from self._check_file(key, parts)[1]
         for partition, keys in sorted(partitions.items()):
             yield from self._check_partition(partition, keys)
+        yield from self._check_ids()
 
     def _is_row_to_come(self, key: str) -> bool:
         """Whether it is the row of a run that is about to end: the manifest comes before it."""
@@ -155,11 +189,19 @@ class _ProjectCheck:
             is_expected = self._records["pending.json"] is None and name != "pending.json"
             if data is None and is_expected:
                 yield Finding(meta_key(self._project_id, name), "missing", advice[name])
+            elif name in self._mismatches:
+                message = (
+                    f"{self._mismatches[name]} The next sync reads everything and writes it again."
+                )
+                yield Finding(meta_key(self._project_id, name), "mismatch", message)
             elif data is not None and decode_record(data, kind) is None:  # type: ignore[arg-type]  # one of the records
                 yield Finding(meta_key(self._project_id, name), "damaged", advice[name])
 
     def _check_file(self, key: str, parts: KeyParts) -> tuple[pa.Table | None, list[Finding]]:
-        data = self._store.read(key)
+        try:
+            data = self._store.read(key)
+        except LakeError as error:
+            return None, [Finding(key, "damaged", f"It cannot be read: {error} {_REPAIR}")]
         versions = self._accepted.get(key)
         if versions is None and self._manifest is not None:
             message = "It is named like a file of the lake, but no sync recorded it. " + _REPAIR
@@ -180,8 +222,22 @@ class _ProjectCheck:
             path in self._pending.files for path in paths.values()
         )
         if is_sound and not is_unfinished:
+            if tables["backups"].num_rows:
+                ids = hash_ids(tables["backups"]["backup_id"])
+                self._ids[partition.isoformat()] = ids.tobytes()
             for name, message in check_children(LedgerTables(**tables)):
                 yield Finding(paths[name], "children", f"{message} {_REPAIR}")
+
+    def _check_ids(self) -> Iterator[Finding]:
+        """Backups that have a row in two partitions; reads the few again that may."""
+        hashes = [np.frombuffer(ids, "<u4") for ids in self._ids.values()]
+        for days in StoredIds(self._ids).doubled(hashes):
+            paths = [partition_path("backups", day, self._project_id) for day in days]
+            found = [decode_table(self._store.read(path) or b"")["backup_id"] for path in paths]
+            ids = found[0].filter(pc.is_in(found[0], value_set=found[1])).to_pylist()
+            if ids:
+                message = f"{len(ids)} backups have a row in {paths[1]} as well, as {min(ids)}."
+                yield Finding(paths[0], "doubled", f"{message} Run `backup-frames sync --full`.")
 
 
 def check_children(tables: LedgerTables) -> Iterator[tuple[str, str]]:

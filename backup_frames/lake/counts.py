@@ -126,10 +126,10 @@ class Forecast:
             level: whose rows.
             spans: merged.
             count: buckets wanted.
-            phase: from 0 to 1: how far the cuts are moved on, so that runs differ in them.
+            phase: from 0 to 1: the size of the first among them, so that runs differ in their cuts.
         """
         total = sum(self.rows(level, *span) for span in spans)
-        wanted = [total * (number + phase) / count for number in range(count - 1)]
+        wanted = [total * (number + phase) / (count - 1) for number in range(count - 1)]
         places = np.searchsorted(self._before[level], wanted, side="right")
         cuts = {day_start(self._dates[at]) for at in places.tolist() if at < len(self._dates)}
         buckets = list[Span]()

@@ -13,6 +13,8 @@ import msgspec
 
 from backup_frames.scan.assumptions import ServiceProof
 
+from .layout import RUNS
+
 LAYOUT_VERSION: Final = 1
 # Ten years of three files a day and a run every five minutes are a record of half that size.
 _MAX_BYTES, _MAX_PARTS = 1 << 28, 1 << 22
@@ -157,9 +159,10 @@ def encode_record(record: LakeRecord | Manifest | State | Pending) -> bytes:
     return _canonical(content | {"checksum": _checksum(content)}) + b"\n"
 
 
-def record_checksum(record: LakeRecord | Manifest | State | Pending) -> str:
-    """The checksum that the record carries when it is written: by it other records name it."""
-    return _checksum(msgspec.to_builtins(record))
+def manifest_checksum(manifest: Manifest) -> str:
+    """What other records name a manifest by; rows of runs say nothing of the tables, so none counts."""
+    files = {key: entry for key, entry in manifest.files.items() if not key.startswith(f"{RUNS}/")}
+    return _checksum(msgspec.to_builtins(msgspec.structs.replace(manifest, files=files)))
 
 
 def decode_record(data: bytes | None, kind: type[Record]) -> Record | None:

@@ -24,9 +24,9 @@ _STORED = np.dtype("<u4")
 
 
 def hash_ids(ids: pa.ChunkedArray | pa.Array) -> Hashes:
-    """A short hash of each id; two ids of a million rarely share one, and then files are looked at."""
+    """Short hashes of ids, sorted; two ids of a million rarely share one, and then files are looked at."""
     texts = ids.cast(pa.binary()).to_pylist()
-    return np.fromiter(map(crc32, texts), dtype=_STORED, count=len(texts))
+    return np.sort(np.fromiter(map(crc32, texts), dtype=_STORED, count=len(texts)))
 
 
 class StoredIds:
@@ -46,7 +46,7 @@ class StoredIds:
 
     def elsewhere(self, partition: date, ids: pa.ChunkedArray) -> set[date]:
         """The other partitions that may hold one of these ids of a partition."""
-        wanted = np.sort(hash_ids(ids))
+        wanted = hash_ids(ids)
         low = np.searchsorted(self._hashes, wanted, side="left")
         high = np.searchsorted(self._hashes, wanted, side="right")
         # Nearly always there is one at most: the partition itself.

@@ -26,7 +26,7 @@ from backup_frames.scan.plan import to_moment
 from .documents import InventoryState, Pending, State, decode_record, encode_record
 from .layout import INVENTORY_NAMES, inventory_key, meta_key
 from .merging import looks_like_a_fault
-from .records import load_file, read_grain, read_records
+from .records import DamagedFileError, load_file, read_grain, read_records
 from .report import SyncReport
 from .spans import DAY_S
 from .store import Lock, Store
@@ -69,10 +69,11 @@ def sync_inventory(
         allow_mass_deletion: mark gone also more than a fifth of the instances at once.
 
     Returns:
-        The report with ``inventory`` and ``warnings``, requests and files added up.
+        The report with ``inventory`` and ``warnings``, requests and files added up. A file of the
+        inventory that is damaged is left alone and named; without the instances nothing is asked.
 
     Raises:
-        LakeError: the lake cannot be read or written, or a file of the inventory is damaged.
+        LakeError: the lake cannot be read or written.
     """
     state = decode_record(store.read(meta_key(report.project_id, "state.json")), State)
     known = state.inventory if state is not None else InventoryState()
@@ -82,6 +83,8 @@ def sync_inventory(
     if not is_due and 0 not in known.policies.values():
         return report
     run = _InventoryRun(reader, store, lock, report, clock, as_of)
+    if "instances" in run.damaged:
+        return run.commit()
     if not is_due:
         run.update_policies(since_s=0)
     elif run.update_instances(allow_mass_deletion=allow_mass_deletion):
@@ -110,8 +113,8 @@ class _InventoryRun:
         as_of: datetime,
     ) -> None:
         project_id = report.project_id
-        grain, _ = read_grain(store, project_id, None)
-        self._records = read_records(store, project_id, grain)
+        grain, lake_id = read_grain(store, project_id, None)
+        self._records = read_records(store, project_id, grain, lake_id)
         self._state = self._records.state or State(project_id)
         self._state_before = encode_record(self._state)
         self._clock, self._started_s = clock, clock.monotonic()
@@ -119,12 +122,8 @@ class _InventoryRun:
         self._report = report
         self._as_of = as_of
         self._requests_before = reader.requests
-        stored = {
-            name: load_file(store, self._records, inventory_key(name, project_id), TABLES[name])
-            for name in INVENTORY_NAMES
-        }
-        stored["backup_policies"] = upgrade_policies(stored["backup_policies"])
-        self._rows = {name: _by_id(table) for name, table in stored.items()}
+        self.damaged = dict[str, DamagedFileError]()
+        self._rows = {name: self._load(store, name) for name in INVENTORY_NAMES}
         self._counts = dict.fromkeys(("present", "new", "changed", "gone", "policies_asked"), 0)
         self._warnings = list[str]()
         self._writer = LakeWriter(
@@ -167,7 +166,8 @@ class _InventoryRun:
         else:
             _mark_gone(merge.rows, merge.absent, self._as_of)
             _mark_gone(self._rows["backup_policies"], merge.absent, self._as_of)
-            known.as_of_s = int(self._as_of.timestamp())
+            if not self.damaged:
+                known.as_of_s = int(self._as_of.timestamp())
             self._counts["gone"] = count
         self._counts |= {"new": len(merge.new), "changed": len(merge.changed)}
         self._rows["instances"] = merge.rows
@@ -186,7 +186,7 @@ class _InventoryRun:
         others = sorted((at, instance_id) for instance_id, at in asked_at.items() if at)
         some = others[: ceil(len(asked_at) * since_s / REREAD_WITHIN_S)]
         ids = [*owed, *(instance_id for _, instance_id in some)]
-        if not ids:
+        if not ids or self.damaged:
             return
         read = self._reader.policies(ids)
         merge = _merge_rows(self._rows["backup_policies"], read.table, self._as_of)
@@ -210,15 +210,20 @@ class _InventoryRun:
             key = inventory_key(name, project_id)
             # No file says "not known", an empty one "there is none": what was never read has none.
             is_known = name == "instances" and self._state.inventory.as_of_s is not None
-            if rows[name] or is_known or key in self._records.manifest.files:
+            is_stored = rows[name] or is_known or key in self._records.manifest.files
+            if is_stored and name not in self.damaged:
                 table = pa.Table.from_pylist(list(rows[name].values()), schema=TABLES[name])
                 writer.stage_file(key, table)
         file_count, byte_count = writer.count_files()
         if file_count or encode_record(self._state) != self._state_before:
             writer.commit(self._state, verdict=self._report.verdict, is_finished=True)
         present = sum(row["gone_at"] is None for row in rows["instances"].values())
+        broken = self.damaged.values()
         return replace(
             self._report,
+            verdict="incomplete" if broken else self._report.verdict,
+            reasons=(*self._report.reasons, *map(str, broken)),
+            damaged=(*self._report.damaged, *(str(error.path) for error in broken)),
             duration_s=self._report.duration_s + self._clock.monotonic() - self._started_s,
             inventory=self._counts | {"present": present},
             warnings=(*self._report.warnings, *self._warnings),
@@ -226,6 +231,15 @@ class _InventoryRun:
             file_count=self._report.file_count + file_count,
             byte_count=self._report.byte_count + byte_count,
         )
+
+    def _load(self, store: Store, name: str) -> dict[str, Row]:
+        key = inventory_key(name, self._report.project_id)
+        try:
+            stored = load_file(store, self._records, key, TABLES[name])
+            return _by_id(upgrade_policies(stored) if name == "backup_policies" else stored)
+        except DamagedFileError as error:
+            self.damaged[name] = error
+            return {}
 
 
 def _merge_rows(before: dict[str, Row], fresh: pa.Table, as_of: datetime) -> _Merge:

@@ -29,7 +29,7 @@ from .documents import (
     State,
     decode_record,
     describe_file,
-    record_checksum,
+    manifest_checksum,
 )
 from .identity import hash_ids
 from .layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
@@ -125,7 +125,7 @@ def read_records(
     pending_data = store.read(meta_key(project_id, "pending.json"))
     pending = decode_record(pending_data, Pending)
     manifest = decode_record(store.read(meta_key(project_id, "manifest.json")), Manifest)
-    found = record_checksum(manifest) if manifest is not None else ""
+    found = manifest_checksum(manifest) if manifest is not None else ""
     if manifest is None or why_not_manifest(manifest, project_id, lake_id):
         manifest = None
     if pending is not None and why_not_pending(pending, project_id, manifest):
@@ -159,7 +159,7 @@ def why_not_pending(pending: Pending, project_id: str, manifest: Manifest | None
         return f"It is of project {pending.project_id}."
     if manifest is None or not pending.manifests:
         return None
-    if record_checksum(manifest) not in pending.manifests:
+    if manifest_checksum(manifest) not in pending.manifests:
         return "It is of another moment than the manifest."
     return None
 
@@ -175,7 +175,7 @@ def why_not_state(
         return f"It is of project {state.project_id}."
     if lake_id and state.lake_id and state.lake_id != lake_id:
         return f"It is of another lake ({state.lake_id}, this one is {lake_id})."
-    checksum = record_checksum(manifest)
+    checksum = manifest_checksum(manifest)
     is_one_behind = pending is not None and pending.manifests == [state.manifest, checksum]
     if state.manifest == checksum or is_one_behind:
         return None

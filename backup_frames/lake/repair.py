@@ -13,15 +13,16 @@ from datetime import date
 import pyarrow as pa
 
 from backup_frames.api.clock import Clock
-from backup_frames.errors import LakeError
+from backup_frames.errors import LakeConflictError, LakeError
 from backup_frames.frames.flatten import concat_frames
 from backup_frames.frames.partitions import NO_DATE, decode_table, partition_path
 from backup_frames.frames.schema import TABLES, as_written
 from backup_frames.scan.plan import to_moment
 
-from .check import Finding, check_project
+from .check import NOT_REPAIRED, Finding, check_project
 from .collect import FreshPartition, PartitionCollector
 from .documents import FileEntry, InventoryState, Pending, describe_file
+from .flips import undo_flip
 from .layout import INVENTORY_NAMES, meta_key, parse_key
 from .ledger import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
 from .proof import has_failures
@@ -36,7 +37,8 @@ from .writer import LakeWriter
 def repair_project(reader: Reader, store: Store, *, project_id: str, clock: Clock) -> list[Finding]:
     """Read a project's damaged partitions again and write them anew.
 
-    Of a damaged file every column is kept whose pages are intact; the rest comes from the service.
+    A single flipped bit is found by the manifest's sha256 and undone. Of any other damaged file
+    every column is kept whose pages are intact; the rest comes from the service.
     Costs the requests that the damaged partitions take.
 
     Returns:
@@ -57,9 +59,10 @@ class _Repair:
     ) -> None:
         self._reader = reader
         self._store = store
+        self._lock = lock
         self._project_id = project_id
-        self._as_of = to_moment(reader.now_s)
-        self._paths = {finding.path for finding in check_project(store, project_id, store.list(""))}
+        findings = check_project(store, project_id, store.list(""))
+        self._paths = {finding.path for finding in findings if finding.kind not in NOT_REPAIRED}
         self._grain, self._lake_id = read_grain(store, project_id, None)
         self._records = read_records(store, project_id, self._grain, self._lake_id)
         self._state = self._records.state or survey_ledger(store, self._records)
@@ -75,9 +78,12 @@ class _Repair:
         )
 
     def run(self) -> list[Finding]:
+        self._paths -= {path for path in sorted(self._paths) if self._undo_flip(path)}
         parts = {path: found for path in sorted(self._paths) if (found := parse_key(path))}
         partitions = {found.partition for found in parts.values() if found.kind == "table"}
-        for fresh in self._read({day for day in partitions if day is not None}):
+        read = self._read({day for day in partitions if day is not None})
+        self._take_moment()
+        for fresh in read:
             self._mend(fresh)
         for path, found in parts.items():
             if found.kind in ("run", "inventory"):
@@ -86,6 +92,32 @@ class _Repair:
             # A torn partition of an unfinished sync is for the next sync to read again.
             self._writer.commit(self._state, verdict="repair", is_finished=not self._records.torn)
         return self._lost
+
+    def _take_moment(self) -> None:
+        """The service's moment, and never before the ledger's newest."""
+        self._reader.correct_clock()
+        self._writer.pending.as_of_s = max(self._reader.now_s, self._state.newest_s)
+        self._as_of = to_moment(self._writer.pending.as_of_s)
+
+    def _undo_flip(self, path: str) -> bool:
+        """Put a file back as it was written, if it is a single bit that differs."""
+        entry = self._records.manifest.files.get(path)
+        data = self._read_file(path)
+        if entry is None or data is None or len(data) != entry.size:
+            return False
+        whole = undo_flip(data, entry.sha256)
+        if whole is not None:
+            self._lock.check()
+            self._store.put(path, whole)
+        return whole is not None
+
+    def _read_file(self, path: str) -> bytes | None:
+        try:
+            return self._store.read(path)
+        except LakeConflictError:
+            raise
+        except LakeError:
+            return None  # a file that cannot be read is as good as none
 
     def _read(self, damaged: Collection[date]) -> list[FreshPartition]:
         """The damaged partitions as the service has them now, each once."""
@@ -130,7 +162,7 @@ class _Repair:
         if path not in self._paths:
             return self._writer.load_one(name, fresh.partition)
         entry = self._records.manifest.files.get(path)
-        saved = salvage_table(self._store.read(path), name)
+        saved = salvage_table(self._read_file(path), name)
         if saved and not is_of_partition(saved, fresh.partition, self._grain, self._project_id):
             saved = None
         if name != "backups":  # what the service sends is taken for what was lost: no change
@@ -151,7 +183,7 @@ class _Repair:
 
         A dropped inventory is read again by the next sync, without its history.
         """
-        data = self._store.read(path)
+        data = self._read_file(path)
         known = self._records.manifest.files.pop(path, None)
         try:
             rows = decode_table(data or b"")

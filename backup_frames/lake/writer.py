@@ -31,7 +31,7 @@ from .documents import (
     State,
     describe_file,
     encode_record,
-    record_checksum,
+    manifest_checksum,
 )
 from .layout import LAKE_KEY, meta_key
 from .ledger import LEDGER_SCHEMAS, LedgerTables
@@ -183,7 +183,7 @@ class LakeWriter:
         self.records.manifest.lake_id = self.records.lake_id
         self._collect()
         manifest = self._manifest_to_be(run)
-        checksum = record_checksum(manifest)
+        checksum = manifest_checksum(manifest)
         self._announce(checksum)
         self._write()
         project_id, run_id = self.pending.project_id, self.pending.run_id

@@ -11,7 +11,6 @@ import pytest
 from inventory_lab import DAY, POLICY, START, Lab, instance, instance_id
 
 from backup_frames.cli import main
-from backup_frames.errors import LakeError
 from backup_frames.frames.inventory_rows import flatten_instances, flatten_policies
 from backup_frames.frames.partitions import encode_table
 from backup_frames.frames.schema import BACKUP_POLICIES, INSTANCES, as_written
@@ -316,14 +315,34 @@ def test_verify_finds_damage_and_repair_ends_it(
     assert verify_lake(str(lab.root)) == []
 
 
-def test_a_damaged_inventory_stops_the_sync_after_its_ledger(lab: Lab) -> None:
-    """The error names the file and what to do."""
+@pytest.mark.parametrize("table", ["instances", "backup_policies"])
+def test_a_damaged_inventory_is_named_and_left_alone(lab: Lab, table: str) -> None:
+    """All else is written; file and remedy are named, run after run; it exits with 5."""
     lab.fill(5)
     lab.sync()
-    spoil(lab.path("instances"))
-    with pytest.raises(LakeError, match="verify --repair") as caught:
-        lab.sync(after=DAY)
-    assert caught.value.path == f"instances/{lab.project_id}.parquet"
+    spoil(lab.path(table))
+    spoiled = lab.path(table).read_bytes()
+    for count in (6, 7):
+        lab.fill(count)
+        report = lab.sync(after=DAY)
+        assert (report.exit_code, report.verdict) == (5, "incomplete")
+        assert report.damaged == (f"{table}/{lab.project_id}.parquet",)
+        assert f"verify --lake {lab.root} --repair" in " ".join(report.reasons)
+    assert lab.path(table).read_bytes() == spoiled
+    if table == "backup_policies":
+        assert len(lab.rows("instances")) == 7
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_all_instances_are_never_gone_at_once_unasked(lab: Lab, count: int) -> None:
+    """From some to none looks like a fault, however few they were."""
+    lab.fill(count)
+    lab.sync()
+    lab.fill(0)
+    report = lab.sync(after=DAY)
+    assert report.inventory["gone"] == 0
+    assert "allow-mass-deletion" in " ".join(report.warnings)
+    assert lab.sync(after=DAY, allow_mass_deletion=True).inventory["gone"] == count
 
 
 def test_verify_lists_a_file_that_no_sync_wrote(lab: Lab) -> None:

@@ -16,12 +16,20 @@ from backup_frames.errors import LakeConflictError, UnavailableError
 from backup_frames.frames.partitions import decode_table, encode_table
 from backup_frames.lake.check import Finding, check_lake
 from backup_frames.lake.compare import compare_project
-from backup_frames.lake.documents import Manifest, decode_record, describe_file, encode_record
+from backup_frames.lake.documents import (
+    Manifest,
+    State,
+    decode_record,
+    describe_file,
+    encode_record,
+    manifest_checksum,
+)
 from backup_frames.lake.lake import Lake
 from backup_frames.lake.repair import repair_project
 from backup_frames.lake.salvage import salvage_table
 
 MANIFEST = f"_meta/{PROJECT}/manifest.json"
+STATE = f"_meta/{PROJECT}/state.json"
 DAY_FILE = f"backups/date=2025-12-28/{PROJECT}.parquet"
 
 
@@ -239,11 +247,14 @@ def test_a_file_that_no_sync_recorded_is_unlisted(aged):
 
 
 def rewrite(store, key, table):
-    """Put another table in place as if a sync had written it: the manifest agrees."""
+    """Put another table in place as if a sync had written it: the records agree."""
     manifest = decode_record(store.read(MANIFEST), Manifest)
     data = encode_table(table)
     manifest.files[key] = describe_file(data, table.num_rows)
+    state = decode_record(store.read(STATE), State)
+    state.manifest = manifest_checksum(manifest)
     store.put(MANIFEST, encode_record(manifest))
+    store.put(STATE, encode_record(state))
     store.put(key, data)
 
 
