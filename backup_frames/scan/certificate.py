@@ -107,7 +107,7 @@ class Certificate:
         first = {name: as_printable(text) for name, text in self.first_odd_value.items()}
         return (
             (
-                f"{self.odd_value_count:,} odd values, the first {first['field']} = {first['text']} "
+                f"odd values: {self.odd_value_count:,}, the first {first['field']} = {first['text']} "
                 f"of backup {first['backup_id']}: null in the column, as sent in extra. Report it "
                 "to the service."
             ),
