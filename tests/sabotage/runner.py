@@ -38,29 +38,36 @@ class Verdict(NamedTuple):
     seconds: float
 
 
-def find_line(root: Path, mutation: Mutation) -> tuple[Path, int]:
+def read_package(root: Path) -> dict[Path, list[str]]:
+    """The lines of every module, without indentation."""
+    return {
+        path: [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        for path in sorted((root / PACKAGE).rglob("*.py"))
+    }
+
+
+def find_line(package: dict[Path, list[str]], mutation: Mutation) -> tuple[Path, int]:
     """The file that holds the mutation's lines, and the number of the last one, from 0.
 
     Raises:
         LookupError: they stand nowhere in the package, or in more than one place.
     """
-    wanted = [line.strip() for line in mutation.lines.strip().splitlines()]
-    found = list[tuple[Path, int]]()
-    for path in sorted((root / PACKAGE).rglob("*.py")):
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        starts = range(len(lines) - len(wanted) + 1)
-        found += [
-            (path, at + len(wanted) - 1) for at in starts if lines[at : at + len(wanted)] == wanted
-        ]
+    wanted = [line.strip() for line in mutation.lines.splitlines()]
+    found = [
+        (path, at)
+        for path, lines in package.items()
+        for at, line in enumerate(lines)
+        if line == wanted[-1] and lines[max(at + 1 - len(wanted), 0) : at + 1] == wanted
+    ]
     if len(found) != 1:
-        where = ", ".join(f"{path.relative_to(root)}:{at + 1}" for path, at in found) or "nowhere"
+        where = ", ".join(f"{path}:{at + 1}" for path, at in found) or "nowhere"
         raise LookupError(f"{mutation.name}: its lines must stand in one place, but stand {where}")
     return found[0]
 
 
 def mutate(root: Path, mutation: Mutation) -> None:
     """Replace the last of the mutation's lines; its indentation stays."""
-    path, at = find_line(root, mutation)
+    path, at = find_line(read_package(root), mutation)
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     indentation = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
     lines[at] = f"{indentation}{mutation.becomes}\n"
