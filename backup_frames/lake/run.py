@@ -47,6 +47,7 @@ from .report import SyncReport, run_row
 from .spans import (
     DAY_S,
     Grain,
+    around_partition,
     clip_spans,
     day_of,
     day_start,
@@ -269,7 +270,7 @@ class SyncRun:
                     state,
                     load,
                     torn=[partition_span(day, self._grain) for day in self._records.torn],
-                    damaged=[partition_span(day, self._grain) for day in self._damaged],
+                    damaged=[around_partition(day, self._grain) for day in self._damaged],
                     overlap_s=self._settings.overlap_s,
                     reread_requests=self._settings.reread_requests,
                 )
