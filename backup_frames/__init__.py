@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     )
     from .frames.flatten import ArrowFrames, flatten_pages
     from .frames.frames import BackupFrames
-    from .frames.inventory import read_instances, read_policies
-    from .frames.read import ReadPlan, plan_read, read_backups, scan_backups
     from .lake.lake import Lake, open_lake
-    from .lake.sync import SyncReport, sync_backups
-    from .lake.verify import Finding, verify_lake
+    from .read.inventory import read_instances, read_policies
+    from .read.one_liners import ReadPlan, plan_read, read_backups, scan_backups
     from .scan.certificate import Certificate
     from .settings import Settings, load_settings
+    from .sync.maintenance.verify import Finding, verify_lake
+    from .sync.sync_lake import SyncReport, sync_backups
 
 _ROOMS = {
     "errors": (
@@ -65,11 +65,11 @@ _ROOMS = {
     ),
     "frames.flatten": ("ArrowFrames", "flatten_pages"),
     "frames.frames": ("BackupFrames",),
-    "frames.inventory": ("read_instances", "read_policies"),
-    "frames.read": ("ReadPlan", "plan_read", "read_backups", "scan_backups"),
+    "read.inventory": ("read_instances", "read_policies"),
+    "read.one_liners": ("ReadPlan", "plan_read", "read_backups", "scan_backups"),
     "lake.lake": ("Lake", "open_lake"),
-    "lake.sync": ("SyncReport", "sync_backups"),
-    "lake.verify": ("Finding", "verify_lake"),
+    "sync.sync_lake": ("SyncReport", "sync_backups"),
+    "sync.maintenance.verify": ("Finding", "verify_lake"),
     "scan.certificate": ("Certificate",),
     "settings": ("Settings", "load_settings"),
 }

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal, get_args
 
 from ..errors import QueryError
-from ..setting_values import ApiVersion
+from ..settings.values import ApiVersion
 
 Level = Literal["Instance", "DatabaseTable"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)

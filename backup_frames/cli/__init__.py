@@ -17,8 +17,7 @@ from typing import Annotated
 
 import typer
 
-from backup_frames.api.scrub import as_printable
-
+from ..api.scrub import as_printable
 from . import changes, demo, doctor, lake, query, read, service, sync
 from .options import tool_version
 from .output import flush_out, write_err, write_out

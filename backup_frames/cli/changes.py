@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backup_frames.api.scrub import as_printable
-
+from ..api.scrub import as_printable
 from .exports import AnswerFormat, print_answer
 from .lake import lake_of
 from .options import Config, Lake
@@ -69,7 +68,7 @@ def show_changes(
     Moments are those at which a sync saw it: first_seen_at, updated_at, gone_at.
     """
     url = lake_of(session.load(config, lake=lake))
-    from ..insight.changes import find_changes
+    from ..insight.kpi.changes import find_changes
 
     found = find_changes(url, since=since)
     if form is ChangesFormat.CSV:
@@ -115,7 +114,7 @@ def show_exceptions(
     low: worth a look. With --new an alarm goes off once, not with every run.
     """
     url = lake_of(session.load(config, lake=lake))
-    from ..insight.changes import find_exceptions
+    from ..insight.kpi.changes import find_exceptions
 
     found = find_exceptions(url, at_least=fail_on.value, new=new)
     kind = "new exceptions" if new else "exceptions"

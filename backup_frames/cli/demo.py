@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backup_frames.errors import ConfigError
-
+from ..errors import ConfigError
 from .session import Session, command
 from .tables import print_rows
 
 if TYPE_CHECKING:
-    from backup_frames.lake.sync import SyncReport
-    from backup_frames.sandbox import Sandbox
-    from backup_frames.settings import Settings
+    from ..sandbox import Sandbox
+    from ..settings import Settings
+    from ..sync.sync_lake import SyncReport
 
 # Times are shown as UTC without a zone: with one, DuckDB would show the machine's.
 QUERIES = {
@@ -68,7 +67,7 @@ def run_demo(
     Needs no account and leaves the network alone. A folder that holds anything but an earlier
     demo's lake is refused.
     """
-    from backup_frames.sandbox import Sandbox
+    from ..sandbox import Sandbox
 
     # It ends today, so that what is said of the last days is said of the reader's.
     start = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC) - timedelta(days=1)
@@ -126,7 +125,7 @@ def clear_demo_lake(folder: Path, project_id: str, results: Sequence[Path] = ())
 def _sandbox_settings(sandbox: Sandbox, lake: Path) -> Settings:
     from pydantic import SecretStr
 
-    from backup_frames.settings import Settings
+    from ..settings import Settings
 
     # Made without the environment: somebody's account and settings have no part in a demo.
     return Settings.model_construct(
@@ -140,7 +139,7 @@ def _sandbox_settings(sandbox: Sandbox, lake: Path) -> Settings:
 
 
 def _sync(session: Session, sandbox: Sandbox, settings: Settings) -> SyncReport:
-    from backup_frames.lake.sync import sync_backups
+    from ..sync.sync_lake import sync_backups
 
     with session.progress("Sync") as advance:
         report = sync_backups(settings=settings, clock=sandbox.clock, progress=advance)
@@ -149,8 +148,8 @@ def _sync(session: Session, sandbox: Sandbox, settings: Settings) -> SyncReport:
 
 
 def _show_lake(session: Session, lake: Path, database: Path) -> None:
-    from backup_frames.insight.publish import connect_lake, publish_lake
-    from backup_frames.insight.report import write_report
+    from ..insight.charts.report import write_report
+    from ..insight.kpi.publish import connect_lake, publish_lake
 
     publish_lake(str(lake), database)
     session.note(f"Wrote {database}")

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backup_frames.errors import BackupFramesError
-
+from ..errors import BackupFramesError
 from .options import Config, Endpoint, Lake, ProjectId, Region, tool_version
 from .session import LOG, Session, command
 
 if TYPE_CHECKING:
-    from backup_frames.api.answers import Page
-    from backup_frames.api.doctor import Check
-    from backup_frames.settings import Settings
+    from ..api.answers import Page
+    from ..api.doctor import Check
+    from ..settings import Settings
 
 
 @dataclass
@@ -86,7 +85,7 @@ def _run_all(
     session: Session, config: Any, given: dict[str, Any], sample: Sample
 ) -> Iterator[Check]:
     """Every check, those that depend on a failed one left out."""
-    from backup_frames.api.doctor import failed_check, run_checks
+    from ..api.doctor import failed_check, run_checks
 
     try:
         settings = session.load(config, **given)
@@ -109,10 +108,10 @@ def _run_all(
 
 def _check_assumptions(settings: Settings, sample: Sample) -> Iterator[Check]:
     """What is assumed of the service; its answers are kept."""
-    from backup_frames.api.connect import open_client
-    from backup_frames.api.doctor import failed_check, failure_shape
-    from backup_frames.api.query import BackupQuery
-    from backup_frames.scan.service_checks import check_service
+    from ..api.connect import open_client
+    from ..api.doctor import failed_check, failure_shape
+    from ..api.query import BackupQuery
+    from ..scan.service_checks import check_service
 
     try:
         client, found_id = open_client(settings)
@@ -135,8 +134,8 @@ def _check_assumptions(settings: Settings, sample: Sample) -> Iterator[Check]:
 
 
 def _check_small_read(settings: Settings) -> Check:
-    from backup_frames.api.doctor import Check, failed_check, magnitude
-    from backup_frames.frames.read import read_backups
+    from ..api.doctor import Check, failed_check, magnitude
+    from ..read.one_liners import read_backups
 
     begin = datetime.now(UTC) - timedelta(days=1)
     try:
@@ -148,8 +147,8 @@ def _check_small_read(settings: Settings) -> Check:
 
 
 def _check_lake(lake: str, settings: Settings) -> Iterator[Check]:
-    from backup_frames.api.doctor import Check
-    from backup_frames.lake.store_url import check_store
+    from ..api.doctor import Check
+    from ..lake.storage.open_store import check_store
 
     for step in check_store(lake, scratch="_meta/doctor/tmp", settings=settings):
         name = f"lake {step.step}"
@@ -157,7 +156,7 @@ def _check_lake(lake: str, settings: Settings) -> Iterator[Check]:
 
 
 def _describe_shapes(sample: Sample) -> Iterator[str]:
-    from backup_frames.scan.shapes import describe_shapes
+    from ..scan.shapes import describe_shapes
 
     system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
     yield f"version: backup-frames {tool_version()}, {system}"

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backup_frames.errors import ConfigError
-
+from ..errors import ConfigError
 from .options import Config, Endpoint, Lake, ProjectId, Region
 from .session import Session, command
 
 if TYPE_CHECKING:
-    from backup_frames.settings import Settings
+    from ..settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -56,8 +55,8 @@ def verify(
     Exit code 5 if there is any finding left. With several project tables in the config file the
     flags are for all of them.
     """
-    from backup_frames.lake.verify import verify_lake
-    from backup_frames.settings import load_projects
+    from ..settings import load_projects
+    from ..sync.maintenance.verify import verify_lake
 
     lakes: dict[str, list[Settings]] = {}
     for settings in load_projects(
@@ -94,7 +93,7 @@ def publish(
 ) -> None:
     """Write a DuckDB file with described tables and KPI views; swapped in atomically."""
     url = lake_of(session.load(config, lake=lake))
-    from backup_frames.insight.publish import publish_lake
+    from ..insight.kpi.publish import publish_lake
 
     written = publish_lake(url, out, is_materialized=materialize)
     holds = " It holds the rows: publish again after a sync." if written.is_materialized else ""
@@ -111,7 +110,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML page about the lake's backups."""
     url = lake_of(session.load(config, lake=lake))
-    from backup_frames.insight.report import write_report
+    from ..insight.charts.report import write_report
 
     write_report(url, out)
     session.note(f"Wrote {out}")

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backup_frames.whole_files import find_target, write_whole
-
+from ..whole_files import find_target, write_whole
 from .exports import AnswerFormat, check_target, encode_answer, print_answer
 from .lake import lake_of
 from .options import Config, Lake
@@ -61,7 +60,7 @@ def answer_query(
 
         find_target(out)
         check_outside(out, url)
-    from ..insight.query import list_views, query_lake
+    from ..insight.kpi.query import list_views, query_lake
 
     if sql is None:
         views = list_views(url)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backup_frames.errors import ConfigError
-from backup_frames.whole_files import find_target, write_whole
-
+from ..errors import ConfigError
+from ..whole_files import find_target, write_whole
 from .options import Config, Endpoint, MaxConnections, MaxRequests, ProjectId, Region
 from .output import open_out
 from .session import Session, command
@@ -24,7 +23,7 @@ from .tables import print_head, write_csv, write_ndjson
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from backup_frames.frames.frames import BackupFrames
+    from ..frames.frames import BackupFrames
 
 SHOWN_ROWS = 20
 SHOWN_COLUMNS = (
@@ -139,10 +138,10 @@ def read_once(  # noqa: PLR0913 - one parameter per option
     if out is not None and form is not Format.PARQUET:
         find_target(out)
     if out is not None:
-        from backup_frames.lake.outside import check_outside
+        from ..lake.outside import check_outside
 
         check_outside(out)
-    from backup_frames.frames.read import plan_read, read_backups
+    from ..read.one_liners import plan_read, read_backups
 
     settings = session.load(
         config,

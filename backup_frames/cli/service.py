@@ -11,8 +11,7 @@ from typing import Annotated
 
 import typer
 
-from backup_frames.errors import ConfigError
-
+from ..errors import ConfigError
 from .options import Config, Endpoint, Lake, ProjectId, Region
 from .output import flush_out
 from .session import Session, command
@@ -67,7 +66,7 @@ def serve_sandbox(  # noqa: PLR0913  # one option per thing that may be differen
     Prints NAME=value lines that point backup-frames there: export them in another shell. Options
     from --time-filter on make it mean something else than we assume of the service.
     """
-    from backup_frames.sandbox import Dialect, parse_faults, serve
+    from ..sandbox import Dialect, parse_faults, serve
 
     def tell(line: str) -> None:
         session.print(line)
@@ -114,7 +113,7 @@ def show_config(
     config: Config = None,
 ) -> None:
     """Show every setting, its value (secrets as ***) and where it came from."""
-    from backup_frames.settings import describe_settings
+    from ..settings import describe_settings
 
     rows = describe_settings(
         config, endpoint=endpoint, region=region, project_id=project_id, lake=lake

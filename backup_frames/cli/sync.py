@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backup_frames.errors import BackupFramesError
-from backup_frames.whole_files import find_target
-
+from ..errors import BackupFramesError
+from ..whole_files import find_target
 from .lake import lake_of
 from .metrics import write_metrics
 from .options import Config, Endpoint, Lake, MaxConnections, MaxRequests, ProjectId, Region
@@ -26,8 +25,8 @@ from .projects import run_side_by_side
 from .session import LogFormat, Session, command
 
 if TYPE_CHECKING:
-    from backup_frames.lake.sync import SyncReport
-    from backup_frames.settings import Settings
+    from ..settings import Settings
+    from ..sync.sync_lake import SyncReport
 
 
 def register(app: typer.Typer) -> None:
@@ -99,7 +98,7 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     with its own limits and retries; one that fails or waits does not stop the others, and the exit
     code is the worst.
     """
-    from backup_frames.settings import load_projects
+    from ..settings import load_projects
 
     projects = load_projects(
         config,
@@ -116,7 +115,7 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     )
     if metrics_file is not None:
         find_target(metrics_file)
-        from backup_frames.lake.outside import check_outside
+        from ..lake.outside import check_outside
 
         for settings in projects:
             check_outside(metrics_file, settings.lake)
@@ -226,7 +225,7 @@ def _label(settings: Settings) -> str:
 
 def _result(settings: Settings, options: dict[str, Any]) -> SyncReport | Exception:
     """Sync one project; what goes wrong ends here, so that the others get their turn."""
-    from backup_frames.lake.sync import sync_backups
+    from ..sync.sync_lake import sync_backups
 
     try:
         lake_of(settings)

@@ -32,8 +32,8 @@ import pyarrow.compute as pc
 from ..errors import MissingExtraError
 from ..frames.frames import BackupFrames
 from ..frames.partitions import FRAME_TABLES
-from ..frames.read import scan_backups
 from ..frames.schema import DESCRIPTIONS, KEYS, TABLES, comment_of
+from ..read.one_liners import scan_backups
 
 try:
     import dlt

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import charts
+    from .charts.report import write_report
+    from .kpi.publish import PublishReport, connect_lake, publish_lake
     from .progress import show_progress
-    from .publish import PublishReport, connect_lake, publish_lake
-    from .report import write_report
 
 __all__ = [
     "PublishReport",
@@ -24,11 +24,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "PublishReport": "publish",
-    "connect_lake": "publish",
-    "publish_lake": "publish",
+    "PublishReport": "kpi.publish",
+    "connect_lake": "kpi.publish",
+    "publish_lake": "kpi.publish",
     "show_progress": "progress",
-    "write_report": "report",
+    "write_report": "charts.report",
 }
 
 

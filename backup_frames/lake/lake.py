@@ -16,20 +16,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset as ds
 
-from backup_frames.api.query import parse_moment
-from backup_frames.errors import LakeError, QueryError
-from backup_frames.frames.partitions import NO_DATE, decode_table, open_parquet
-from backup_frames.frames.schema import TABLES, with_ledger
-from backup_frames.scan.plan import to_moment
-
-from .documents import LakeRecord, decode_record
-from .formats import open_lake_store
-from .layout import LAKE_KEY, RUNS, known_projects, parse_key
-from .ledger import LEDGER_SCHEMAS
+from ..api.query import parse_moment
+from ..errors import LakeError, QueryError
+from ..frames.partitions import NO_DATE, decode_table, open_parquet
+from ..frames.schema import TABLES, with_ledger
+from ..scan.plan import to_moment
+from ..scan.ranges import Grain, partition_span
+from .formats.open_tables import open_lake_store
+from .ledger.layout import LAKE_KEY, RUNS, known_projects, parse_key
+from .ledger.merge import LEDGER_SCHEMAS
+from .ledger.metadata import LakeRecord, decode_record
 from .listed import ListedFiles
-from .spans import Grain, partition_span
-from .store import Store
-from .store_files import open_file_system
+from .storage.arrow_files import open_file_system
+from .storage.store import Store
 
 Moment = str | date | datetime
 Result = TypeVar("Result")
@@ -53,7 +52,7 @@ def open_lake(url: str) -> Lake:
 
     Example:
         >>> import tempfile
-        >>> from backup_frames.lake.sync import sync_backups
+        >>> from backup_frames.sync.sync_lake import sync_backups
         >>> from backup_frames.sandbox import Sandbox
         >>> with Sandbox(backups=200, seed=1) as box, tempfile.TemporaryDirectory() as folder:
         ...     report = sync_backups(

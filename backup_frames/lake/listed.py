@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from .documents import Manifest, Pending, decode_record
-from .layout import meta_key, parse_key
-from .store import Store
+from .ledger.layout import meta_key, parse_key
+from .ledger.metadata import Manifest, Pending, decode_record
+from .storage.store import Store
 
 
 class ListedFiles:

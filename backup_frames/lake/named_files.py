@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .documents import FileEntry, Manifest, Pending, decode_record
-from .layout import INVENTORY_NAMES, RUNS, TABLE_NAMES, known_projects, meta_key, parse_key
-from .store import Store
+from .ledger.layout import INVENTORY_NAMES, RUNS, TABLE_NAMES, known_projects, meta_key, parse_key
+from .ledger.metadata import FileEntry, Manifest, Pending, decode_record
+from .storage.store import Store
 
 
 @dataclass

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from backup_frames.errors import ConfigError
-
-from .layout import LAKE_KEY
-from .store_url import local_root, scheme_of
+from ..errors import ConfigError
+from .ledger.layout import LAKE_KEY
+from .storage.open_store import local_root, scheme_of
 
 
 def check_outside(out: str | Path, lake: str | Path | None = None) -> None:

@@ -15,10 +15,10 @@ import pyarrow as pa
 from ..api.client import BackupClient
 from ..api.clock import Clock
 from ..api.connect import open_client
-from ..api.inventory import fetch_policies, list_instances
 from ..errors import BackupFramesError, IncompleteReadError
+from ..frames.inventory_rows import flatten_instances, flatten_policies
+from ..scan.inventory import fetch_policies, list_instances
 from ..settings import Settings, resolve_settings
-from .inventory_rows import flatten_instances, flatten_policies
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP

@@ -16,12 +16,12 @@ from ..api.clock import Clock
 from ..api.connect import open_client
 from ..api.query import LEVELS, MAX_LIMIT, BackupQuery, Level, parse_moment
 from ..errors import IncompleteReadError, QueryError
+from ..frames.flatten import concat_frames
+from ..frames.frames import BackupFrames
+from ..frames.settle import settle_frames
 from ..scan.plan import look_at, to_span
 from ..settings import Settings, resolve_settings
-from .flatten import concat_frames
-from .frames import BackupFrames
 from .reader import BackupReader, Progress
-from .settle import settle_frames
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP

@@ -20,18 +20,18 @@ import pyarrow.compute as pc
 from ..api.client import BackupClient
 from ..api.query import LEVELS, BackupQuery, Level
 from ..errors import RejectedError
+from ..frames.believe import derive_levels, keep_matching
+from ..frames.flatten import ArrowFrames, concat_frames, flatten_pages
+from ..frames.frames import Part
+from ..frames.odd_values import OddValue
+from ..frames.settle import keep_within, settle_frames
 from ..scan.assumptions import ServiceProof
 from ..scan.certificate import Certificate, RangeCount, describe_odd_values
+from ..scan.finished import FinishedRange
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
-from ..scan.ranges import FinishedRange
 from ..scan.schedule import Schedule
 from ..scan.witness import Witness
 from ..scan.workers import Workers
-from .believe import derive_levels, keep_matching
-from .flatten import ArrowFrames, concat_frames, flatten_pages
-from .frames import Part
-from .odd_values import OddValue
-from .settle import keep_within, settle_frames
 
 Progress = Callable[[int, int | None], None]
 """Told rows done and rows expected (None while unknown), from the thread that consumes."""

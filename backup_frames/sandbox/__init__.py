@@ -4,7 +4,6 @@ In: how large a fleet, which seed, what goes wrong. Out: an endpoint that answer
 its gateway and IAM. This room imports nothing of the rest of the package, so that it can disagree.
 """
 
-from .clock import DEFAULT_START, SandboxClock
 from .faults import (
     Cut,
     EmptyOk,
@@ -19,9 +18,10 @@ from .faults import (
     WindowLimit,
     parse_faults,
 )
-from .fleet import Fleet
 from .query import Dialect
 from .server import Sandbox, serve
+from .world.clock import DEFAULT_START, SandboxClock
+from .world.fleet import Fleet
 
 __all__ = [
     "DEFAULT_START",

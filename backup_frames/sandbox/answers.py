@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from .shelves import render_json
+from .world.index import render_json
 
 THROTTLED = "The throttling threshold has been reached: policy user over ratelimit,limit:{},time:{}"
 NO_API = "The API does not exist or has not been published in the environment"

@@ -22,10 +22,10 @@ from starlette.routing import Route
 
 from .answers import NO_API, Problem, json_response, refuse_call, refuse_login, refuse_usually
 from .faults import Asked, Fault
-from .fleet import Fleet
 from .iam import Call, Iam
 from .query import Dialect, read_count, read_list_query
-from .shelves import LEVELS, render_json
+from .world.fleet import Fleet
+from .world.index import LEVELS, render_json
 
 _PROJECT_ID = re.compile(r"[0-9A-Za-z]{32}")
 _PUBLIC = ("tokens",)  # asked before anybody has a token

@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from .answers import IAM_FAILED, Problem, refuse_call, refuse_login
-from .clock import SandboxClock
-from .dice import Dice
+from .world.clock import SandboxClock
+from .world.seeded import Dice
 
 SKEW_S = 15 * 60
 BAD_SIGNATURES = 5  # in a row; then the key is locked

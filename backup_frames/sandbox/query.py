@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .answers import refuse_parameter
-from .shelves import LEVELS, NO_TIME, ListQuery, read_time_us
+from .world.index import LEVELS, NO_TIME, ListQuery, read_time_us
 
 ENGINES = ("cassandra", "redis", "mongodb", "influxdb")
 BACKUP_TYPES = ("Auto", "Manual")

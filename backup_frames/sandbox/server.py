@@ -21,12 +21,12 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .app import Received, Service
-from .clock import DEFAULT_START, SandboxClock
 from .faults import Fault, parse_faults
-from .fleet import Fleet
 from .iam import Iam
 from .query import Dialect
-from .shelves import Record
+from .world.clock import DEFAULT_START, SandboxClock
+from .world.fleet import Fleet
+from .world.index import Record
 
 
 class Sandbox:

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from ..api.scrub import as_printable
 from .assumptions import ServiceProof
+from .finished import FinishedRange
 from .plan import to_moment
-from .ranges import FinishedRange
 
 Verdict = Literal["complete", "incomplete"]
 _SHOWN_REASONS = 5

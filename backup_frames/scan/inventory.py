@@ -18,10 +18,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from ..api.answers import check_nesting, describe_body
+from ..api.client import BackupClient
+from ..api.query import MAX_LIMIT, check_project_id
 from ..errors import AuthError, BackupFramesError, FetchError, PageError, RejectedError, SchemaError
-from .answers import check_nesting, describe_body
-from .client import BackupClient
-from .query import MAX_LIMIT, check_project_id
 
 Record = dict[str, Any]
 

@@ -15,8 +15,8 @@ from ..api.answers import Page
 from ..api.query import BackupQuery
 from ..errors import RejectedError
 from .assumptions import ask_sound
+from .finished import FinishedRange, Piece
 from .plan import CEILING_S, FLOOR_S
-from .ranges import FinishedRange, Piece
 
 MAX_PASSES: Final = 6
 

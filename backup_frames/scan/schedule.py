@@ -20,9 +20,9 @@ from ..api.query import BackupQuery, Level
 from ..errors import RejectedError
 from .assumptions import ServiceProof, TimedRow, find_qualifying
 from .checks import STRAYED
+from .finished import FinishedRange, Window
 from .offset_read import OffsetRead
 from .plan import cut_second
-from .ranges import FinishedRange, Window
 from .trial import FILTER_PATHS, Trial
 from .walk import Walk
 from .witness import Witness

@@ -18,8 +18,8 @@ from ..api.query import LEVELS, BackupQuery, Level
 from ..errors import BackupFramesError, QueryError, RejectedError
 from .assumptions import ASKS, TimedRow, ask_sound, drive, find_ends, find_qualifying, read_rows
 from .checks import find_breach
+from .finished import Window
 from .plan import CEILING_S, DAY_S, FLOOR_S, look_at
-from .ranges import Window
 from .trial import FILTER_PATHS, Trial, filter_value, matches
 
 Fetch = Callable[[BackupQuery], Page]

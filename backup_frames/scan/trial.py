@@ -24,8 +24,8 @@ from .assumptions import (
     read_rows,
 )
 from .checks import find_breach
+from .finished import FinishedRange, Window
 from .plan import CEILING_S, FLOOR_S, SERVICE_START_S, ask_window, to_moment
-from .ranges import FinishedRange, Window
 
 ROWS: Final = 3
 """Backups that must fail before the time filter counts as failed: one alone may have been deleted."""

@@ -23,8 +23,8 @@ from ..api.query import BackupQuery
 from ..errors import RejectedError
 from .checks import STRAYED, BreachError, find_breach, holds_all
 from .dense import read_dense
+from .finished import FinishedRange, Piece, Window
 from .plan import DAY_S, SERVICE_START_S, look_at, to_moment
-from .ranges import FinishedRange, Piece, Window
 
 MAX_ASKS: Final = 4
 """Times one look is asked before its breach counts as the server's way."""

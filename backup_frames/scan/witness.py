@@ -15,8 +15,8 @@ from typing import Final
 from ..api.answers import Page
 from ..api.query import BackupQuery
 from ..errors import RejectedError
+from .finished import FinishedRange, Piece
 from .plan import CEILING_S, FLOOR_S, look_at
-from .ranges import FinishedRange, Piece
 
 STILL_COUNTS: Final = 3
 MOVING_COUNTS: Final = 7

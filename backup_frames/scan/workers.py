@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from ..api.answers import Page
 from ..api.query import BackupQuery
 from ..errors import RejectedError
-from .ranges import FinishedRange
+from .finished import FinishedRange
 from .schedule import Ask, Schedule
 
 MAX_WAITING_RANGES = 16

@@ -30,7 +30,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .config_file import (
+from ..errors import ConfigError
+from .endpoints import explain_unknown_region, identity_address, region_of, service_address
+from .toml_file import (
     CONFIG_VARIABLE,
     SECRETS,
     ConfigFile,
@@ -39,9 +41,7 @@ from .config_file import (
     read_config_file,
     read_table,
 )
-from .endpoints import explain_unknown_region, identity_address, region_of, service_address
-from .errors import ConfigError
-from .setting_values import (
+from .values import (
     ApiVersion,
     Catalog,
     HeaderSecret,

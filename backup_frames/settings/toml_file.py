@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 CONFIG_VARIABLE = "BACKUP_FRAMES_CONFIG"
 SECRETS = ("token", "password", "access_key", "secret_key", "security_token")

@@ -19,17 +19,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backup_frames.api.query import LEVELS
-from backup_frames.scan.plan import to_moment
-
-from .collect import FreshPartition
-from .counts import count_present
-from .documents import State
-from .identity import Hashes, StoredIds, drop_rows, hash_ids, join_rows, pick_rows
-from .ledger import LedgerTables, mark_gone, merge_fresh
-from .records import DamagedFileError, ProjectRecords, recount_partition
-from .spans import Grain
-from .writer import LakeWriter
+from ..api.query import LEVELS
+from ..lake.ledger.collect import FreshPartition
+from ..lake.ledger.counts import count_present
+from ..lake.ledger.identity import Hashes, StoredIds, drop_rows, hash_ids, join_rows, pick_rows
+from ..lake.ledger.merge import LedgerTables, mark_gone, merge_fresh
+from ..lake.ledger.metadata import State
+from ..lake.ledger.recovery import DamagedFileError, ProjectRecords, recount_partition
+from ..lake.ledger.writer import LakeWriter
+from ..scan.plan import to_moment
+from ..scan.ranges import Grain
 
 BRAKE_SHARE: Final = 0.2
 BRAKE_COUNT: Final = 20

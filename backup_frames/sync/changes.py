@@ -12,12 +12,11 @@ from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Final
 
-from backup_frames.api.query import LEVELS, MAX_LIMIT
-from backup_frames.errors import RejectedError
-
-from .counts import Forecast
+from ..api.query import LEVELS, MAX_LIMIT
+from ..errors import RejectedError
+from ..lake.ledger.counts import Forecast
+from ..scan.ranges import DAY_S, Span, merge_spans
 from .reader import Reader
-from .spans import DAY_S, Span, merge_spans
 
 WORTH_READING: Final = 6
 """A span that takes so many requests to read is not counted down any further: a cut costs up to

@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from backup_frames.api.query import LEVELS
-
+from ..api.query import LEVELS
+from ..lake.ledger.collect import PartitionCollector
+from ..lake.ledger.counts import (
+    Forecast,
+    Seconds,
+    StateMismatchError,
+    count_present,
+    seconds_of_day,
+)
+from ..scan.ranges import Grain, Span, around_partition, merge_spans, partition_of, subtract_spans
+from .apply import LedgerMerge
 from .changes import find_changed_spans
-from .collect import PartitionCollector
-from .counts import Forecast, Seconds, StateMismatchError, count_present, seconds_of_day
-from .merging import LedgerMerge
 from .reader import Reader
-from .spans import Grain, Span, around_partition, merge_spans, partition_of, subtract_spans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,23 +17,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from backup_frames.api.clock import Clock
-from backup_frames.errors import FetchError, SchemaError
-from backup_frames.frames.inventory_rows import upgrade_policies
-from backup_frames.frames.schema import TABLES
-from backup_frames.scan.plan import to_moment
-
-from .documents import InventoryState, Pending, State, decode_record, encode_record
-from .layout import INVENTORY_NAMES, inventory_key, meta_key
-from .merging import looks_like_a_fault
-from .records import DamagedFileError, load_file, read_grain, read_records
+from ..api.clock import Clock
+from ..errors import FetchError, SchemaError
+from ..frames.inventory_rows import upgrade_policies
+from ..frames.schema import TABLES
+from ..lake.ledger.layout import INVENTORY_NAMES, inventory_key, meta_key
+from ..lake.ledger.metadata import InventoryState, Pending, State, decode_record, encode_record
+from ..lake.ledger.recovery import DamagedFileError, load_file, read_grain, read_records
+from ..lake.ledger.writer import LakeWriter
+from ..lake.storage.store import Lock, Store
+from ..scan.plan import to_moment
+from ..scan.ranges import DAY_S
+from .apply import looks_like_a_fault
 from .report import SyncReport
-from .spans import DAY_S
-from .store import Lock, Store
-from .writer import LakeWriter
 
 if TYPE_CHECKING:
-    from backup_frames.frames.inventory import InventoryReader
+    from ..read.inventory import InventoryReader
 
 DUE_AFTER_S: Final = DAY_S - 1800
 """A day, less what a daily timer may come early."""

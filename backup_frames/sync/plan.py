@@ -13,13 +13,12 @@ from typing import Final
 
 import numpy as np
 
-from backup_frames.api.query import LEVELS, MAX_LIMIT
-
+from ..api.query import LEVELS, MAX_LIMIT
+from ..lake.ledger.counts import Forecast, LoadSeconds, Seconds
+from ..lake.ledger.metadata import State
+from ..scan.ranges import DAY_S, Grain, Span, covers, day_start, merge_spans, subtract_spans
 from .changes import cut_buckets, estimate_requests, find_changed_spans
-from .counts import Forecast, LoadSeconds, Seconds
-from .documents import State
 from .reader import Reader
-from .spans import DAY_S, Grain, Span, covers, day_start, merge_spans, subtract_spans
 
 FEWEST_REREADS: Final = 3
 """What open and changed backups cost is taken from the budget for old days, but so much is left:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from backup_frames.scan.certificate import tool_version
-
-from .documents import ProofState
-from .spans import DAY_S
+from ..lake.ledger.metadata import ProofState
+from ..scan.certificate import tool_version
+from ..scan.ranges import DAY_S
 
 if TYPE_CHECKING:
-    from backup_frames.scan.assumptions import ServiceProof
-    from backup_frames.scan.certificate import Certificate
+    from ..scan.assumptions import ServiceProof
+    from ..scan.certificate import Certificate
 
 MAX_AGE_S: Final = 7 * DAY_S
 """After so long what was proven is proven again."""

@@ -1,4 +1,4 @@
-"""What a sync asks of the service's side; `backup_frames.frames.read.BackupReader` answers it.
+"""What a sync asks of the service's side; `backup_frames.read.one_liners.BackupReader` answers it.
 
 In: spans of seconds. Out: parts (rows, and which spans they cover), counts, and the certificate.
 The lake knows no HTTP: this protocol is the wall.
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from .spans import Span
+from ..scan.ranges import Span
 
 if TYPE_CHECKING:
-    from backup_frames.frames.frames import Part
-    from backup_frames.scan.assumptions import ServiceProof
-    from backup_frames.scan.certificate import Certificate
+    from ..frames.frames import Part
+    from ..scan.assumptions import ServiceProof
+    from ..scan.certificate import Certificate
 
 
 class Reader(Protocol):

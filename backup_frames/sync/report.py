@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from backup_frames.api.scrub import as_printable
-from backup_frames.frames.schema import SYNC_RUNS
-from backup_frames.scan.certificate import facts_as_html, tool_version
+from ..api.scrub import as_printable
+from ..frames.schema import SYNC_RUNS
+from ..scan.certificate import facts_as_html, tool_version
 
 if TYPE_CHECKING:
-    from backup_frames.scan.certificate import Certificate
+    from ..scan.certificate import Certificate
 
 _LISTS = ("reasons", "days", "partitions", "warnings", "damaged")
 

@@ -17,17 +17,12 @@ from typing import Final
 
 import numpy as np
 
-from backup_frames.api.clock import Clock
-from backup_frames.api.query import LEVELS
-from backup_frames.errors import AuthError, ConfigError, LakeError
-from backup_frames.frames.partitions import encode_table
-from backup_frames.scan.assumptions import ServiceProof
-from backup_frames.scan.plan import to_moment
-
-from .changes import estimate_requests
-from .closing import confirm_absences
-from .collect import PartitionCollector
-from .counts import (
+from ..api.clock import Clock
+from ..api.query import LEVELS
+from ..errors import AuthError, ConfigError, LakeError
+from ..frames.partitions import encode_table
+from ..lake.ledger.collect import PartitionCollector
+from ..lake.ledger.counts import (
     LoadSeconds,
     Seconds,
     StateMismatchError,
@@ -35,16 +30,22 @@ from .counts import (
     merge_levels,
     seconds_of_day,
 )
-from .documents import Pending
-from .layout import parse_key, run_key
-from .ledger import Proof
-from .merging import LedgerMerge, Tally
-from .plan import SyncPlan, SyncSettings, plan_full, plan_incremental
-from .proof import has_failures, recall, remember
-from .reader import Reader
-from .records import DamagedFileError, load_table, read_grain, read_records, survey_ledger
-from .report import SyncReport, run_row
-from .spans import (
+from ..lake.ledger.layout import parse_key, run_key
+from ..lake.ledger.merge import Proof
+from ..lake.ledger.metadata import Pending
+from ..lake.ledger.recovery import (
+    DamagedFileError,
+    load_table,
+    read_grain,
+    read_records,
+    survey_ledger,
+)
+from ..lake.ledger.verified import note_verified
+from ..lake.ledger.writer import LakeWriter, lean_memory
+from ..lake.storage.store import Lock, Store
+from ..scan.assumptions import ServiceProof
+from ..scan.plan import to_moment
+from ..scan.ranges import (
     DAY_S,
     around_partition,
     clip_spans,
@@ -53,9 +54,13 @@ from .spans import (
     partition_of,
     partition_span,
 )
-from .store import Lock, Store
-from .verified import note_verified
-from .writer import LakeWriter, lean_memory
+from .apply import LedgerMerge, Tally
+from .changes import estimate_requests
+from .closing import confirm_absences
+from .plan import SyncPlan, SyncSettings, plan_full, plan_incremental
+from .proof import has_failures, recall, remember
+from .reader import Reader
+from .report import SyncReport, run_row
 
 MAX_SKEW_S: Final = DAY_S
 """A clock that is further off is set wrong, and is not to be worked around unasked."""

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backup_frames.api.clock import Clock, SystemClock
-from backup_frames.api.connect import open_client
-from backup_frames.api.query import BackupQuery, check_project_id
-from backup_frames.errors import ConfigError
-from backup_frames.frames.inventory import InventoryReader
-from backup_frames.frames.reader import BackupReader, Progress
-from backup_frames.setting_values import LakeFormat
-from backup_frames.settings import Settings, resolve_settings
-
-from .formats import open_lake_store
+from ..api.clock import Clock, SystemClock
+from ..api.connect import open_client
+from ..api.query import BackupQuery, check_project_id
+from ..errors import ConfigError
+from ..lake.formats.open_tables import open_lake_store
+from ..lake.ledger.layout import meta_key
+from ..lake.storage.store import Store
+from ..read.inventory import InventoryReader
+from ..read.reader import BackupReader, Progress
+from ..scan.ranges import Grain
+from ..settings import Settings, resolve_settings
+from ..settings.values import LakeFormat
 from .inventory import sync_inventory
-from .layout import meta_key
 from .plan import SyncSettings
 from .reader import Reader
 from .report import SyncReport
 from .run import SyncRun
-from .spans import Grain
-from .store import Store
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP

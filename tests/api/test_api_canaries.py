@@ -18,7 +18,7 @@ from api.fault_server import Act, FaultServer, answer, as_bytes, hang_up, raw
 
 from backup_frames.cli import main
 from backup_frames.errors import BackupFramesError
-from backup_frames.frames.read import read_backups
+from backup_frames.read.one_liners import read_backups
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import load_settings
 

@@ -10,7 +10,7 @@ from backup_frames.api.proxy import find_proxy, is_direct
 from backup_frames.api.transport import DeadlineTransport
 from backup_frames.cli import main
 from backup_frames.errors import ConfigError
-from backup_frames.frames.read import read_backups
+from backup_frames.read.one_liners import read_backups
 from backup_frames.settings import load_settings
 
 WORD = "cAnArY"

@@ -8,7 +8,7 @@ import pytest
 from api.clocks import InstantClock
 from starlette.responses import Response
 
-from backup_frames.frames.read import read_backups
+from backup_frames.read.one_liners import read_backups
 from backup_frames.sandbox import Fault, Sandbox
 from backup_frames.sandbox.answers import THROTTLED, refuse_call
 from backup_frames.sandbox.faults import Asked

@@ -12,10 +12,10 @@ from api.fault_server import FaultServer, answer
 from api.test_api_canaries import METHODS, WORD
 
 from backup_frames.cli import main
-from backup_frames.endpoints import REGIONS, identity_address, storage_address
 from backup_frames.errors import ConfigError
-from backup_frames.lake.object_url import read_object_url
+from backup_frames.lake.storage.bucket_url import read_object_url
 from backup_frames.settings import load_settings
+from backup_frames.settings.endpoints import REGIONS, identity_address, storage_address
 
 FOREIGN = (
     "https://gaussdb-nosql.eu-de.otc.t-systems.com",

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import backup_frames as bf
-from backup_frames.engines.spark_options import SourceOptions, narrow_options, parse_options
-from backup_frames.engines.spark_plan import plan_ranges
+from backup_frames.engines.spark.options import SourceOptions, narrow_options, parse_options
+from backup_frames.engines.spark.plan import plan_ranges
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import backup_frames as bf
-from backup_frames.engines.spark_lake import plan_days, read_days
-from backup_frames.engines.spark_log import ReadProof, add_proofs
-from backup_frames.engines.spark_options import SourceOptions, parse_options
-from backup_frames.engines.spark_plan import PlannedRange, cut_spans, plan_ranges
-from backup_frames.engines.spark_read import find_gaps, read_range
+from backup_frames.engines.spark.lake import plan_days, read_days
+from backup_frames.engines.spark.options import SourceOptions, parse_options
+from backup_frames.engines.spark.plan import PlannedRange, cut_spans, plan_ranges
+from backup_frames.engines.spark.proofs import ReadProof, add_proofs
+from backup_frames.engines.spark.tasks import find_gaps, read_range
 from backup_frames.sandbox import Sandbox, WindowLimit
 from backup_frames.scan.plan import CEILING_S, CoveredSpan
 

@@ -9,7 +9,7 @@ import httpx
 
 from backup_frames.api.answers import read_seconds
 from backup_frames.frames.frames import BackupFrames
-from backup_frames.frames.read import read_backups
+from backup_frames.read.one_liners import read_backups
 from backup_frames.settings import Settings
 
 SETTINGS = Settings(endpoint="http://127.0.0.1:1", project_id="p1", token="token-0815")  # type: ignore[arg-type]

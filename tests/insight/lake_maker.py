@@ -28,8 +28,8 @@ from backup_frames.frames.schema import (
     SYNC_RUNS,
     with_ledger,
 )
-from backup_frames.insight.catalog import create_views
-from backup_frames.insight.relations import create_arrow_relations, insert_arrow
+from backup_frames.insight.kpi.catalog import create_views
+from backup_frames.insight.kpi.relations import create_arrow_relations, insert_arrow
 
 PROJECT = "p1"
 Row = Mapping[str, Any]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import backup_frames as bf
-from backup_frames.insight.changes import find_changes, find_exceptions, read_since
+from backup_frames.insight.kpi.changes import find_changes, find_exceptions, read_since
 
 from .lake_maker import at, backup, instance, make_lake, run
 

@@ -16,14 +16,14 @@ from backup_frames.frames.flatten import ArrowFrames
 from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.schema import BACKUP_DATABASES, BACKUP_TABLES, BACKUPS
 from backup_frames.insight import charts, connect_lake
-from backup_frames.insight.chart_data import (
+from backup_frames.insight.charts.data import (
     MAX_BARS,
     MAX_INSTANCES,
     MAX_OUTLIERS,
     instance_grid_rows,
     plain,
 )
-from backup_frames.insight.chart_style import days_axis, label
+from backup_frames.insight.charts.style import days_axis, label
 
 from .lake_maker import at, backup, borrow_views, connect_rows, instance, policy, run, table_of
 

@@ -17,8 +17,8 @@ from backup_frames import sync_backups
 from backup_frames.cli import main
 from backup_frames.errors import LakeError
 from backup_frames.insight import publish_lake, write_report
-from backup_frames.insight.relations import create_relations
-from backup_frames.lake.documents import (
+from backup_frames.insight.kpi.relations import create_relations
+from backup_frames.lake.ledger.metadata import (
     Manifest,
     Pending,
     decode_record,

@@ -17,8 +17,8 @@ from obstore.fsspec import FsspecStore
 from backup_frames import sync_backups
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight import PublishReport, connect_lake, publish_lake
-from backup_frames.insight.relations import create_relations
-from backup_frames.lake.store_url import open_store
+from backup_frames.insight.kpi.relations import create_relations
+from backup_frames.lake.storage.open_store import open_store
 from backup_frames.sandbox import Sandbox
 
 from .lake_maker import at, backup, make_lake, run

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import backup_frames as bf
-from backup_frames.insight.query import list_views, query_lake
+from backup_frames.insight.kpi.query import list_views, query_lake
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 from backup_frames.errors import LakeError
 from backup_frames.insight import connect_lake, write_report
-from backup_frames.insight.chart_data import plain
-from backup_frames.insight.report import _cell, _heading, _percent, _quantity
+from backup_frames.insight.charts.data import plain
+from backup_frames.insight.charts.report import _cell, _heading, _percent, _quantity
 
 from .conftest import HOSTILE
 

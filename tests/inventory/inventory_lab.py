@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backup_frames.lake.report import SyncReport
-from backup_frames.lake.sync import sync_backups
 from backup_frames.sandbox import Fault, Fleet, Sandbox
+from backup_frames.sync.report import SyncReport
+from backup_frames.sync.sync_lake import sync_backups
 
 Record = dict[str, Any]
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)

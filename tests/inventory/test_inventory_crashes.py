@@ -10,13 +10,13 @@ from stores import FaultStore, Killed, MemoryStore, faults_of, snapshot
 from backup_frames.api.connect import open_client
 from backup_frames.api.query import BackupQuery
 from backup_frames.errors import LakeError
-from backup_frames.frames.inventory import InventoryReader
-from backup_frames.frames.reader import BackupReader
-from backup_frames.lake.check import check_lake
-from backup_frames.lake.store import Store
-from backup_frames.lake.sync import sync_lake
+from backup_frames.lake.storage.store import Store
+from backup_frames.read.inventory import InventoryReader
+from backup_frames.read.reader import BackupReader
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import Settings
+from backup_frames.sync.maintenance.check import check_lake
+from backup_frames.sync.sync_lake import sync_lake
 
 DATA = ("instances/", "backup_policies/")
 

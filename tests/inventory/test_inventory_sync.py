@@ -14,12 +14,12 @@ from backup_frames.cli import main
 from backup_frames.frames.inventory_rows import flatten_instances, flatten_policies
 from backup_frames.frames.partitions import encode_table
 from backup_frames.frames.schema import BACKUP_POLICIES, INSTANCES, as_written
-from backup_frames.lake.documents import Manifest, decode_record, describe_file, encode_record
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.sync import sync_backups
-from backup_frames.lake.verify import verify_lake
+from backup_frames.lake.ledger.metadata import Manifest, decode_record, describe_file, encode_record
 from backup_frames.sandbox import Sandbox, Status
 from backup_frames.settings import Settings
+from backup_frames.sync.maintenance.verify import verify_lake
+from backup_frames.sync.sync_lake import sync_backups
 
 HOUR = timedelta(hours=1)
 TABLES = ("instances", "backup_policies")

@@ -21,9 +21,9 @@ from typing import Any
 from lake_service import PROJECT
 from stores import Killed, snapshot
 
-from backup_frames.lake.formats import open_lake_store
-from backup_frames.lake.store import RunNote, Store
-from backup_frames.lake.table_format import Slot, TableFile
+from backup_frames.lake.formats.open_tables import open_lake_store
+from backup_frames.lake.formats.table_format import Slot, TableFile
+from backup_frames.lake.storage.store import RunNote, Store
 
 FORMATS = ("delta", "iceberg")
 TABLES = ("backups/", "backup_databases/", "backup_tables/")

@@ -18,7 +18,7 @@ from lake_service import (
 )
 from stores import MemoryStore
 
-from backup_frames.lake.sync import SyncReport
+from backup_frames.sync.sync_lake import SyncReport
 
 
 class World:

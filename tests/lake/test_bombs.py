@@ -17,19 +17,19 @@ from lake_world import World
 from backup_frames.errors import LakeError
 from backup_frames.frames import partitions
 from backup_frames.frames.partitions import decode_table, encode_table, open_parquet
-from backup_frames.lake import store as store_module
-from backup_frames.lake.check import check_lake
-from backup_frames.lake.documents import (
+from backup_frames.lake.lake import Lake
+from backup_frames.lake.ledger.layout import meta_key
+from backup_frames.lake.ledger.metadata import (
     Manifest,
     State,
     decode_record,
     describe_file,
     encode_record,
 )
-from backup_frames.lake.lake import Lake
-from backup_frames.lake.layout import meta_key
-from backup_frames.lake.salvage import salvage_table
-from backup_frames.lake.store_url import open_store
+from backup_frames.lake.storage import store as store_module
+from backup_frames.lake.storage.open_store import open_store
+from backup_frames.sync.maintenance.check import check_lake
+from backup_frames.sync.maintenance.salvage import salvage_table
 
 
 def parquet(table: pa.Table, **options: object) -> bytes:

@@ -12,12 +12,17 @@ from lake_service import DAY, HOUR, LEVELS, START, ModelService, frames, sync
 from lake_world import World
 
 from backup_frames.errors import RejectedError
-from backup_frames.lake.changes import find_changed_spans
-from backup_frames.lake.counts import Forecast, StateMismatchError, count_days, present_seconds
-from backup_frames.lake.documents import DayState, State
-from backup_frames.lake.ledger import EMPTY_LEDGER, Proof, merge_fresh
-from backup_frames.lake.spans import DAY_S, covers, day_of, day_start
+from backup_frames.lake.ledger.counts import (
+    Forecast,
+    StateMismatchError,
+    count_days,
+    present_seconds,
+)
+from backup_frames.lake.ledger.merge import EMPTY_LEDGER, Proof, merge_fresh
+from backup_frames.lake.ledger.metadata import DayState, State
 from backup_frames.scan.plan import FLOOR_S
+from backup_frames.scan.ranges import DAY_S, covers, day_of, day_start
+from backup_frames.sync.changes import find_changed_spans
 
 START_S = int(START.timestamp())
 offsets = st.lists(

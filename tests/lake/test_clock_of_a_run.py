@@ -15,9 +15,9 @@ import backup_frames as bf
 from backup_frames.api.clock import SystemClock
 from backup_frames.api.transport import DeadlineTransport
 from backup_frames.errors import ConfigError
-from backup_frames.lake.repair import repair_project
-from backup_frames.lake.sync import sync_lake
 from backup_frames.sandbox import Sandbox
+from backup_frames.sync.maintenance.repair import repair_project
+from backup_frames.sync.sync_lake import sync_lake
 
 
 class WrongClock(SystemClock):

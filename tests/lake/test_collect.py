@@ -11,9 +11,9 @@ from lake_service import DAY, HOUR, LEVELS, START, ModelService, frames_of
 
 from backup_frames.frames.flatten import concat_frames
 from backup_frames.frames.frames import Part
-from backup_frames.lake.collect import PartitionCollector
-from backup_frames.lake.spans import DAY_S, clip_spans, covers, merge_spans, subtract_spans
+from backup_frames.lake.ledger.collect import PartitionCollector
 from backup_frames.scan.plan import CoveredSpan
+from backup_frames.scan.ranges import DAY_S, clip_spans, covers, merge_spans, subtract_spans
 
 START_S = int(START.timestamp())
 spans = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=6)

@@ -12,10 +12,10 @@ from stores import MemoryStore
 
 from backup_frames.errors import LakeError
 from backup_frames.frames.partitions import decode_table, encode_table
-from backup_frames.lake.check import check_lake
-from backup_frames.lake.documents import State, decode_record
-from backup_frames.lake.flips import undo_flip
-from backup_frames.lake.repair import repair_project
+from backup_frames.lake.ledger.metadata import State, decode_record
+from backup_frames.sync.maintenance.check import check_lake
+from backup_frames.sync.maintenance.flips import undo_flip
+from backup_frames.sync.maintenance.repair import repair_project
 
 OLD_DAY = (START - 4 * DAY).date()
 STATE = f"_meta/{PROJECT}/state.json"

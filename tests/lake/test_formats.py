@@ -26,20 +26,20 @@ from backup_frames.errors import ConfigError, LakeError
 from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.partitions import encode_table
 from backup_frames.frames.schema import BACKUP_POLICIES, as_written, describe_field
-from backup_frames.insight.publish import connect_lake, publish_lake
-from backup_frames.lake import iceberg
-from backup_frames.lake.check import check_lake, check_project
-from backup_frames.lake.compare import compare_project
-from backup_frames.lake.formats import open_lake_store
+from backup_frames.insight.kpi.publish import connect_lake, publish_lake
+from backup_frames.lake.formats import iceberg
+from backup_frames.lake.formats.open_tables import open_lake_store
+from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.layout import LAKE_KEY
-from backup_frames.lake.ledger import LEDGER_SCHEMAS
-from backup_frames.lake.repair import repair_project
-from backup_frames.lake.store import RunNote, Store
-from backup_frames.lake.sync import sync_lake
-from backup_frames.lake.table_format import SCHEMAS
-from backup_frames.lake.verify import verify_lake
+from backup_frames.lake.ledger.layout import LAKE_KEY
+from backup_frames.lake.ledger.merge import LEDGER_SCHEMAS
+from backup_frames.lake.storage.store import RunNote, Store
 from backup_frames.settings import load_settings
+from backup_frames.sync.maintenance.check import check_lake, check_project
+from backup_frames.sync.maintenance.compare import compare_project
+from backup_frames.sync.maintenance.repair import repair_project
+from backup_frames.sync.maintenance.verify import verify_lake
+from backup_frames.sync.sync_lake import sync_lake
 
 each_format = pytest.mark.parametrize("lake_format", FORMATS)
 # Both take the same way through the store: the slower of the two waits for the slow tier.
@@ -509,8 +509,8 @@ def test_publish_holds_the_rows_and_says_so(lake: FormatLake, tmp_path: Path) ->
 WITHOUT = """
 import sys
 from backup_frames import MissingExtraError, sync_backups
-import backup_frames.insight.publish
-from backup_frames.lake.formats import open_lake_store
+import backup_frames.insight.kpi.publish
+from backup_frames.lake.formats.open_tables import open_lake_store
 open_lake_store({lake!r}, scratch="_meta/p/tmp")
 print([name for name in ("deltalake", "pyiceberg") if name in sys.modules])
 for name, module in (("delta", "deltalake"), ("iceberg", "pyiceberg")):

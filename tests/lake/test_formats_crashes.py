@@ -14,7 +14,7 @@ from test_lake_simulation import simulate
 from test_sync_crashes import SCENES, first, fleet
 
 from backup_frames.errors import LakeError
-from backup_frames.lake.check import check_lake
+from backup_frames.sync.maintenance.check import check_lake
 
 SCRATCH = f"_meta/{PROJECT}/tmp"
 Blow = Fault | Strike

@@ -10,13 +10,13 @@ import deltalake
 import pytest
 from format_lake import FORMATS
 
-from backup_frames.insight.publish import publish_lake
-from backup_frames.insight.report import write_report
+from backup_frames.insight.charts.report import write_report
+from backup_frames.insight.kpi.publish import publish_lake
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.sync import sync_backups
-from backup_frames.lake.verify import verify_lake
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import load_settings
+from backup_frames.sync.maintenance.verify import verify_lake
+from backup_frames.sync.sync_lake import sync_backups
 
 
 @pytest.mark.slow

@@ -18,11 +18,11 @@ from test_formats import sync_as
 from test_sync_on_buckets import bucket_url as bucket_url  # noqa: PLC0414 - a fixture
 
 from backup_frames.errors import ConfigError, LakeError
-from backup_frames.insight.publish import connect_lake
-from backup_frames.lake.check import check_lake
-from backup_frames.lake.formats import open_lake_store
+from backup_frames.insight.kpi.publish import connect_lake
+from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.store import Store
+from backup_frames.lake.storage.store import Store
+from backup_frames.sync.maintenance.check import check_lake
 
 CATALOG = "BACKUP_FRAMES_ICEBERG_CATALOG"
 

@@ -8,7 +8,7 @@ import pytest
 from lake_service import DAY, HOUR, LEVELS, START, Backup, rows_of, sync
 from lake_world import World
 
-from backup_frames.lake.check import check_lake
+from backup_frames.sync.maintenance.check import check_lake
 
 DAYS = 30
 PER_DAY = 10

@@ -20,10 +20,10 @@ from lake_world import World
 from stores import FaultStore, Killed, faults_of, snapshot
 
 from backup_frames.errors import LakeError, UnavailableError
-from backup_frames.lake.check import check_lake
 from backup_frames.lake.lake import Lake
-from backup_frames.lake.layout import parse_key
-from backup_frames.lake.repair import repair_project
+from backup_frames.lake.ledger.layout import parse_key
+from backup_frames.sync.maintenance.check import check_lake
+from backup_frames.sync.maintenance.repair import repair_project
 
 ANY = st.randoms(use_true_random=False)
 TABLES = st.sampled_from([None, [], [("db", ["a"])], [("db", ["a", "b"]), ("x", None)]])

@@ -14,8 +14,8 @@ from lake_world import World
 from stores import Fault, FaultStore, Killed, MemoryStore, faults_of
 
 from backup_frames.errors import LakeError, UnavailableError
-from backup_frames.lake.check import check_lake
-from backup_frames.lake.compare import compare_project
+from backup_frames.sync.maintenance.check import check_lake
+from backup_frames.sync.maintenance.compare import compare_project
 
 KEEP = 7 * DAY
 

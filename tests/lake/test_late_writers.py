@@ -19,13 +19,13 @@ from stores import MemoryStore, snapshot
 from backup_frames.api.clock import read_uptime
 from backup_frames.errors import LakeConflictError
 from backup_frames.frames.partitions import encode_table
-from backup_frames.lake import local_store
-from backup_frames.lake.check import check_lake
-from backup_frames.lake.object_store import ObjectStore
-from backup_frames.lake.object_url import read_object_url
-from backup_frames.lake.store import RunNote
-from backup_frames.lake.store_url import open_store
-from backup_frames.lake.table_format import SCHEMAS
+from backup_frames.lake.formats.table_format import SCHEMAS
+from backup_frames.lake.storage import local as local_store
+from backup_frames.lake.storage.bucket import ObjectStore
+from backup_frames.lake.storage.bucket_url import read_object_url
+from backup_frames.lake.storage.open_store import open_store
+from backup_frames.lake.storage.store import RunNote
+from backup_frames.sync.maintenance.check import check_lake
 
 LOCK = f"_meta/{PROJECT}/lock"
 SCRATCH = f"_meta/{PROJECT}/tmp"

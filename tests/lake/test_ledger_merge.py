@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from lake_service import DAY, HOUR, LEVELS, START, Backup, Row, content_of, frames
 
 from backup_frames.frames.partitions import encode_table
-from backup_frames.lake.ledger import EMPTY_LEDGER, LedgerTables, Proof, mark_gone, merge_fresh
+from backup_frames.lake.ledger.merge import (
+    EMPTY_LEDGER,
+    LedgerTables,
+    Proof,
+    mark_gone,
+    merge_fresh,
+)
 
 IDS = [f"b{number}" for number in range(6)]
 BEGINS = [

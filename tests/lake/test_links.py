@@ -11,11 +11,11 @@ from lake_service import DAY, HOUR, PROJECT, sync
 from lake_world import World
 
 from backup_frames.errors import LakeError
-from backup_frames.lake import local_store
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.store import Store
-from backup_frames.lake.store_url import open_store
-from backup_frames.lake.verify import verify_lake
+from backup_frames.lake.storage import local as local_store
+from backup_frames.lake.storage.open_store import open_store
+from backup_frames.lake.storage.store import Store
+from backup_frames.sync.maintenance.verify import verify_lake
 
 META = f"_meta/{PROJECT}"
 DAY_FOLDER = "backups/date=2025-12-31"

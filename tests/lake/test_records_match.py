@@ -8,8 +8,7 @@ import pytest
 from lake_service import DAY, HOUR, PROJECT, START, rows_of, sync
 from lake_world import World
 
-from backup_frames.lake.check import check_lake
-from backup_frames.lake.documents import (
+from backup_frames.lake.ledger.metadata import (
     LakeRecord,
     Manifest,
     Pending,
@@ -17,6 +16,7 @@ from backup_frames.lake.documents import (
     decode_record,
     encode_record,
 )
+from backup_frames.sync.maintenance.check import check_lake
 
 META = f"_meta/{PROJECT}"
 Files = dict[str, bytes]

@@ -13,8 +13,8 @@ from stores import Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
 
 from backup_frames.errors import LakeError
 from backup_frames.frames.partitions import decode_table
-from backup_frames.lake.check import check_lake
-from backup_frames.lake.store import Store
+from backup_frames.lake.storage.store import Store
+from backup_frames.sync.maintenance.check import check_lake
 
 SCRATCH = "_meta/0a1b2c/tmp"
 MANIFEST = f"_meta/{PROJECT}/manifest.json"

@@ -12,11 +12,11 @@ from lake_world import World
 from stores import snapshot
 
 from backup_frames.errors import LakeConflictError
-from backup_frames.lake.check import check_lake
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.repair import repair_project
-from backup_frames.lake.store import Store
-from backup_frames.lake.store_url import open_store
+from backup_frames.lake.storage.open_store import open_store
+from backup_frames.lake.storage.store import Store
+from backup_frames.sync.maintenance.check import check_lake
+from backup_frames.sync.maintenance.repair import repair_project
 
 
 @pytest.fixture

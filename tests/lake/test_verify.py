@@ -14,9 +14,8 @@ from stores import snapshot
 
 from backup_frames.errors import LakeConflictError, UnavailableError
 from backup_frames.frames.partitions import decode_table, encode_table
-from backup_frames.lake.check import Finding, check_lake
-from backup_frames.lake.compare import compare_project
-from backup_frames.lake.documents import (
+from backup_frames.lake.lake import Lake
+from backup_frames.lake.ledger.metadata import (
     Manifest,
     State,
     decode_record,
@@ -24,9 +23,10 @@ from backup_frames.lake.documents import (
     encode_record,
     manifest_checksum,
 )
-from backup_frames.lake.lake import Lake
-from backup_frames.lake.repair import repair_project
-from backup_frames.lake.salvage import salvage_table
+from backup_frames.sync.maintenance.check import Finding, check_lake
+from backup_frames.sync.maintenance.compare import compare_project
+from backup_frames.sync.maintenance.repair import repair_project
+from backup_frames.sync.maintenance.salvage import salvage_table
 
 MANIFEST = f"_meta/{PROJECT}/manifest.json"
 STATE = f"_meta/{PROJECT}/state.json"

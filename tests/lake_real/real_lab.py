@@ -27,8 +27,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pandas.testing import assert_frame_equal
 
-from backup_frames.lake.verify import verify_lake
 from backup_frames.sandbox import Sandbox
+from backup_frames.sync.maintenance.verify import verify_lake
 
 DATA = {
     "backups": ["backup_id"],
@@ -40,7 +40,7 @@ FOREIGN = ("BACKUP_FRAMES_", "HUAWEICLOUD_", "AWS_")
 FROZEN_SYNC = """
 import sys
 from datetime import datetime
-from backup_frames.lake.sync import sync_backups
+from backup_frames.sync.sync_lake import sync_backups
 from backup_frames.sandbox import SandboxClock
 sync_backups(is_full=sys.argv[2] == "full", clock=SandboxClock(datetime.fromisoformat(sys.argv[1])))
 """

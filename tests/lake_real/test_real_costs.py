@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 from real_lab import stamps
 
-from backup_frames.lake.sync import SyncReport, sync_backups
 from backup_frames.sandbox import Sandbox
+from backup_frames.sync.sync_lake import SyncReport, sync_backups
 
 pytestmark = pytest.mark.slow
 

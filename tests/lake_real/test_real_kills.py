@@ -25,8 +25,8 @@ from real_lab import (
 )
 
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.sync import SyncReport, sync_backups
 from backup_frames.sandbox import Sandbox
+from backup_frames.sync.sync_lake import SyncReport, sync_backups
 
 pytestmark = pytest.mark.slow
 

@@ -22,8 +22,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.verify import verify_lake
 from backup_frames.sandbox import Sandbox
+from backup_frames.sync.maintenance.verify import verify_lake
 
 LEASE_S = 4.0
 MOTO = """

@@ -30,7 +30,9 @@ from backup_frames.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow
 
-IMPORTS = "import backup_frames.cli.sync, backup_frames.lake.sync, backup_frames.lake.local_store"
+IMPORTS = (
+    "import backup_frames.cli.sync, backup_frames.sync.sync_lake, backup_frames.lake.storage.local"
+)
 
 
 @pytest.fixture

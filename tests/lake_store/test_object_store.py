@@ -15,9 +15,9 @@ from bucket_server import BucketServer, Request
 
 from backup_frames.api.clock import SystemClock
 from backup_frames.errors import ConfigError, LakeError
-from backup_frames.lake.object_store import ObjectStore
-from backup_frames.lake.object_url import read_object_url
-from backup_frames.lake.store_url import check_store, open_store
+from backup_frames.lake.storage.bucket import ObjectStore
+from backup_frames.lake.storage.bucket_url import read_object_url
+from backup_frames.lake.storage.open_store import check_store, open_store
 
 SCRATCH = "_meta/p/tmp"
 LOCK = "_meta/p/lock"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from backup_frames.sandbox import DEFAULT_START, Fleet, Sandbox, SandboxClock
-from backup_frames.sandbox.shelves import ListQuery
+from backup_frames.sandbox.world.index import ListQuery
 
 LEVELS = ("Instance", "DatabaseTable")
 

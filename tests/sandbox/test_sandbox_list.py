@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup_frames.sandbox import Dialect, Sandbox
-from backup_frames.sandbox.shelves import ListQuery, Row, Shelves
+from backup_frames.sandbox.world.index import ListQuery, Row, Shelves
 
 Get = Callable[..., httpx.Response]
 DAY = {"begin_time": "2026-01-20T00:00:00+0000", "end_time": "2026-01-21T00:00:00+0000"}

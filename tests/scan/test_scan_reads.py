@@ -11,7 +11,7 @@ import pytest
 
 from backup_frames.errors import IncompleteReadError, QueryError
 from backup_frames.frames.frames import BackupFrames
-from backup_frames.frames.read import plan_read, read_backups, scan_backups
+from backup_frames.read.one_liners import plan_read, read_backups, scan_backups
 from backup_frames.sandbox import Fault, Sandbox
 from backup_frames.sandbox.answers import refuse_call
 from backup_frames.sandbox.faults import Asked

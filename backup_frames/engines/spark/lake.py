@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..frames.partitions import FRAME_TABLES, NO_DATE
-from ..frames.schema import TABLES, with_ledger
-from .spark_options import SourceOptions
+from ...frames.partitions import FRAME_TABLES, NO_DATE
+from ...frames.schema import TABLES, with_ledger
+from .options import SourceOptions
 
 if TYPE_CHECKING:
-    from ..lake.lake import Lake
+    from ...lake.lake import Lake
 
 _PARTS: Final = 32
 _DATE: Final = re.compile(r"date=(\d{4}-\d{2}-\d{2})/")
@@ -85,7 +85,7 @@ def read_days(options: SourceOptions, days: LakeDays) -> pa.Table:
 
 def _open(options: SourceOptions) -> Lake:
     # at the top it would cost every process that reads the service only a second
-    from ..lake.lake import open_lake  # noqa: PLC0415  # see above
+    from ...lake.lake import open_lake  # noqa: PLC0415  # see above
 
     return open_lake(options.lake or "")
 

@@ -17,14 +17,14 @@ from itertools import pairwise
 from math import ceil
 from typing import Final, Literal
 
-from ..api.answers import Page
-from ..api.connect import open_client
-from ..api.query import BackupQuery
-from ..errors import RejectedError
-from ..scan.plan import look_at, to_span
-from ..scan.trial import is_as_assumed
-from ..settings import Settings
-from .spark_options import SourceOptions
+from ...api.answers import Page
+from ...api.connect import open_client
+from ...api.query import BackupQuery
+from ...errors import RejectedError
+from ...scan.plan import look_at, to_span
+from ...scan.trial import is_as_assumed
+from ...settings.resolve import Settings
+from .options import SourceOptions
 
 Span = tuple[int, int]
 Look = Callable[[Sequence[BackupQuery]], list[Page]]

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from ..errors import IncompleteReadError
-from ..scan.certificate import Certificate
-from ..scan.plan import to_moment
-from .spark_plan import PlannedRange
+from ...errors import IncompleteReadError
+from ...scan.certificate import Certificate
+from ...scan.plan import to_moment
+from .plan import PlannedRange
 
 _KEPT_READS = 64
 

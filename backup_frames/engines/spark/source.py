@@ -40,19 +40,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from ..config_file import SECRETS
-from ..errors import ConfigError, IncompleteReadError, MissingExtraError
-from ..frames.flatten import ArrowFrames
-from ..frames.partitions import FRAME_TABLES
-from ..frames.schema import TABLES, comment_of
-from ..scan.certificate import Certificate
-from ..scan.plan import to_moment, to_span
-from ..settings import environment_names, load_settings
-from .spark_lake import LakeDays, lake_schema, plan_days, read_days
-from .spark_log import Proofs, ReadProof, add_proofs
-from .spark_options import SourceOptions, narrow_options, parse_options
-from .spark_plan import plan_ranges
-from .spark_read import read_range
+from ...errors import ConfigError, IncompleteReadError, MissingExtraError
+from ...frames.flatten import ArrowFrames
+from ...frames.partitions import FRAME_TABLES
+from ...frames.schema import TABLES, comment_of
+from ...scan.certificate import Certificate
+from ...scan.plan import to_moment, to_span
+from ...settings.resolve import environment_names, load_settings
+from ...settings.toml_file import SECRETS
+from .lake import LakeDays, lake_schema, plan_days, read_days
+from .options import SourceOptions, narrow_options, parse_options
+from .plan import plan_ranges
+from .proofs import Proofs, ReadProof, add_proofs
+from .tasks import read_range
 
 try:
     from pyspark.accumulators import Accumulator, AccumulatorParam

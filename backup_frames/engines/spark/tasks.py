@@ -10,20 +10,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from ..api.client import BackupClient
-from ..api.connect import open_client
-from ..api.query import BackupQuery
-from ..errors import ConfigError, IncompleteReadError
-from ..frames.flatten import ArrowFrames, concat_frames, flatten_pages
-from ..frames.reader import BackupReader
-from ..frames.settle import settle_frames
-from ..scan.certificate import Certificate, RangeCount
-from ..scan.plan import CoveredSpan, to_moment
-from ..scan.ranges import FinishedRange
-from ..scan.witness import Witness
-from ..settings import Settings
-from .spark_options import CONNECTIONS, SourceOptions
-from .spark_plan import PlannedRange
+from ...api.client import BackupClient
+from ...api.connect import open_client
+from ...api.query import BackupQuery
+from ...errors import ConfigError, IncompleteReadError
+from ...frames.flatten import ArrowFrames, concat_frames, flatten_pages
+from ...frames.settle import settle_frames
+from ...read.reader import BackupReader
+from ...scan.certificate import Certificate, RangeCount
+from ...scan.finished import FinishedRange
+from ...scan.plan import CoveredSpan, to_moment
+from ...scan.witness import Witness
+from ...settings.resolve import Settings
+from .options import CONNECTIONS, SourceOptions
+from .plan import PlannedRange
 
 
 def read_range(options: SourceOptions, planned: PlannedRange) -> tuple[ArrowFrames, Certificate]:

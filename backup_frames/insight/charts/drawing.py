@@ -1,4 +1,4 @@
-"""How each chart looks: rows of `chart_data` in, an Altair chart out.
+"""How each chart looks: rows of `data` in, an Altair chart out.
 
 No reading happens here, so that the report can draw the same rows twice, wide and narrow.
 """
@@ -9,8 +9,8 @@ import json
 
 import altair as alt
 
-from .chart_data import MAX_OUTLIERS, Rows
-from .chart_style import (
+from .data import MAX_OUTLIERS, Rows
+from .style import (
     BLUE,
     GREEN,
     GREY,

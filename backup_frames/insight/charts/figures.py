@@ -19,15 +19,14 @@ import altair as alt
 import duckdb
 import pyarrow as pa
 
-from backup_frames.frames.schema import SYNC_RUNS
-
-from . import chart_data, drawing
-from .catalog import create_views
-from .chart_style import Theme
-from .relations import create_arrow_relations
+from ...frames.schema import SYNC_RUNS
+from ..kpi.catalog import create_views
+from ..kpi.relations import create_arrow_relations
+from . import data, drawing
+from .style import Theme
 
 if TYPE_CHECKING:
-    from backup_frames.frames.frames import BackupFrames
+    from ...frames.frames import BackupFrames
 
 __all__ = [
     "duration_by_size",
@@ -56,7 +55,7 @@ def instance_grid(source: Source, *, theme: Theme = "light", width: int = 640) -
     Returns:
         The chart; an empty one with a note if there are no instances.
     """
-    rows = chart_data.instance_grid_rows(_connection(source))
+    rows = data.instance_grid_rows(_connection(source))
     return drawing.instance_grid(rows, theme, width)
 
 
@@ -68,7 +67,7 @@ def restore_point_ages(
     Where increments are on, which the list of backups does not show, the age is an upper bound. Bars
     end at a week; the label says the real age. Arguments as for `instance_grid`.
     """
-    rows = chart_data.restore_point_age_rows(_connection(source))
+    rows = data.restore_point_age_rows(_connection(source))
     return drawing.restore_point_ages(rows, theme, width)
 
 
@@ -79,7 +78,7 @@ def success_trend(
 
     Arguments as for `instance_grid`.
     """
-    rows = chart_data.success_rows(_connection(source))
+    rows = data.success_rows(_connection(source))
     return drawing.success_trend(rows, theme, width)
 
 
@@ -88,7 +87,7 @@ def stored_size(source: Source, *, theme: Theme = "light", width: int = 640) -> 
 
     Arguments as for `instance_grid`.
     """
-    rows = chart_data.stored_size_rows(_connection(source))
+    rows = data.stored_size_rows(_connection(source))
     return drawing.stored_size(rows, theme, width)
 
 
@@ -99,7 +98,7 @@ def duration_by_size(source: Source, *, theme: Theme = "light", width: int = 640
     its own instance's median (see v_backup_history.is_duration_outlier). Arguments as for
     `instance_grid`.
     """
-    rows = chart_data.duration_rows(_connection(source))
+    rows = data.duration_rows(_connection(source))
     return drawing.duration_by_size(rows, theme, width)
 
 
@@ -108,7 +107,7 @@ def start_hours(source: Source, *, theme: Theme = "light", width: int = 640) -> 
 
     Arguments as for `instance_grid`.
     """
-    rows = chart_data.start_hour_rows(_connection(source))
+    rows = data.start_hour_rows(_connection(source))
     return drawing.start_hours(rows, theme, width)
 
 
@@ -118,7 +117,7 @@ def retention_ladder(source: Source, *, theme: Theme = "light", width: int = 640
     Bars: instances whose oldest present restore point is that old. Ticks: instances whose policy
     promises it. Arguments as for `instance_grid`.
     """
-    rows = chart_data.retention_rows(_connection(source))
+    rows = data.retention_rows(_connection(source))
     return drawing.retention_ladder(rows, theme, width)
 
 

@@ -20,13 +20,11 @@ import duckdb
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from backup_frames.lake.outside import check_outside
-from backup_frames.lake.store_url import absolute_path
-from backup_frames.whole_files import find_target, write_whole
-
-from . import chart_data as data
-from . import drawing
-from .publish import connect_lake
+from ...lake.outside import check_outside
+from ...lake.storage.open_store import absolute_path
+from ...whole_files import find_target, write_whole
+from ..kpi.publish import connect_lake
+from . import data, drawing
 
 MAX_EXCEPTIONS = 300
 WIDE, NARROW = 640, 340
@@ -164,7 +162,7 @@ def _render(connection: duckdb.DuckDBPyConnection) -> str:
         f"instance_id, backup_id LIMIT {MAX_EXCEPTIONS}",
     )
     environment = Environment(
-        loader=PackageLoader("backup_frames.insight", ""),
+        loader=PackageLoader("backup_frames.insight.charts", ""),
         autoescape=True,
         undefined=StrictUndefined,
     )

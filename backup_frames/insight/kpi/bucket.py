@@ -16,10 +16,9 @@ from typing import Any
 
 import duckdb
 
-from backup_frames.errors import MissingExtraError
-from backup_frames.lake.store import Store
-from backup_frames.lake.store_url import bucket_environ
-
+from ...errors import MissingExtraError
+from ...lake.storage.open_store import bucket_environ
+from ...lake.storage.store import Store
 from .relations import escaped
 
 try:
@@ -37,7 +36,7 @@ def attach_bucket(connection: duckdb.DuckDBPyConnection, lake: str, store: Store
     Raises:
         ConfigError: the URL or the credentials are wrong.
     """
-    from backup_frames.lake.object_url import read_object_url  # noqa: PLC0415 - loads obstore
+    from ...lake.storage.bucket_url import read_object_url  # noqa: PLC0415 - loads obstore
 
     address = read_object_url(lake, bucket_environ(lake, None))
     place = f"s3://{'/'.join(filter(None, (address.bucket, address.prefix)))}"

@@ -13,9 +13,8 @@ from importlib.resources import files
 
 import duckdb
 
-from backup_frames.errors import ConfigError
-from backup_frames.frames.schema import DESCRIPTIONS, comment_of
-
+from ...errors import ConfigError
+from ...frames.schema import DESCRIPTIONS, comment_of
 from .relations import RELATIONS, quoted
 
 # Where a view's undescribed columns come from; the other views are about backups.
@@ -36,7 +35,7 @@ def create_views(
     Raises:
         ConfigError: a threshold that `settings` does not know, or that is no number above zero.
     """
-    folder = files("backup_frames.insight") / "views"
+    folder = files("backup_frames.insight.kpi") / "views"
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".sql"):
             connection.execute(file.read_text(encoding="utf-8"))

@@ -18,8 +18,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..api.query import parse_moment
-from ..errors import QueryError
+from ...api.query import parse_moment
+from ...errors import QueryError
 from .catalog import create_views
 from .publish import connect_lake
 from .relations import RELATIONS, create_arrow_relations

@@ -20,11 +20,10 @@ from pathlib import Path
 
 import duckdb
 
-from backup_frames.errors import LakeError
-from backup_frames.lake.outside import check_outside
-from backup_frames.lake.store_url import absolute_path
-from backup_frames.whole_files import whole_file
-
+from ...errors import LakeError
+from ...lake.outside import check_outside
+from ...lake.storage.open_store import absolute_path
+from ...whole_files import whole_file
 from .catalog import create_views, describe_everything
 from .relations import create_relations, quoted
 

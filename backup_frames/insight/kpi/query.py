@@ -11,7 +11,7 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from ..errors import QueryError
+from ...errors import QueryError
 from .publish import connect_lake
 
 _CATALOGUE: Final = """

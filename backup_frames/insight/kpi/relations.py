@@ -16,13 +16,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backup_frames.errors import LakeError
-from backup_frames.frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
-from backup_frames.lake.formats import open_lake_store
-from backup_frames.lake.layout import INVENTORY_NAMES, RUNS, parse_key
-from backup_frames.lake.named_files import NamedFiles, find_named_files
-from backup_frames.lake.store import Store
-from backup_frames.lake.store_url import local_root, scheme_of
+from ...errors import LakeError
+from ...frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
+from ...lake.formats.open_tables import open_lake_store
+from ...lake.ledger.layout import INVENTORY_NAMES, RUNS, parse_key
+from ...lake.named_files import NamedFiles, find_named_files
+from ...lake.storage.open_store import local_root, scheme_of
+from ...lake.storage.store import Store
 
 #: Every base relation with its columns as they stand in a lake.
 RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backup_frames.api.clock import Clock
-from backup_frames.errors import LakeError, MissingExtraError
-from backup_frames.frames.partitions import decode_table, encode_table
-from backup_frames.frames.schema import DESCRIPTIONS, as_written
-
-from .store import RunNote
+from ...api.clock import Clock
+from ...errors import LakeError, MissingExtraError
+from ...frames.partitions import decode_table, encode_table
+from ...frames.schema import DESCRIPTIONS, as_written
+from ..storage.store import RunNote
 from .table_format import (
     SCHEMAS,
     Slot,
@@ -35,7 +34,7 @@ from .table_format import (
 )
 
 if TYPE_CHECKING:
-    from .object_url import ObjectAddress
+    from ..storage.bucket_url import ObjectAddress
 
 try:
     from deltalake import CommitProperties, DeltaTable, Schema, Transaction

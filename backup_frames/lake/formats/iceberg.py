@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backup_frames.errors import ConfigError, LakeError, MissingExtraError
-from backup_frames.frames.partitions import decode_table, encode_table
-from backup_frames.frames.schema import TIMESTAMP, as_written
-
-from .store import RunNote
+from ...errors import ConfigError, LakeError, MissingExtraError
+from ...frames.partitions import decode_table, encode_table
+from ...frames.schema import TIMESTAMP, as_written
+from ..storage.store import RunNote
 from .table_format import (
     DATE,
     SCHEMAS,
@@ -35,7 +34,7 @@ from .table_format import (
 )
 
 if TYPE_CHECKING:
-    from .object_url import ObjectAddress
+    from ..storage.bucket_url import ObjectAddress
 
 try:
     from pyiceberg.catalog import Catalog, load_catalog

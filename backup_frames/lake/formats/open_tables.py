@@ -9,20 +9,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, get_args
 
-from backup_frames.api.clock import Clock, SystemClock
-from backup_frames.errors import ConfigError
-from backup_frames.setting_values import LakeFormat
-from backup_frames.settings import Settings, load_settings
-
-from .documents import LakeRecord, decode_record
-from .layout import LAKE_KEY, parse_key
-from .store import Store
-from .store_url import bucket_environ, local_root, open_store, scheme_of
+from ...api.clock import Clock, SystemClock
+from ...errors import ConfigError
+from ...settings import Settings, load_settings
+from ...settings.values import LakeFormat
+from ..ledger.layout import LAKE_KEY, parse_key
+from ..ledger.metadata import LakeRecord, decode_record
+from ..storage.open_store import bucket_environ, local_root, open_store, scheme_of
+from ..storage.store import Store
 from .table_format import SCHEMAS
 from .table_store import TableStore
 
 if TYPE_CHECKING:
-    from .object_url import ObjectAddress
+    from ..storage.bucket_url import ObjectAddress
 
 FORMATS: Final[tuple[str, ...]] = get_args(LakeFormat)
 
@@ -99,7 +98,7 @@ def _find_place(url: str, settings: Settings | None) -> tuple[str, ObjectAddress
                 "and %. Choose another folder, or --format parquet."
             )
         return root, None
-    from .object_url import read_object_url  # noqa: PLC0415 - loads obstore only if used
+    from ..storage.bucket_url import read_object_url  # noqa: PLC0415 - loads obstore only if used
 
     address = read_object_url(url, bucket_environ(url, settings))
     return f"s3://{address.bucket}/{address.prefix}".rstrip("/"), address

@@ -13,12 +13,11 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from backup_frames.errors import LakeError
-from backup_frames.frames.schema import TABLES, comment_of
-
-from .layout import INVENTORY_NAMES
-from .ledger import LEDGER_SCHEMAS
-from .store import RunNote
+from ...errors import LakeError
+from ...frames.schema import TABLES, comment_of
+from ..ledger.layout import INVENTORY_NAMES
+from ..ledger.merge import LEDGER_SCHEMAS
+from ..storage.store import RunNote
 
 SCHEMAS: Final[Mapping[str, pa.Schema]] = {**TABLES, **LEDGER_SCHEMAS}
 DATE: Final = pa.field("date", pa.date32())

@@ -19,12 +19,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backup_frames.api.clock import Clock
-from backup_frames.errors import LakeError
-from backup_frames.frames.partitions import decode_table, encode_table, partition_path
-
-from .documents import Manifest, Pending, decode_record
-from .layout import (
+from ...api.clock import Clock
+from ...errors import LakeError
+from ...frames.partitions import decode_table, encode_table, partition_path
+from ..ledger.layout import (
     INVENTORY_NAMES,
     RUNS,
     TABLE_NAMES,
@@ -34,7 +32,8 @@ from .layout import (
     parse_key,
     run_key,
 )
-from .store import Lock, RunNote, Store, StoredFile
+from ..ledger.metadata import Manifest, Pending, decode_record
+from ..storage.store import Lock, RunNote, Store, StoredFile
 from .table_format import SCHEMAS, Slot, TableFile, Tables
 
 _COMMIT_ORDER: Final = (*TABLE_NAMES, *reversed(INVENTORY_NAMES), RUNS)

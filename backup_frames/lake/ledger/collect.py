@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from backup_frames.api.query import LEVELS
-from backup_frames.frames.flatten import ArrowFrames, concat_frames
-from backup_frames.frames.partitions import NO_DATE, split_by_date
-from backup_frames.frames.settle import drop_duplicates
-
-from .ledger import Proof
-from .spans import (
+from ...api.query import LEVELS
+from ...frames.flatten import ArrowFrames, concat_frames
+from ...frames.partitions import NO_DATE, split_by_date
+from ...frames.settle import drop_duplicates
+from ...scan.ranges import (
     Grain,
     Span,
     clip_spans,
@@ -31,10 +29,11 @@ from .spans import (
     partition_span,
     subtract_spans,
 )
+from .merge import Proof
 
 if TYPE_CHECKING:
-    from backup_frames.frames.frames import Part
-    from backup_frames.scan.plan import CoveredSpan
+    from ...frames.frames import Part
+    from ...scan.plan import CoveredSpan
 
 
 @dataclass(frozen=True)

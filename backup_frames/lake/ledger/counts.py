@@ -17,13 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backup_frames.api.query import LEVELS
-from backup_frames.errors import LakeError
-from backup_frames.scan.plan import CEILING_S, FLOOR_S
-
-from .documents import DayState, State
-from .ledger import begin_seconds
-from .spans import DAY_S, Span, day_of, day_start
+from ...api.query import LEVELS
+from ...errors import LakeError
+from ...scan.plan import CEILING_S, FLOOR_S
+from ...scan.ranges import DAY_S, Span, day_of, day_start
+from .merge import begin_seconds
+from .metadata import DayState, State
 
 FINAL_STATUSES = pa.array(["COMPLETED", "FAILED"])
 """A backup in one of these no longer changes by itself (reference page, ``status``)."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .ledger import LedgerTables
+from .merge import LedgerTables
 
 Hashes = npt.NDArray[np.uint32]
 

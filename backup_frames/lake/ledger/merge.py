@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backup_frames.frames.schema import (
+from ...frames.schema import (
     BACKUP_DATABASES,
     BACKUP_TABLES,
     BACKUPS,
@@ -25,11 +25,10 @@ from backup_frames.frames.schema import (
     TIMESTAMP,
     with_ledger,
 )
-
-from .spans import Span
+from ...scan.ranges import Span
 
 if TYPE_CHECKING:
-    from backup_frames.frames.flatten import ArrowFrames
+    from ...frames.flatten import ArrowFrames
 
 LEDGER_SCHEMAS: Final[Mapping[str, pa.Schema]] = {
     "backup_databases": BACKUP_DATABASES,

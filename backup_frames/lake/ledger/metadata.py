@@ -11,8 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from backup_frames.scan.assumptions import ServiceProof
-
+from ...scan.assumptions import ServiceProof
 from .layout import RUNS
 
 LAYOUT_VERSION: Final = 1

@@ -15,12 +15,16 @@ from datetime import date, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backup_frames.errors import ConfigError, LakeConflictError, LakeError
-from backup_frames.frames.partitions import NO_DATE, decode_table, partition_path
-from backup_frames.frames.schema import LEDGER_FIELDS, SYNC_RUNS, as_written
-
+from ...errors import ConfigError, LakeConflictError, LakeError
+from ...frames.partitions import NO_DATE, decode_table, partition_path
+from ...frames.schema import LEDGER_FIELDS, SYNC_RUNS, as_written
+from ...scan.ranges import DAY_S, Grain, day_of, partition_span
+from ..storage.store import Store
 from .counts import count_days, count_unknown_begin
-from .documents import (
+from .identity import hash_ids
+from .layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
+from .merge import LEDGER_SCHEMAS
+from .metadata import (
     LAYOUT_VERSION,
     FileEntry,
     LakeRecord,
@@ -31,11 +35,6 @@ from .documents import (
     describe_file,
     manifest_checksum,
 )
-from .identity import hash_ids
-from .layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
-from .ledger import LEDGER_SCHEMAS
-from .spans import DAY_S, Grain, day_of, partition_span
-from .store import Store
 
 
 class DamagedFileError(LakeError):

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
-from backup_frames.api.query import LEVELS
-
-from .documents import DayState, State
-from .ledger import Proof
-from .spans import DAY_S, Grain, Span, clip_spans, covers, day_start, partition_of
+from ...api.query import LEVELS
+from ...scan.ranges import DAY_S, Grain, Span, clip_spans, covers, day_start, partition_of
+from .merge import Proof
+from .metadata import DayState, State
 
 
 def note_verified(

@@ -19,10 +19,13 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from backup_frames.api.clock import Clock
-from backup_frames.frames.partitions import encode_table, partition_path
-
-from .documents import (
+from ...api.clock import Clock
+from ...frames.partitions import encode_table, partition_path
+from ...scan.ranges import Grain
+from ..storage.store import Lock, RunNote, Store
+from .layout import LAKE_KEY, meta_key
+from .merge import LEDGER_SCHEMAS, LedgerTables
+from .metadata import (
     LAYOUT_VERSION,
     FileEntry,
     LakeRecord,
@@ -33,11 +36,7 @@ from .documents import (
     encode_record,
     manifest_checksum,
 )
-from .layout import LAKE_KEY, meta_key
-from .ledger import LEDGER_SCHEMAS, LedgerTables
-from .records import ProjectRecords, load_table
-from .spans import Grain
-from .store import Lock, RunNote, Store
+from .recovery import ProjectRecords, load_table
 
 HOLD_ROWS: Final = 1 << 15
 """So many rows are held back, to be announced together in one ``pending.json``."""

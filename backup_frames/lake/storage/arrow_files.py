@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 from pyarrow import fs
 
-from backup_frames.errors import LakeError
-
+from ...errors import LakeError
 from .store import Store
 
 

@@ -22,13 +22,13 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from backup_frames.api.clock import Clock, read_uptime
-from backup_frames.errors import LakeConflictError, LakeError
-from backup_frames.lake.layout import is_temporary
-from backup_frames.lake.object_calls import ObjectCalls
-from backup_frames.lake.object_lock import LEASE_S, Lease
-from backup_frames.lake.object_url import ObjectAddress, read_object_url
-from backup_frames.lake.store import MAX_FILE_BYTES, RunNote, StoredFile, check_key, too_large
+from ...api.clock import Clock, read_uptime
+from ...errors import LakeConflictError, LakeError
+from ..ledger.layout import is_temporary
+from .bucket_calls import ObjectCalls
+from .bucket_url import ObjectAddress, read_object_url
+from .lease import LEASE_S, Lease
+from .store import MAX_FILE_BYTES, RunNote, StoredFile, check_key, too_large
 
 if TYPE_CHECKING:
     from obstore import PutMode

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from obstore.exceptions import BaseError, InvalidPathError
 
-from backup_frames.errors import LakeError
-from backup_frames.lake.object_url import ObjectAddress, open_client
+from ...errors import LakeError
+from .bucket_url import ObjectAddress, open_client
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

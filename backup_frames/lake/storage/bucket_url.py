@@ -29,9 +29,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from backup_frames.endpoints import storage_address
-from backup_frames.errors import ConfigError, LakeError
-from backup_frames.lake.store import check_key
+from ...errors import ConfigError, LakeError
+from ...settings.endpoints import storage_address
+from .store import check_key
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential

@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING
 
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 
-from backup_frames.api.clock import Clock
-from backup_frames.errors import LakeConflictError
-from backup_frames.lake.object_calls import ObjectCalls
-from backup_frames.lake.store import describe_holder, holder_record
+from ...api.clock import Clock
+from ...errors import LakeConflictError
+from .bucket_calls import ObjectCalls
+from .store import describe_holder, holder_record
 
 if TYPE_CHECKING:
     from obstore import PutMode

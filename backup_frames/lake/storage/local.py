@@ -21,10 +21,11 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from backup_frames.api.clock import Clock
-from backup_frames.errors import LakeConflictError, LakeError
-from backup_frames.lake.layout import is_ours, is_temporary
-from backup_frames.lake.store import (
+from ...api.clock import Clock
+from ...errors import LakeConflictError, LakeError
+from ...whole_files import fill_file, flush_folder, swap_in
+from ..ledger.layout import is_ours, is_temporary
+from .store import (
     MAX_FILE_BYTES,
     RunNote,
     StoredFile,
@@ -33,7 +34,6 @@ from backup_frames.lake.store import (
     holder_record,
     too_large,
 )
-from backup_frames.whole_files import fill_file, flush_folder, swap_in
 
 _IN_THE_WAY = "A file stands where a folder belongs (or the reverse): move it away."
 _ADVICE = {

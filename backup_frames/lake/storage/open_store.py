@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from backup_frames.api.clock import Clock, SystemClock
-from backup_frames.errors import BackupFramesError, ConfigError, LakeError
-from backup_frames.settings import Settings, load_settings
-
-from .local_store import LocalStore
+from ...api.clock import Clock, SystemClock
+from ...errors import BackupFramesError, ConfigError, LakeError
+from ...settings import Settings, load_settings
+from .local import LocalStore
 from .store import Store, StoredFile, check_key
 
 # "s3:/b", "obs:b", "s3;//b", " s3://b", "'s3://b'"; of two letters or more: C:/lake is a path
@@ -68,7 +67,7 @@ def open_store(
     clock = clock or SystemClock()
     check_key(scratch)
     if scheme_of(url) in ("s3", "obs"):
-        from .object_store import open_object_store  # noqa: PLC0415 - loads obstore only if used
+        from .bucket import open_object_store  # noqa: PLC0415 - loads obstore only if used
 
         environ = bucket_environ(url, settings)
         return open_object_store(url, scratch=scratch, clock=clock, environ=environ)

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from backup_frames.api.clock import Clock
-from backup_frames.errors import LakeError
+from ...api.clock import Clock
+from ...errors import LakeError
 
 MAX_FILE_BYTES: Final = 1 << 30
 """No file of a lake is larger (a million backups take a tenth of it): what is, is not read."""

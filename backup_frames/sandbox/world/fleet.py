@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from .clock import SandboxClock
-from .estate import instance_record, policy_record
-from .life import Life
-from .shelves import LEVELS, ListQuery, Record, Row, Shelves
+from .index import LEVELS, ListQuery, Record, Row, Shelves
+from .instances import instance_record, policy_record
+from .simulation import Life
 
 UNFINISHED: dict[str, Record] = {
     "null": {"end_time": None, "status": "BUILDING", "size": 0},

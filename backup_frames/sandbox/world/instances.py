@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .dice import Dice
-from .shelves import Row
+from .index import Row
+from .seeded import Dice
 
 DAY_S = 86_400
 EVERY_DAY = (1, 2, 3, 4, 5, 6, 7)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .dice import Dice
-from .estate import DAY_S, MANUAL_CAP, Instance, Series, invent_instance
-from .shelves import Record, Row, Shelves
+from .index import Record, Row, Shelves
+from .instances import DAY_S, MANUAL_CAP, Instance, Series, invent_instance
+from .seeded import Dice
 
 _DESCRIPTIONS = {
     "Auto": (None, None, "", "", "automated backup"),

@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backup_frames.errors import LakeError
-from backup_frames.frames.partitions import decode_table, partition_keys, partition_path
-from backup_frames.frames.schema import KEYS, TABLES, as_written
-
-from .documents import (
+from ...errors import LakeError
+from ...frames.partitions import decode_table, partition_keys, partition_path
+from ...frames.schema import KEYS, TABLES, as_written
+from ...lake.ledger.identity import StoredIds, hash_ids
+from ...lake.ledger.layout import LAKE_KEY, KeyParts, known_projects, meta_key, parse_key
+from ...lake.ledger.merge import EMPTY_LEDGER, LEDGER_SCHEMAS, LedgerTables
+from ...lake.ledger.metadata import (
     FileEntry,
     LakeRecord,
     Manifest,
@@ -29,11 +31,8 @@ from .documents import (
     decode_record,
     describe_file,
 )
-from .identity import StoredIds, hash_ids
-from .layout import LAKE_KEY, KeyParts, known_projects, meta_key, parse_key
-from .ledger import EMPTY_LEDGER, LEDGER_SCHEMAS, LedgerTables
-from .records import why_not_manifest, why_not_pending, why_not_state
-from .store import Store, StoredFile
+from ...lake.ledger.recovery import why_not_manifest, why_not_pending, why_not_state
+from ...lake.storage.store import Store, StoredFile
 
 _SCHEMAS: Final = {**TABLES, **LEDGER_SCHEMAS}
 PARENT_KEYS: Final = {

@@ -11,17 +11,16 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backup_frames.errors import LakeError
-from backup_frames.frames.partitions import partition_path
-from backup_frames.scan.plan import to_moment
-
+from ...errors import LakeError
+from ...frames.partitions import partition_path
+from ...lake.ledger.collect import FreshPartition, PartitionCollector
+from ...lake.ledger.layout import meta_key
+from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables, begin_seconds, merge_fresh
+from ...lake.ledger.recovery import load_table, read_grain, read_records
+from ...lake.storage.store import Store
+from ...scan.plan import to_moment
+from ..reader import Reader
 from .check import Finding
-from .collect import FreshPartition, PartitionCollector
-from .layout import meta_key
-from .ledger import LEDGER_SCHEMAS, LedgerTables, begin_seconds, merge_fresh
-from .reader import Reader
-from .records import load_table, read_grain, read_records
-from .store import Store
 
 
 def compare_project(reader: Reader, store: Store, *, project_id: str) -> list[Finding]:

@@ -12,26 +12,25 @@ from datetime import date
 
 import pyarrow as pa
 
-from backup_frames.api.clock import Clock
-from backup_frames.errors import LakeConflictError, LakeError
-from backup_frames.frames.flatten import concat_frames
-from backup_frames.frames.partitions import NO_DATE, decode_table, partition_path
-from backup_frames.frames.schema import TABLES, as_written
-from backup_frames.scan.plan import to_moment
-
+from ...api.clock import Clock
+from ...errors import LakeConflictError, LakeError
+from ...frames.flatten import concat_frames
+from ...frames.partitions import NO_DATE, decode_table, partition_path
+from ...frames.schema import TABLES, as_written
+from ...lake.ledger.collect import FreshPartition, PartitionCollector
+from ...lake.ledger.layout import INVENTORY_NAMES, meta_key, parse_key
+from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
+from ...lake.ledger.metadata import FileEntry, InventoryState, Pending, describe_file
+from ...lake.ledger.recovery import read_grain, read_records, recount_partition, survey_ledger
+from ...lake.ledger.writer import LakeWriter
+from ...lake.storage.store import Lock, Store
+from ...scan.plan import to_moment
+from ...scan.ranges import clip_spans, merge_spans, partition_span
+from ..proof import has_failures
+from ..reader import Reader
 from .check import NOT_REPAIRED, Finding, check_project
-from .collect import FreshPartition, PartitionCollector
-from .documents import FileEntry, InventoryState, Pending, describe_file
 from .flips import undo_flip
-from .layout import INVENTORY_NAMES, meta_key, parse_key
-from .ledger import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
-from .proof import has_failures
-from .reader import Reader
-from .records import read_grain, read_records, recount_partition, survey_ledger
 from .salvage import complete_backups, fit_children, is_of_partition, salvage_table
-from .spans import clip_spans, merge_spans, partition_span
-from .store import Lock, Store
-from .writer import LakeWriter
 
 
 def repair_project(reader: Reader, store: Store, *, project_id: str, clock: Clock) -> list[Finding]:

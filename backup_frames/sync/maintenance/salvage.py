@@ -13,13 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from backup_frames.errors import LakeError
-from backup_frames.frames.partitions import open_parquet, partition_keys
-from backup_frames.frames.schema import LEDGER_FIELDS, TIMESTAMP
-
+from ...errors import LakeError
+from ...frames.partitions import open_parquet, partition_keys
+from ...frames.schema import LEDGER_FIELDS, TIMESTAMP
+from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables
+from ...scan.ranges import Grain
 from .check import CHILD_COUNTS, PARENT_KEYS, find_misfits
-from .ledger import LEDGER_SCHEMAS, LedgerTables
-from .spans import Grain
 
 _FAILURES: Final = (LakeError, pa.ArrowException, OSError, OverflowError, ValueError, KeyError)
 _NEEDED: Final = {

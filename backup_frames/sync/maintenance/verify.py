@@ -10,17 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from backup_frames.api.clock import Clock, SystemClock
-from backup_frames.api.connect import open_client
-from backup_frames.api.query import BackupQuery
-from backup_frames.frames.reader import BackupReader
-from backup_frames.settings import Settings, load_settings
-
+from ...api.clock import Clock, SystemClock
+from ...api.connect import open_client
+from ...api.query import BackupQuery
+from ...lake.formats.open_tables import open_lake_store
+from ...lake.lake import open_lake
+from ...lake.ledger.layout import meta_key
+from ...read.reader import BackupReader
+from ...settings import Settings, load_settings
 from .check import Finding, check_lake
 from .compare import compare_project
-from .formats import open_lake_store
-from .lake import open_lake
-from .layout import meta_key
 from .repair import repair_project
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def verify_lake(
 
     Example:
         >>> import tempfile
-        >>> from backup_frames.lake.sync import sync_backups
+        >>> from backup_frames.sync.sync_lake import sync_backups
         >>> from backup_frames.sandbox import Sandbox
         >>> with Sandbox(backups=20, seed=1) as box, tempfile.TemporaryDirectory() as folder:
         ...     report = sync_backups(

@@ -1,0 +1,1 @@
+"""The KPI views in SQL, and the DuckDB file that holds them."""

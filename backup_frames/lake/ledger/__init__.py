@@ -1,0 +1,1 @@
+"""What is stored, journaled, merged and recovered; on storage, without a service."""

@@ -1,0 +1,1 @@
+"""Bytes under keys: a folder or a bucket, whole writes, one writer at a time."""

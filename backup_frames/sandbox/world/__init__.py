@@ -1,0 +1,1 @@
+"""The invented world: instances, their backups, and how both change in time."""

@@ -1,0 +1,24 @@
+"""How to reach the service and the lake: values, a TOML file, and what they resolve to.
+
+In: arguments, environment variables, a file. Out: frozen `Settings`, checked before any I/O.
+"""
+
+from .resolve import (
+    PREFIX,
+    Settings,
+    describe_settings,
+    environment_names,
+    load_projects,
+    load_settings,
+    resolve_settings,
+)
+
+__all__ = [
+    "PREFIX",
+    "Settings",
+    "describe_settings",
+    "environment_names",
+    "load_projects",
+    "load_settings",
+    "resolve_settings",
+]

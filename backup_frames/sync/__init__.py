@@ -1,0 +1,1 @@
+"""Service to lake: plan, run, apply, report."""

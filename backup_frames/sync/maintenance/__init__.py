@@ -1,0 +1,1 @@
+"""A lake looked after: verify, check, compare, repair, salvage."""
