@@ -64,7 +64,7 @@ def read_in_python() -> Iterator[str]:
 
 
 def keep_a_lake() -> Iterator[str]:
-    from bucket_server import BucketServer  # noqa: PLC0415 - path is set above
+    from support.bucket_server import BucketServer  # noqa: PLC0415 - path is set above
 
     for lake_format in ("parquet", *(EXTRAS[name] for name in EXTRAS if find_spec(name))):
         lake = f"lake-{lake_format}"

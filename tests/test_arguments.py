@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.fault_server import FaultServer, answer
+from support.fault_server import FaultServer, answer
 
 import backup_frames as bf
 from backup_frames.errors import ConfigError, RejectedError

@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from api.clocks import InstantClock
+from support.accounts import PROJECT, TOKEN
+from support.clocks import InstantClock
 
 from backup_frames.api.clock import SystemClock
 from backup_frames.cli import main
-
-TOKEN = "canary-token-4f1d9a"
-PROJECT = "0123456789abcdef0123456789abcdef"
 
 
 class Ran(NamedTuple):
@@ -28,13 +25,6 @@ class Ran(NamedTuple):
     err: str
     written: list[str]
     slept_s: float
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("BACKUP_FRAMES_", "HUAWEICLOUD_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from api.clocks import InstantClock
-from api.fault_server import Act, FaultServer, answer
+from support.clocks import InstantClock
+from support.fault_server import Act, FaultServer, answer
 
 from backup_frames.api.client import BackupClient
 from backup_frames.api.connect import open_client

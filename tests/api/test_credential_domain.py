@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from api.clocks import InstantClock
-from api.conftest import PROJECT
-from api.fault_server import FaultServer, answer
-from api.test_api_canaries import METHODS, WORD
+from support.accounts import PROJECT
+from support.canaries import METHODS, WORD
+from support.clocks import InstantClock
+from support.fault_server import FaultServer, answer
 
 from backup_frames.cli import main
 from backup_frames.errors import ConfigError

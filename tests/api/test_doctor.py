@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.clocks import InstantClock
-from api.fault_server import PAGE, Act, FaultServer, answer, self_signed, silence
+from support.clocks import InstantClock
+from support.fault_server import PAGE, Act, FaultServer, answer, self_signed, silence
 
 from backup_frames.api.doctor import Check, run_checks
 from backup_frames.sandbox import Sandbox, Status

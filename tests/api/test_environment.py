@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from api.fault_server import FaultServer, answer
+from support.fault_server import FaultServer, answer
 
 from backup_frames.api.proxy import find_proxy, is_direct
 from backup_frames.api.transport import DeadlineTransport

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from api.fault_server import (
+from support.fault_server import (
     Act,
     FaultServer,
     answer,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from api.clocks import TurnClock, VirtualClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clocks import TurnClock, VirtualClock
 
 from backup_frames.api import gate as rules
 from backup_frames.api.auth import StaticToken

@@ -8,11 +8,11 @@ from urllib.parse import parse_qsl, quote
 
 import httpx
 import pytest
-from api.clocks import VirtualClock
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clocks import VirtualClock
 
 from backup_frames.api.auth import AccessKey, sign_request
 from backup_frames.api.client import BackupClient

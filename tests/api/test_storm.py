@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from api.clocks import InstantClock
 from starlette.responses import Response
+from support.clocks import InstantClock
 
 from backup_frames.read.one_liners import read_backups
 from backup_frames.sandbox import Fault, Sandbox

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from insight.lake_maker import make_big_lake
+from support.lake_maker import make_big_lake
 
 from backup_frames.insight import publish_lake
 

@@ -22,8 +22,8 @@ from typing import Any
 import duckdb
 import httpx
 import pytest
-from insight.lake_maker import make_big_lake
 from playwright.sync_api import sync_playwright
+from support.lake_maker import make_big_lake
 
 from backup_frames.insight import publish_lake
 

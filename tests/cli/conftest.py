@@ -18,13 +18,6 @@ class Ran(NamedTuple):
     err: str
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith(("BACKUP_FRAMES_", "HUAWEICLOUD_")):
-            monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def run(capfdbinary) -> Callable[..., Ran]:
     """Run the command line in this process."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from churn import Churn
-from spark_sessions import (
+from support.churn import Churn
+from support.spark_sessions import (
     SEED,
     executors_of_last_read,
     open_session,

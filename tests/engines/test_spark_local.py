@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from churn import Churn
-from spark_sessions import SEED, open_session, ui
+from support.churn import Churn
+from support.spark_sessions import SEED, open_session, ui
 
 import backup_frames as bf
 from backup_frames.frames.partitions import FRAME_TABLES

@@ -10,7 +10,7 @@ from typing import Any
 import openpyxl
 import pyarrow as pa
 import pytest
-from record_maker import make_pages, page
+from support.record_maker import make_pages, page
 
 import backup_frames as bf
 from backup_frames.frames import workbook

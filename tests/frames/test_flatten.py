@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from record_maker import RECORD_LISTS, canonical, for_all, make_pages, make_records, page
+from support.record_maker import RECORD_LISTS, canonical, for_all, make_pages, make_records, page
 
 from backup_frames.errors import SchemaError
 from backup_frames.frames import flatten

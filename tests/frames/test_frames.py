@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from record_maker import make_pages, page
+from support.record_maker import make_pages, page
 
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import BackupFrames

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from record_maker import JSON_VALUES, RECORD_LISTS, canonical, for_all, make_pages, page
+from support.record_maker import JSON_VALUES, RECORD_LISTS, canonical, for_all, make_pages, page
 
 from backup_frames.frames import flatten
 from backup_frames.frames.extras import split_json

@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
-from record_maker import RECORD_LISTS, for_all, make_pages, page
+from support.record_maker import RECORD_LISTS, for_all, make_pages, page
 
 from backup_frames.errors import LakeError, QueryError
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from edge_service import SETTINGS, EdgeService, read_ids
+from support.edge_service import SETTINGS, EdgeService, read_ids
 
 from backup_frames.lake.lake import open_lake
 from backup_frames.read.one_liners import read_backups, scan_backups

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 from hypothesis import strategies as st
-from record_maker import RECORDS, canonical, for_all, make_pages, make_records, page
+from support.record_maker import RECORDS, canonical, for_all, make_pages, make_records, page
 
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import BackupFrames

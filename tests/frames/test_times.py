@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
-from record_maker import for_all, page, times
+from support.record_maker import for_all, page, times
 
 from backup_frames.api.answers import read_seconds
 from backup_frames.errors import SchemaError

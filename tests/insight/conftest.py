@@ -6,25 +6,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from support.fleets import make_fleet
+from support.hostile import HOSTILE
+from support.lake_maker import make_big_lake, make_lake
 
 from backup_frames.insight import connect_lake
-
-from .fleets import make_fleet
-from .lake_maker import make_big_lake, make_lake
-
-#: What a service, or somebody who names an instance, may send.
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "</text></svg><img src=x onerror=alert(1)>",
-    "'; DROP TABLE backups; --",
-    '=HYPERLINK("http://evil.example","click")',
-    "{{7*7}}{% raw %}${1+1}",
-    "abc\u202edcba\u200b",
-    "\x1b[31mred\x1b[0m",
-    "line\nbreak\ttab\x00nul",
-    '" onmouseover="alert(1)',
-    "&lt;b&gt; &amp;",
-)
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.lake_maker import at, backup, instance, make_lake, run
 
 import backup_frames as bf
 from backup_frames.insight.kpi.changes import find_changes, find_exceptions, read_since
-
-from .lake_maker import at, backup, instance, make_lake, run
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FIRST, BETWEEN, LAST = at("2026-03-09 09:00"), at("2026-03-10 00:00"), at("2026-03-10 09:00")

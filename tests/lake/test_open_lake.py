@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from lake_service import DAY, HOUR, PROJECT, START, content_of
-from stores import FaultStore
+from support.lake_service import DAY, HOUR, PROJECT, START, content_of
+from support.stores import FaultStore
 
 from backup_frames.errors import LakeError, QueryError
 from backup_frames.frames.schema import TABLES, with_ledger

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from inventory_lab import POLICY, instance, instance_id
+from support.inventory_lab import POLICY, instance, instance_id
 
 import backup_frames as bf
 from backup_frames.sandbox import EmptyOk, HtmlError, Sandbox, Status

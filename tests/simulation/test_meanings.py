@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulation.model import EPOCH, START_S, Model, ModelTransport, Profile, VirtualClock
+from support.model import EPOCH, START_S, Model, ModelTransport, Profile, VirtualClock
 
 from backup_frames import open_lake, read_backups, sync_backups
 from backup_frames.api.query import MAX_LIMIT

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from simulation.model import Profile
-from simulation.profiles import PROFILES
-from simulation.reads import (
+from support.model import Profile
+from support.profiles import PROFILES
+from support.reads import (
     Outcome,
     equal_totals,
     offset_loop,

@@ -7,8 +7,8 @@ import json
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from simulation.model import START_S, Profile
-from simulation.reads import LIMIT, open_model
+from support.model import START_S, Profile
+from support.reads import LIMIT, open_model
 
 from backup_frames.api.query import LEVELS, BackupQuery
 from backup_frames.scan.plan import CEILING_S, FLOOR_S

@@ -6,8 +6,8 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from .lake_maker import at, backup, instance, policy, run
-from .oracle import Fleet
+from support.lake_maker import at, backup, instance, policy, run
+from support.oracle import Fleet
 
 NOW = at("2026-03-10 09:30")
 

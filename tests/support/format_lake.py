@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lake_service import PROJECT
-from stores import Killed, snapshot
+from support.lake_service import PROJECT
+from support.stores import Killed, snapshot
 
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import Slot, TableFile

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from format_lake import FormatLake
-from lake_service import (
+from support.format_lake import FormatLake
+from support.lake_service import (
     DAY,
     LEVELS,
     PROJECT,
@@ -16,7 +16,7 @@ from lake_service import (
     rows_of,
     sync,
 )
-from stores import MemoryStore
+from support.stores import MemoryStore
 
 from backup_frames.sync.sync_lake import SyncReport
 

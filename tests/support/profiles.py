@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulation.model import Profile
+from support.model import Profile
 
 DENSE = ("no filter tells them apart",)
 ODD = ("rows came where", "held a backup twice", "not sorted", "outside the times", "kept changing")

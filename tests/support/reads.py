@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from simulation.model import Model, ModelTransport, Profile, VirtualClock
+from support.model import Model, ModelTransport, Profile, VirtualClock
 
 from backup_frames.api.answers import Page
 from backup_frames.api.auth import PasswordLogin

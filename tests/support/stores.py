@@ -1,6 +1,6 @@
 """Stores for tests: one in memory, and one that fails or dies at a chosen call.
 
-    from stores import FaultStore, Killed, MemoryStore, faults_of, snapshot
+    from support.stores import FaultStore, Killed, MemoryStore, faults_of, snapshot
 
 Enumerating the crash points of a run::
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from lake_service import DAY, HOUR, START, ModelReader, rows_of, sync, table_of
-from lake_world import World
+from support.lake_service import DAY, HOUR, START, ModelReader, rows_of, sync, table_of
+from support.lake_world import World
 
 import backup_frames as bf
 from backup_frames.api.clock import SystemClock

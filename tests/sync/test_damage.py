@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from lake_service import DAY, HOUR, PROJECT, START, rows_of, sync, table_of
-from lake_world import World
-from stores import MemoryStore
+from support.lake_service import DAY, HOUR, PROJECT, START, rows_of, sync, table_of
+from support.lake_world import World
+from support.stores import MemoryStore
 
 from backup_frames.errors import LakeError
 from backup_frames.frames.partitions import decode_table, encode_table

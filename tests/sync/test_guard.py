@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from lake_service import DAY, HOUR, LEVELS, START
-from lake_world import World
+from support.lake_service import DAY, HOUR, LEVELS, START
+from support.lake_world import World
 
 GRAINS = ["day", "month"]
 

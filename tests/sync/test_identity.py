@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from lake_service import DAY, HOUR, LEVELS, START, Backup, rows_of, sync
-from lake_world import World
+from support.lake_service import DAY, HOUR, LEVELS, START, Backup, rows_of, sync
+from support.lake_world import World
 
 from backup_frames.sync.maintenance.check import check_lake
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from inventory_lab import DAY, Lab, instance, instance_id
-from stores import FaultStore, Killed, MemoryStore, faults_of, snapshot
+from support.inventory_lab import DAY, Lab, instance, instance_id
+from support.stores import FaultStore, Killed, MemoryStore, faults_of, snapshot
 
 from backup_frames.api.connect import open_client
 from backup_frames.api.query import BackupQuery

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from inventory_lab import DAY, POLICY, START, Lab, instance, instance_id
+from support.inventory_lab import DAY, POLICY, START, Lab, instance, instance_id
 
 from backup_frames.cli import main
 from backup_frames.frames.inventory_rows import flatten_instances, flatten_policies

@@ -15,9 +15,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from lake_service import HOUR, LEVELS, PROJECT, rows_of, sync
-from lake_world import World
-from stores import FaultStore, Killed, faults_of, snapshot
+from support.lake_service import HOUR, LEVELS, PROJECT, rows_of, sync
+from support.lake_world import World
+from support.stores import FaultStore, Killed, faults_of, snapshot
 
 from backup_frames.errors import LakeError, UnavailableError
 from backup_frames.lake.lake import Lake

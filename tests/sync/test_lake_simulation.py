@@ -8,10 +8,10 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from format_lake import FormatLake
-from lake_service import DAY, HOUR, LEVELS, PROJECT, Backup, sync
-from lake_world import World
-from stores import Fault, FaultStore, Killed, MemoryStore, faults_of
+from support.format_lake import FormatLake
+from support.lake_service import DAY, HOUR, LEVELS, PROJECT, Backup, sync
+from support.lake_world import World
+from support.stores import Fault, FaultStore, Killed, MemoryStore, faults_of
 
 from backup_frames.errors import LakeError, UnavailableError
 from backup_frames.sync.maintenance.check import check_lake

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from lake_service import DAY, HOUR, PROJECT, START, rows_of, sync
-from lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, START, rows_of, sync
+from support.lake_world import World
 
 from backup_frames.lake.ledger.metadata import (
     LakeRecord,

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from lake_service import DAY, LEVELS, PROJECT, START, ModelService, sync
-from stores import MemoryStore, snapshot
+from support.lake_service import DAY, LEVELS, PROJECT, START, ModelService, sync
+from support.stores import MemoryStore, snapshot
 
 SCRIPT = """
 import sys
@@ -48,8 +48,8 @@ def digest(seed: int, threads: int) -> str:
 )
 def test_nothing_of_the_machine_shows(zone, locale, hash_seed, seed, threads):
     """Another process in another place, with parts in another order, writes the same lake."""
-    here = Path(__file__).parent
-    paths = [str(here.parents[1]), str(here.parent), str(here)]
+    tests = Path(__file__).parents[1]
+    paths = [str(tests.parent), str(tests), str(Path(__file__).parent)]
     environment = os.environ | {
         "TZ": zone,
         "LC_ALL": locale,

@@ -6,8 +6,8 @@ import json
 from datetime import timedelta
 
 import pytest
-from lake_service import DAY, HOUR, LEVELS, PROJECT, START, sync, table_of
-from stores import snapshot
+from support.lake_service import DAY, HOUR, LEVELS, PROJECT, START, sync, table_of
+from support.stores import snapshot
 
 from backup_frames.errors import (
     ConfigError,

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
-from stores import Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
+from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
+from support.stores import Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
 
 from backup_frames.errors import LakeError
 from backup_frames.frames.partitions import decode_table

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lake_service import (
+from support.lake_service import (
     DAY,
     LEVELS,
     PROJECT,
@@ -62,8 +62,8 @@ def stream_into(lake: str, days: int, lake_format: str) -> None:
 
 
 def peak_kb(lake: Path, days: int, lake_format: str) -> int:
-    here = Path(__file__).parent
-    paths = [str(here.parents[1]), str(here.parent), str(here)]
+    tests = Path(__file__).parents[1]
+    paths = [str(tests.parent), str(tests), str(Path(__file__).parent)]
     script = SCRIPT.format(paths=paths, lake=str(lake), days=days, lake_format=lake_format)
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return int(ran.stdout)

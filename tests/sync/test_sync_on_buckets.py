@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from urllib.request import Request, urlopen
-
 import pytest
-from lake_service import DAY, HOUR, PROJECT, sync
-from lake_world import World
-from stores import snapshot
+from support.lake_service import DAY, HOUR, PROJECT, sync
+from support.lake_world import World
+from support.stores import snapshot
 
 from backup_frames.errors import LakeConflictError
 from backup_frames.lake.lake import open_lake
@@ -17,25 +13,6 @@ from backup_frames.lake.storage.open_store import open_store
 from backup_frames.lake.storage.store import Store
 from backup_frames.sync.maintenance.check import check_lake
 from backup_frames.sync.maintenance.repair import repair_project
-
-
-@pytest.fixture
-def bucket_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of moto's S3 on loopback."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second, only if asked for
-
-    for name in list(os.environ):
-        if name.upper().startswith(("AWS_", "HUAWEICLOUD_", "HTTP_PROXY", "ALL_PROXY")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/EXAMPLEKEY")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    urlopen(Request(f"{endpoint}/box", method="PUT")).close()
-    yield f"s3://box/some/lake?endpoint={endpoint}"
-    server.stop()
 
 
 def tables(store: Store) -> dict[str, bytes]:

@@ -11,6 +11,16 @@ from typing import Any
 import altair as alt
 import duckdb
 import pytest
+from support.lake_maker import (
+    at,
+    backup,
+    borrow_views,
+    connect_rows,
+    instance,
+    policy,
+    run,
+    table_of,
+)
 
 from backup_frames.frames.flatten import ArrowFrames
 from backup_frames.frames.frames import BackupFrames
@@ -24,8 +34,6 @@ from backup_frames.insight.charts.data import (
     plain,
 )
 from backup_frames.insight.charts.style import days_axis, label
-
-from .lake_maker import at, backup, borrow_views, connect_rows, instance, policy, run, table_of
 
 ALL = [getattr(charts, name) for name in charts.__all__]
 each_chart = pytest.mark.parametrize("chart", ALL, ids=charts.__all__)

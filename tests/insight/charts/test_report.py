@@ -7,13 +7,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from support.hostile import HOSTILE
 
 from backup_frames.errors import LakeError
 from backup_frames.insight import connect_lake, write_report
 from backup_frames.insight.charts.data import plain
 from backup_frames.insight.charts.report import _cell, _heading, _percent, _quantity
-
-from .conftest import HOSTILE
 
 HTML_TAGS = {
     *(

@@ -17,10 +17,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from support.lake_maker import make_big_lake
 
 from backup_frames.insight import connect_lake, publish_lake, write_report
-
-from .lake_maker import make_big_lake
 
 pytestmark = pytest.mark.slow
 CORES = 2

@@ -23,8 +23,16 @@ from typing import Any
 
 import duckdb
 import pytest
-
-from .lake_maker import at, backup, borrow_views, connect_rows, instance, policy, rows_of, run
+from support.lake_maker import (
+    at,
+    backup,
+    borrow_views,
+    connect_rows,
+    instance,
+    policy,
+    rows_of,
+    run,
+)
 
 NOW = at("2026-03-10 12:00")
 DAY = timedelta(days=1)

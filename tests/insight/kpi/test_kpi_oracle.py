@@ -10,11 +10,10 @@ from typing import Any
 
 import duckdb
 import pytest
-
-from . import oracle
-from .fleets import make_fleet
-from .lake_maker import connect_rows, rows_of
-from .oracle import Fleet
+from support import oracle
+from support.fleets import make_fleet
+from support.lake_maker import connect_rows, rows_of
+from support.oracle import Fleet
 
 SEEDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 100))]
 

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 import duckdb
 import pytest
 from obstore.fsspec import FsspecStore
+from support.lake_maker import at, backup, make_lake, run
 
 from backup_frames import sync_backups
 from backup_frames.errors import ConfigError, LakeError
@@ -20,8 +21,6 @@ from backup_frames.insight import PublishReport, connect_lake, publish_lake
 from backup_frames.insight.kpi.relations import create_relations
 from backup_frames.lake.storage.open_store import open_store
 from backup_frames.sandbox import Sandbox
-
-from .lake_maker import at, backup, make_lake, run
 
 VIEWS = {
     "fact_backup",

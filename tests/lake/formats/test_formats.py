@@ -15,12 +15,12 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
-from format_lake import FORMATS, TABLES, FormatLake
-from lake_service import DAY, HOUR, PROJECT, FakeClock, ModelService, sync
-from lake_world import World
 from pyiceberg.catalog import load_catalog
 from pyiceberg.table import Table
-from stores import MemoryStore, snapshot
+from support.format_lake import FORMATS, TABLES, FormatLake
+from support.lake_service import DAY, HOUR, PROJECT, FakeClock, ModelService, sync
+from support.lake_world import World
+from support.stores import MemoryStore, snapshot
 
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.frames.frames import BackupFrames

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from format_lake import FORMATS, FormatLake, Strike
-from lake_service import DAY, HOUR, PROJECT, ModelService, sync
-from stores import Fault, FaultStore, Killed, faults_of
+from support.format_lake import FORMATS, FormatLake, Strike
+from support.lake_service import DAY, HOUR, PROJECT, ModelService, sync
+from support.stores import Fault, FaultStore, Killed, faults_of
 from test_lake_simulation import simulate
 from test_sync_crashes import SCENES, first, fleet
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import deltalake
 import pytest
-from format_lake import FORMATS
+from support.format_lake import FORMATS
 
 from backup_frames.insight.charts.report import write_report
 from backup_frames.insight.kpi.publish import publish_lake

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from format_lake import FORMATS
-from lake_service import HOUR, PROJECT, sync
-from lake_world import World
 from pyiceberg.catalog import load_catalog
-from rest_catalog import RestCatalogServer
-from stores import snapshot
+from support.format_lake import FORMATS
+from support.lake_service import HOUR, PROJECT, sync
+from support.lake_world import World
+from support.rest_catalog import RestCatalogServer
+from support.stores import snapshot
 from test_formats import sync_as
-from test_sync_on_buckets import bucket_url as bucket_url  # noqa: PLC0414 - a fixture
 
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight.kpi.publish import connect_lake

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lake_service import DAY, HOUR, LEVELS, START, ModelService, frames_of
+from support.lake_service import DAY, HOUR, LEVELS, START, ModelService, frames_of
 
 from backup_frames.frames.flatten import concat_frames
 from backup_frames.frames.frames import Part

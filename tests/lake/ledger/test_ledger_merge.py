@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lake_service import DAY, HOUR, LEVELS, START, Backup, Row, content_of, frames
+from support.lake_service import DAY, HOUR, LEVELS, START, Backup, Row, content_of, frames
 
 from backup_frames.frames.partitions import encode_table
 from backup_frames.lake.ledger.merge import (

@@ -10,8 +10,8 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-from bucket_server import BucketServer
-from ceph_gateway import CephGateway, CephMissing
+from support.bucket_server import BucketServer
+from support.ceph_gateway import CephGateway, CephMissing
 
 ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/EXAMPLEKEY"
 _STORE_VARIABLES = ("AWS_", "HUAWEICLOUD_", "BACKUP_FRAMES_", "HTTP_PROXY", "HTTPS_PROXY")

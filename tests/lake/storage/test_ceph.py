@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import boto3
 import pytest
-from ceph_gateway import CephGateway
+from support.ceph_gateway import CephGateway
 
 from backup_frames.errors import LakeConflictError, LakeError
 from backup_frames.lake.storage.open_store import open_store

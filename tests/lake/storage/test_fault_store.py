@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from stores import Call, Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
+from support.stores import Call, Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
 
 from backup_frames.errors import LakeConflictError, LakeError
 

@@ -10,11 +10,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from bucket_server import BucketServer, Request
-from format_lake import FormatLake
-from lake_service import DAY, HOUR, PROJECT, sync
-from lake_world import World
-from stores import MemoryStore, snapshot
+from support.bucket_server import BucketServer, Request
+from support.format_lake import FormatLake
+from support.lake_service import DAY, HOUR, PROJECT, sync
+from support.lake_world import World
+from support.stores import MemoryStore, snapshot
 
 from backup_frames.api.clock import read_uptime
 from backup_frames.errors import LakeConflictError

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lake_service import DAY, HOUR, PROJECT, sync
-from lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, sync
+from support.lake_world import World
 
 from backup_frames.errors import LakeError
 from backup_frames.lake.lake import open_lake

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from bucket_server import BucketServer
+from support.bucket_server import BucketServer
 from test_object_store import open_bucket
 
 from backup_frames.api.clock import SystemClock

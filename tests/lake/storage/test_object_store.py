@@ -11,7 +11,7 @@ from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
 import pytest
-from bucket_server import BucketServer, Request
+from support.bucket_server import BucketServer, Request
 
 from backup_frames.api.clock import SystemClock
 from backup_frames.errors import ConfigError, LakeError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import FaultStore, MemoryStore, snapshot
+from support.stores import FaultStore, MemoryStore, snapshot
 
 from backup_frames.errors import LakeConflictError, LakeError
 from backup_frames.lake.storage.open_store import check_store, open_store

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lake_service import DAY, HOUR, LEVELS, PROJECT, START, rows_of, sync, table_of
-from lake_world import World
-from stores import snapshot
+from support.lake_service import DAY, HOUR, LEVELS, PROJECT, START, rows_of, sync, table_of
+from support.lake_world import World
+from support.stores import snapshot
 
 from backup_frames.errors import LakeConflictError, UnavailableError
 from backup_frames.frames.partitions import decode_table, encode_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from real_lab import FOREIGN
+from support.real_lab import FOREIGN
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-from bucket_server import BucketServer
-from lake_store.ceph_gateway import CephGateway, CephMissing
-from real_lab import data_files
+from support.bucket_server import BucketServer
+from support.ceph_gateway import CephGateway, CephMissing
+from support.real_lab import data_files
 
 from backup_frames.cli import main
 from backup_frames.errors import LakeConflictError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from real_lab import stamps
+from support.real_lab import stamps
 
 from backup_frames.sandbox import Sandbox
 from backup_frames.sync.sync_lake import SyncReport, sync_backups

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from real_lab import Account, check_readers, check_sound, content_of
+from support.real_lab import Account, check_readers, check_sound, content_of
 
 from backup_frames.sandbox import Sandbox
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from real_lab import (
+from support.real_lab import (
     Account,
     check_readers,
     check_sound,

@@ -6,7 +6,7 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
-from real_lab import Account, data_files, finish
+from support.real_lab import Account, data_files, finish
 
 from backup_frames.sandbox import Sandbox
 

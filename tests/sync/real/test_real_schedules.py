@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from real_lab import FOREIGN, Ended, finish
+from support.real_lab import FOREIGN, Ended, finish
 
 from backup_frames.sandbox import Sandbox
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCHEDULED = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Scheduled use\n")[2]
 COMMAND = "/opt/backup-frames/bin/backup-frames"
 PINNED = {"dagster": "dagster==1.13.29", "airflow": "apache-airflow==3.3.2"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from real_lab import check_readers
+from support.real_lab import check_readers
 
 from backup_frames.lake.lake import open_lake
 from backup_frames.sandbox import Sandbox

@@ -1,0 +1,73 @@
+"""What all tests share: nothing of the machine's own settings, and the worlds that several rooms ask for."""
+
+from __future__ import annotations
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the fixtures that need it
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
+
+import pytest
+
+if TYPE_CHECKING:
+    from support.inventory_lab import Lab
+    from support.lake_world import World
+
+_FOREIGN = ("BACKUP_FRAMES_", "HUAWEICLOUD_", "AWS_")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith(_FOREIGN) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def world() -> World:
+    """Six days of eight backups, in a lake that a full sync made an hour ago."""
+    from support.lake_service import HOUR
+    from support.lake_world import World
+
+    made = World()
+    made.fill(days=6)
+    assert made.sync().verdict == "complete"
+    made.clock.advance(HOUR)
+    return made
+
+
+@pytest.fixture
+def empty_world() -> World:
+    """A service without backups and a store without files."""
+    from support.lake_world import World
+
+    return World()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A sandbox with given records, and a lake of it."""
+    from support.inventory_lab import START, Lab
+
+    from backup_frames.sandbox import Sandbox
+
+    with Sandbox(records={}, start=START) as box:
+        yield Lab(tmp_path / "lake", box)
+
+
+@pytest.fixture
+def bucket_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of moto's S3 on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/EXAMPLEKEY")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    urlopen(Request(f"{endpoint}/box", method="PUT")).close()
+    yield f"s3://box/some/lake?endpoint={endpoint}"
+    server.stop()

@@ -1,0 +1,15 @@
+"""Texts that want to be more than text."""
+
+#: What a service, or somebody who names an instance, may send.
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</text></svg><img src=x onerror=alert(1)>",
+    "'; DROP TABLE backups; --",
+    '=HYPERLINK("http://evil.example","click")',
+    "{{7*7}}{% raw %}${1+1}",
+    "abc\u202edcba\u200b",
+    "\x1b[31mred\x1b[0m",
+    "line\nbreak\ttab\x00nul",
+    '" onmouseover="alert(1)',
+    "&lt;b&gt; &amp;",
+)
