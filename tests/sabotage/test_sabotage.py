@@ -24,6 +24,7 @@ def test_every_sabotage_finds_its_line() -> None:
         except LookupError as error:
             lost.append(str(error))
     assert not lost
+    assert all(one.becomes != one.lines.splitlines()[-1] for one in entries)
     tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     assert {name for one in MUTATIONS for name in one.tests} <= tests
 

@@ -25,7 +25,7 @@ from backup_frames.lake.lake import open_lake
 from backup_frames.sandbox import Sandbox
 from backup_frames.sync.maintenance.verify import verify_lake
 
-LEASE_S = 4.0
+LEASE_S = 9.0  # a sixth of it is the patience of one request, on a busy machine
 MOTO = """
 import logging, sys
 from moto.server import ThreadedMotoServer
@@ -104,7 +104,7 @@ class Beside(threading.Thread):
         self._is_over = threading.Event()
 
     def run(self) -> None:
-        while not self._is_over.wait(0.01):
+        while not self._is_over.wait(0.1):
             for name in ("read", "verify"):
                 try:
                     getattr(self, f"_{name}")()
