@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .scan.certificate import Certificate
     from .settings import Settings, load_settings
     from .sync.maintenance.verify import Finding, verify_lake
-    from .sync.sync_lake import SyncReport, sync_backups
+    from .sync.one_project import SyncReport, sync_backups
 
 _ROOMS = {
     "errors": (
@@ -68,7 +68,7 @@ _ROOMS = {
     "read.inventory": ("read_instances", "read_policies"),
     "read.one_liners": ("ReadPlan", "plan_read", "read_backups", "scan_backups"),
     "lake.lake": ("Lake", "open_lake"),
-    "sync.sync_lake": ("SyncReport", "sync_backups"),
+    "sync.one_project": ("SyncReport", "sync_backups"),
     "sync.maintenance.verify": ("Finding", "verify_lake"),
     "scan.certificate": ("Certificate",),
     "settings": ("Settings", "load_settings"),

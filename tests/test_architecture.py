@@ -37,7 +37,7 @@ GRANTED = {
     "httpcore": {"api"},
     "starlette": {"sandbox"},
     "uvicorn": {"sandbox"},
-    "msgspec": {"api", "frames", "lake"},
+    "msgspec": {"api", "scan", "frames", "lake"},
     "obstore": {"lake"},
     "duckdb": {"insight"},
     "altair": {"insight"},

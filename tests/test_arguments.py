@@ -14,7 +14,7 @@ import backup_frames as bf
 from backup_frames.errors import ConfigError, RejectedError
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import load_settings, resolve_settings
-from backup_frames.sync.sync_lake import sync_backups
+from backup_frames.sync.one_project import sync_backups
 
 READS: dict[str, Callable[..., Any]] = {
     "read_backups": bf.read_backups,

@@ -23,7 +23,7 @@ from .tables import print_rows
 if TYPE_CHECKING:
     from ..sandbox import Sandbox
     from ..settings import Settings
-    from ..sync.sync_lake import SyncReport
+    from ..sync.one_project import SyncReport
 
 # Times are shown as UTC without a zone: with one, DuckDB would show the machine's.
 QUERIES = {
@@ -139,7 +139,7 @@ def _sandbox_settings(sandbox: Sandbox, lake: Path) -> Settings:
 
 
 def _sync(session: Session, sandbox: Sandbox, settings: Settings) -> SyncReport:
-    from ..sync.sync_lake import sync_backups
+    from ..sync.one_project import sync_backups
 
     with session.progress("Sync") as advance:
         report = sync_backups(settings=settings, clock=sandbox.clock, progress=advance)

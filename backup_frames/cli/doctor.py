@@ -148,7 +148,7 @@ def _check_small_read(settings: Settings) -> Check:
 
 def _check_lake(lake: str, settings: Settings) -> Iterator[Check]:
     from ..api.doctor import Check
-    from ..lake.storage.open_store import check_store
+    from ..lake.storage.urls import check_store
 
     for step in check_store(lake, scratch="_meta/doctor/tmp", settings=settings):
         name = f"lake {step.step}"

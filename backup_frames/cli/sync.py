@@ -26,7 +26,7 @@ from .session import LogFormat, Session, command
 
 if TYPE_CHECKING:
     from ..settings import Settings
-    from ..sync.sync_lake import SyncReport
+    from ..sync.one_project import SyncReport
 
 
 def register(app: typer.Typer) -> None:
@@ -225,7 +225,7 @@ def _label(settings: Settings) -> str:
 
 def _result(settings: Settings, options: dict[str, Any]) -> SyncReport | Exception:
     """Sync one project; what goes wrong ends here, so that the others get their turn."""
-    from ..sync.sync_lake import sync_backups
+    from ..sync.one_project import sync_backups
 
     try:
         lake_of(settings)

@@ -6,7 +6,7 @@ tables ``backups``, ``backup_databases`` and ``backup_tables``, with keys and me
 ::
 
     import dlt
-    from backup_frames.engines.dlt import backup_source
+    from .dlt import backup_source
 
     pipeline = dlt.pipeline("geminidb", destination="duckdb", dataset_name="service")
     pipeline.run(backup_source(region="eu-west-101", project_id="0a1b…"))

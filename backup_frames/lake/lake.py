@@ -23,11 +23,11 @@ from ..frames.schema import TABLES, with_ledger
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
 from .formats.open_tables import open_lake_store
-from .ledger.layout import LAKE_KEY, RUNS, known_projects, parse_key
 from .ledger.merge import LEDGER_SCHEMAS
 from .ledger.metadata import LakeRecord, decode_record
 from .listed import ListedFiles
 from .storage.arrow_files import open_file_system
+from .storage.layout import LAKE_KEY, RUNS, known_projects, parse_key
 from .storage.store import Store
 
 Moment = str | date | datetime
@@ -52,7 +52,7 @@ def open_lake(url: str) -> Lake:
 
     Example:
         >>> import tempfile
-        >>> from backup_frames.sync.sync_lake import sync_backups
+        >>> from backup_frames.sync.one_project import sync_backups
         >>> from backup_frames.sandbox import Sandbox
         >>> with Sandbox(backups=200, seed=1) as box, tempfile.TemporaryDirectory() as folder:
         ...     report = sync_backups(

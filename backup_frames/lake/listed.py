@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from .ledger.layout import meta_key, parse_key
 from .ledger.metadata import Manifest, Pending, decode_record
+from .storage.layout import meta_key, parse_key
 from .storage.store import Store
 
 

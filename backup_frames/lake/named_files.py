@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .ledger.layout import INVENTORY_NAMES, RUNS, TABLE_NAMES, known_projects, meta_key, parse_key
 from .ledger.metadata import FileEntry, Manifest, Pending, decode_record
+from .storage.layout import INVENTORY_NAMES, RUNS, TABLE_NAMES, known_projects, meta_key, parse_key
 from .storage.store import Store
 
 

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 
 from ..errors import ConfigError
-from .ledger.layout import LAKE_KEY
-from .storage.open_store import local_root, scheme_of
+from .storage.layout import LAKE_KEY
+from .storage.urls import local_root, scheme_of
 
 
 def check_outside(out: str | Path, lake: str | Path | None = None) -> None:

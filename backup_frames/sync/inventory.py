@@ -21,10 +21,10 @@ from ..api.clock import Clock
 from ..errors import FetchError, SchemaError
 from ..frames.inventory_rows import upgrade_policies
 from ..frames.schema import TABLES
-from ..lake.ledger.layout import INVENTORY_NAMES, inventory_key, meta_key
 from ..lake.ledger.metadata import InventoryState, Pending, State, decode_record, encode_record
 from ..lake.ledger.recovery import DamagedFileError, load_file, read_grain, read_records
 from ..lake.ledger.writer import LakeWriter
+from ..lake.storage.layout import INVENTORY_NAMES, inventory_key, meta_key
 from ..lake.storage.store import Lock, Store
 from ..scan.plan import to_moment
 from ..scan.ranges import DAY_S

@@ -13,7 +13,7 @@ from ..api.connect import open_client
 from ..api.query import BackupQuery, check_project_id
 from ..errors import ConfigError
 from ..lake.formats.open_tables import open_lake_store
-from ..lake.ledger.layout import meta_key
+from ..lake.storage.layout import meta_key
 from ..lake.storage.store import Store
 from ..read.inventory import InventoryReader
 from ..read.reader import BackupReader, Progress

@@ -30,7 +30,6 @@ from ..lake.ledger.counts import (
     merge_levels,
     seconds_of_day,
 )
-from ..lake.ledger.layout import parse_key, run_key
 from ..lake.ledger.merge import Proof
 from ..lake.ledger.metadata import Pending
 from ..lake.ledger.recovery import (
@@ -42,6 +41,7 @@ from ..lake.ledger.recovery import (
 )
 from ..lake.ledger.verified import note_verified
 from ..lake.ledger.writer import LakeWriter, lean_memory
+from ..lake.storage.layout import parse_key, run_key
 from ..lake.storage.store import Lock, Store
 from ..scan.assumptions import ServiceProof
 from ..scan.plan import to_moment

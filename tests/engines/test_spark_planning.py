@@ -319,15 +319,18 @@ def made_proof() -> ReadProof:
 # -- extras ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("module", "package"), [("spark", "pyspark"), ("dlt", "dlt")])
-def test_a_missing_extra_says_what_to_install(module: str, package: str) -> None:
-    """Importing the room raises it, as an ImportError too; the rest of the package stays usable."""
+@pytest.mark.parametrize(
+    ("module", "package", "name"),
+    [("spark", "pyspark", "register"), ("dlt", "dlt", "backup_source")],
+)
+def test_a_missing_extra_says_what_to_install(module: str, package: str, name: str) -> None:
+    """Importing what it is for raises it, as an ImportError too; the rest of the package stays usable."""
     code = f"""
 import sys
 sys.modules[{package!r}] = None
 import backup_frames as bf, backup_frames.engines
 try:
-    import backup_frames.engines.{module}
+    from backup_frames.engines.{module} import {name}
 except bf.MissingExtraError as error:
     assert isinstance(error, ImportError)
     print(error)

@@ -10,7 +10,7 @@ from support.edge_service import SETTINGS, EdgeService, read_ids
 
 from backup_frames.lake.lake import open_lake
 from backup_frames.read.one_liners import read_backups, scan_backups
-from backup_frames.sync.sync_lake import sync_backups
+from backup_frames.sync.one_project import sync_backups
 
 MOMENTS = {
     "first": "0001-01-01T00:00:00Z",

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backup_frames.sandbox import Fault, Fleet, Sandbox
+from backup_frames.sync.one_project import sync_backups
 from backup_frames.sync.report import SyncReport
-from backup_frames.sync.sync_lake import sync_backups
 
 Record = dict[str, Any]
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -27,8 +27,8 @@ from backup_frames.frames.partitions import decode_table
 from backup_frames.frames.settle import settle_frames
 from backup_frames.scan.certificate import Certificate
 from backup_frames.scan.plan import CEILING_S, FLOOR_S, CoveredSpan
+from backup_frames.sync.one_project import SyncReport, sync_lake
 from backup_frames.sync.plan import SyncSettings
-from backup_frames.sync.sync_lake import SyncReport, sync_lake
 
 PROJECT = "0a1b2c"
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,7 +18,7 @@ from support.lake_service import (
 )
 from support.stores import MemoryStore
 
-from backup_frames.sync.sync_lake import SyncReport
+from backup_frames.sync.one_project import SyncReport
 
 
 class World:

@@ -40,7 +40,7 @@ FOREIGN = ("BACKUP_FRAMES_", "HUAWEICLOUD_", "AWS_")
 FROZEN_SYNC = """
 import sys
 from datetime import datetime
-from backup_frames.sync.sync_lake import sync_backups
+from backup_frames.sync.one_project import sync_backups
 from backup_frames.sandbox import SandboxClock
 sync_backups(is_full=sys.argv[2] == "full", clock=SandboxClock(datetime.fromisoformat(sys.argv[1])))
 """

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from backup_frames.errors import LakeConflictError, LakeError
-from backup_frames.lake.ledger.layout import is_temporary
+from backup_frames.lake.storage.layout import is_temporary
 from backup_frames.lake.storage.store import Lock, RunNote, Store, StoredFile, check_key
 
 

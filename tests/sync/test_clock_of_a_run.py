@@ -17,7 +17,7 @@ from backup_frames.api.transport import DeadlineTransport
 from backup_frames.errors import ConfigError
 from backup_frames.sandbox import Sandbox
 from backup_frames.sync.maintenance.repair import repair_project
-from backup_frames.sync.sync_lake import sync_lake
+from backup_frames.sync.one_project import sync_lake
 
 
 class WrongClock(SystemClock):

@@ -16,7 +16,7 @@ from backup_frames.read.reader import BackupReader
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import Settings
 from backup_frames.sync.maintenance.check import check_lake
-from backup_frames.sync.sync_lake import sync_lake
+from backup_frames.sync.one_project import sync_lake
 
 DATA = ("instances/", "backup_policies/")
 

@@ -19,7 +19,7 @@ from backup_frames.lake.ledger.metadata import Manifest, decode_record, describe
 from backup_frames.sandbox import Sandbox, Status
 from backup_frames.settings import Settings
 from backup_frames.sync.maintenance.verify import verify_lake
-from backup_frames.sync.sync_lake import sync_backups
+from backup_frames.sync.one_project import sync_backups
 
 HOUR = timedelta(hours=1)
 TABLES = ("instances", "backup_policies")

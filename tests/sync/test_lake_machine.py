@@ -21,7 +21,7 @@ from support.stores import FaultStore, Killed, faults_of, snapshot
 
 from backup_frames.errors import LakeError, UnavailableError
 from backup_frames.lake.lake import Lake
-from backup_frames.lake.ledger.layout import parse_key
+from backup_frames.lake.storage.layout import parse_key
 from backup_frames.sync.maintenance.check import check_lake
 from backup_frames.sync.maintenance.repair import repair_project
 

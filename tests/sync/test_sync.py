@@ -18,7 +18,7 @@ from backup_frames.errors import (
 )
 from backup_frames.frames.partitions import decode_table
 from backup_frames.lake.ledger.metadata import Manifest, State, decode_record, describe_file
-from backup_frames.sync.sync_lake import sync_lake
+from backup_frames.sync.one_project import sync_lake
 
 DATA = ("backups/", "backup_databases/", "backup_tables/")
 STATE = f"_meta/{PROJECT}/state.json"

@@ -22,7 +22,7 @@ from support.lake_service import (
 from backup_frames.frames.frames import Part
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.scan.plan import CoveredSpan
-from backup_frames.sync.sync_lake import sync_lake
+from backup_frames.sync.one_project import sync_lake
 
 SCRIPT = """
 import resource, sys

@@ -9,8 +9,8 @@ from support.stores import snapshot
 
 from backup_frames.errors import LakeConflictError
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.storage.open_store import open_store
 from backup_frames.lake.storage.store import Store
+from backup_frames.lake.storage.urls import open_store
 from backup_frames.sync.maintenance.check import check_lake
 from backup_frames.sync.maintenance.repair import repair_project
 

@@ -5,7 +5,7 @@ In: a Spark session and options. Out: DataFrames of ``backups``, ``backup_databa
 
 ::
 
-    from backup_frames.engines.spark import register
+    from . import register
     reads = register(spark)                       # or spark.dataSource.register(BackupFramesSource)
     df = (spark.read.format("backup_frames")
           .option("region", "eu-west-101").option("project_id", "0a1b…,0c2d…")

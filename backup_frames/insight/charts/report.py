@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...lake.outside import check_outside
-from ...lake.storage.open_store import absolute_path
+from ...lake.storage.urls import absolute_path
 from ...whole_files import find_target, write_whole
 from ..kpi.publish import connect_lake
 from . import data, drawing

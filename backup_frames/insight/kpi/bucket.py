@@ -17,9 +17,9 @@ from typing import Any
 import duckdb
 
 from ...errors import MissingExtraError
-from ...lake.storage.open_store import bucket_environ
 from ...lake.storage.store import Store
-from .relations import escaped
+from ...lake.storage.urls import bucket_environ
+from .sql_text import escaped
 
 try:
     from fsspec import AbstractFileSystem

@@ -15,7 +15,8 @@ import duckdb
 
 from ...errors import ConfigError
 from ...frames.schema import DESCRIPTIONS, comment_of
-from .relations import RELATIONS, quoted
+from .relations import RELATIONS
+from .sql_text import quoted
 
 # Where a view's undescribed columns come from; the other views are about backups.
 _SOURCES = {

@@ -22,10 +22,11 @@ import duckdb
 
 from ...errors import LakeError
 from ...lake.outside import check_outside
-from ...lake.storage.open_store import absolute_path
+from ...lake.storage.urls import absolute_path
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything
-from .relations import create_relations, quoted
+from .relations import create_relations
+from .sql_text import quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
 STORAGE_VERSION = "v1.2.0"

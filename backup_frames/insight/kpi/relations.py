@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 from ...errors import LakeError
 from ...frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
 from ...lake.formats.open_tables import open_lake_store
-from ...lake.ledger.layout import INVENTORY_NAMES, RUNS, parse_key
 from ...lake.named_files import NamedFiles, find_named_files
-from ...lake.storage.open_store import local_root, scheme_of
+from ...lake.storage.layout import INVENTORY_NAMES, RUNS, parse_key
 from ...lake.storage.store import Store
+from ...lake.storage.urls import local_root, scheme_of
+from .sql_text import escaped, quoted
 
 #: Every base relation with its columns as they stand in a lake.
 RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
@@ -168,16 +169,6 @@ def create_arrow_relations(
         connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
         if name in tables:
             insert_arrow(connection, name, tables[name])
-
-
-def quoted(text: str) -> str:
-    """The text as an SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def escaped(path: str) -> str:
-    """The path as a pattern for itself alone; DuckDB knows no other escape than a set of one."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in path)
 
 
 def _point_at(

@@ -13,10 +13,10 @@ from ...api.clock import Clock, SystemClock
 from ...errors import ConfigError
 from ...settings import Settings, load_settings
 from ...settings.values import LakeFormat
-from ..ledger.layout import LAKE_KEY, parse_key
 from ..ledger.metadata import LakeRecord, decode_record
-from ..storage.open_store import bucket_environ, local_root, open_store, scheme_of
+from ..storage.layout import LAKE_KEY, parse_key
 from ..storage.store import Store
+from ..storage.urls import bucket_environ, local_root, open_store, scheme_of
 from .table_format import SCHEMAS
 from .table_store import TableStore
 

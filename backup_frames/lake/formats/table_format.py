@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from ...errors import LakeError
 from ...frames.schema import TABLES, comment_of
-from ..ledger.layout import INVENTORY_NAMES
 from ..ledger.merge import LEDGER_SCHEMAS
+from ..storage.layout import INVENTORY_NAMES
 from ..storage.store import RunNote
 
 SCHEMAS: Final[Mapping[str, pa.Schema]] = {**TABLES, **LEDGER_SCHEMAS}

@@ -22,7 +22,8 @@ import pyarrow.compute as pc
 from ...api.clock import Clock
 from ...errors import LakeError
 from ...frames.partitions import decode_table, encode_table, partition_path
-from ..ledger.layout import (
+from ..ledger.metadata import Manifest, Pending, decode_record
+from ..storage.layout import (
     INVENTORY_NAMES,
     RUNS,
     TABLE_NAMES,
@@ -32,7 +33,6 @@ from ..ledger.layout import (
     parse_key,
     run_key,
 )
-from ..ledger.metadata import Manifest, Pending, decode_record
 from ..storage.store import Lock, RunNote, Store, StoredFile
 from .table_format import SCHEMAS, Slot, TableFile, Tables
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from ...scan.assumptions import ServiceProof
-from .layout import RUNS
+from ..storage.layout import RUNS
 
 LAYOUT_VERSION: Final = 1
 # Ten years of three files a day and a run every five minutes are a record of half that size.

@@ -19,10 +19,10 @@ from ...errors import ConfigError, LakeConflictError, LakeError
 from ...frames.partitions import NO_DATE, decode_table, partition_path
 from ...frames.schema import LEDGER_FIELDS, SYNC_RUNS, as_written
 from ...scan.ranges import DAY_S, Grain, day_of, partition_span
+from ..storage.layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from ..storage.store import Store
 from .counts import count_days, count_unknown_begin
 from .identity import hash_ids
-from .layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from .merge import LEDGER_SCHEMAS
 from .metadata import (
     LAYOUT_VERSION,

@@ -22,8 +22,8 @@ import pyarrow as pa
 from ...api.clock import Clock
 from ...frames.partitions import encode_table, partition_path
 from ...scan.ranges import Grain
+from ..storage.layout import LAKE_KEY, meta_key
 from ..storage.store import Lock, RunNote, Store
-from .layout import LAKE_KEY, meta_key
 from .merge import LEDGER_SCHEMAS, LedgerTables
 from .metadata import (
     LAYOUT_VERSION,

@@ -24,9 +24,9 @@ from obstore.exceptions import (
 
 from ...api.clock import Clock, read_uptime
 from ...errors import LakeConflictError, LakeError
-from ..ledger.layout import is_temporary
 from .bucket_calls import ObjectCalls
 from .bucket_url import ObjectAddress, read_object_url
+from .layout import is_temporary
 from .lease import LEASE_S, Lease
 from .store import MAX_FILE_BYTES, RunNote, StoredFile, check_key, too_large
 

@@ -24,7 +24,7 @@ from typing import Final, NoReturn
 from ...api.clock import Clock
 from ...errors import LakeConflictError, LakeError
 from ...whole_files import fill_file, flush_folder, swap_in
-from ..ledger.layout import is_ours, is_temporary
+from .layout import is_ours, is_temporary
 from .store import (
     MAX_FILE_BYTES,
     RunNote,

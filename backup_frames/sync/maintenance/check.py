@@ -20,7 +20,6 @@ from ...errors import LakeError
 from ...frames.partitions import decode_table, partition_keys, partition_path
 from ...frames.schema import KEYS, TABLES, as_written
 from ...lake.ledger.identity import StoredIds, hash_ids
-from ...lake.ledger.layout import LAKE_KEY, KeyParts, known_projects, meta_key, parse_key
 from ...lake.ledger.merge import EMPTY_LEDGER, LEDGER_SCHEMAS, LedgerTables
 from ...lake.ledger.metadata import (
     FileEntry,
@@ -32,6 +31,7 @@ from ...lake.ledger.metadata import (
     describe_file,
 )
 from ...lake.ledger.recovery import why_not_manifest, why_not_pending, why_not_state
+from ...lake.storage.layout import LAKE_KEY, KeyParts, known_projects, meta_key, parse_key
 from ...lake.storage.store import Store, StoredFile
 
 _SCHEMAS: Final = {**TABLES, **LEDGER_SCHEMAS}

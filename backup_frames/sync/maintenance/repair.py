@@ -18,11 +18,11 @@ from ...frames.flatten import concat_frames
 from ...frames.partitions import NO_DATE, decode_table, partition_path
 from ...frames.schema import TABLES, as_written
 from ...lake.ledger.collect import FreshPartition, PartitionCollector
-from ...lake.ledger.layout import INVENTORY_NAMES, meta_key, parse_key
 from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
 from ...lake.ledger.metadata import FileEntry, InventoryState, Pending, describe_file
 from ...lake.ledger.recovery import read_grain, read_records, recount_partition, survey_ledger
 from ...lake.ledger.writer import LakeWriter
+from ...lake.storage.layout import INVENTORY_NAMES, meta_key, parse_key
 from ...lake.storage.store import Lock, Store
 from ...scan.plan import to_moment
 from ...scan.ranges import clip_spans, merge_spans, partition_span

@@ -15,7 +15,7 @@ from ...api.connect import open_client
 from ...api.query import BackupQuery
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.lake import open_lake
-from ...lake.ledger.layout import meta_key
+from ...lake.storage.layout import meta_key
 from ...read.reader import BackupReader
 from ...settings import Settings, load_settings
 from .check import Finding, check_lake
@@ -64,7 +64,7 @@ def verify_lake(
 
     Example:
         >>> import tempfile
-        >>> from backup_frames.sync.sync_lake import sync_backups
+        >>> from backup_frames.sync.one_project import sync_backups
         >>> from backup_frames.sandbox import Sandbox
         >>> with Sandbox(backups=20, seed=1) as box, tempfile.TemporaryDirectory() as folder:
         ...     report = sync_backups(

@@ -19,7 +19,7 @@ from backup_frames import sync_backups
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight import PublishReport, connect_lake, publish_lake
 from backup_frames.insight.kpi.relations import create_relations
-from backup_frames.lake.storage.open_store import open_store
+from backup_frames.lake.storage.urls import open_store
 from backup_frames.sandbox import Sandbox
 
 VIEWS = {

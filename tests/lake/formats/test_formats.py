@@ -31,15 +31,15 @@ from backup_frames.lake.formats import iceberg
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.ledger.layout import LAKE_KEY
 from backup_frames.lake.ledger.merge import LEDGER_SCHEMAS
+from backup_frames.lake.storage.layout import LAKE_KEY
 from backup_frames.lake.storage.store import RunNote, Store
 from backup_frames.settings import load_settings
 from backup_frames.sync.maintenance.check import check_lake, check_project
 from backup_frames.sync.maintenance.compare import compare_project
 from backup_frames.sync.maintenance.repair import repair_project
 from backup_frames.sync.maintenance.verify import verify_lake
-from backup_frames.sync.sync_lake import sync_lake
+from backup_frames.sync.one_project import sync_lake
 
 each_format = pytest.mark.parametrize("lake_format", FORMATS)
 # Both take the same way through the store: the slower of the two waits for the slow tier.

@@ -16,7 +16,7 @@ from backup_frames.lake.lake import open_lake
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import load_settings
 from backup_frames.sync.maintenance.verify import verify_lake
-from backup_frames.sync.sync_lake import sync_backups
+from backup_frames.sync.one_project import sync_backups
 
 
 @pytest.mark.slow

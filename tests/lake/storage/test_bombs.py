@@ -18,7 +18,6 @@ from backup_frames.errors import LakeError
 from backup_frames.frames import partitions
 from backup_frames.frames.partitions import decode_table, encode_table, open_parquet
 from backup_frames.lake.lake import Lake
-from backup_frames.lake.ledger.layout import meta_key
 from backup_frames.lake.ledger.metadata import (
     Manifest,
     State,
@@ -27,7 +26,8 @@ from backup_frames.lake.ledger.metadata import (
     encode_record,
 )
 from backup_frames.lake.storage import store as store_module
-from backup_frames.lake.storage.open_store import open_store
+from backup_frames.lake.storage.layout import meta_key
+from backup_frames.lake.storage.urls import open_store
 from backup_frames.sync.maintenance.check import check_lake
 from backup_frames.sync.maintenance.salvage import salvage_table
 

@@ -7,7 +7,7 @@ import pytest
 from support.ceph_gateway import CephGateway
 
 from backup_frames.errors import LakeConflictError, LakeError
-from backup_frames.lake.storage.open_store import open_store
+from backup_frames.lake.storage.urls import open_store
 
 SCRATCH = "_meta/p/tmp"
 LOCK = "_meta/p/lock"

@@ -23,8 +23,8 @@ from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.storage import local as local_store
 from backup_frames.lake.storage.bucket import ObjectStore
 from backup_frames.lake.storage.bucket_url import read_object_url
-from backup_frames.lake.storage.open_store import open_store
 from backup_frames.lake.storage.store import RunNote
+from backup_frames.lake.storage.urls import open_store
 from backup_frames.sync.maintenance.check import check_lake
 
 LOCK = f"_meta/{PROJECT}/lock"

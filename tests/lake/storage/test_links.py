@@ -13,8 +13,8 @@ from support.lake_world import World
 from backup_frames.errors import LakeError
 from backup_frames.lake.lake import open_lake
 from backup_frames.lake.storage import local as local_store
-from backup_frames.lake.storage.open_store import open_store
 from backup_frames.lake.storage.store import Store
+from backup_frames.lake.storage.urls import open_store
 from backup_frames.sync.maintenance.verify import verify_lake
 
 META = f"_meta/{PROJECT}"

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from backup_frames.errors import ConfigError, LakeConflictError, LakeError
-from backup_frames.lake.storage.open_store import check_store, open_store
+from backup_frames.lake.storage.urls import check_store, open_store
 from backup_frames.whole_files import flush_folder
 
 SCRATCH = "_meta/p/tmp"
@@ -26,7 +26,7 @@ LOCK = "_meta/p/lock"
 PRELUDE = """
 import sys
 from backup_frames.errors import LakeError
-from backup_frames.lake.storage.open_store import open_store
+from backup_frames.lake.storage.urls import open_store
 store = open_store(sys.argv[1], scratch="_meta/p/tmp")
 """
 

@@ -19,7 +19,7 @@ from backup_frames.errors import LakeConflictError, LakeError
 from backup_frames.lake.storage import lease as object_lock
 from backup_frames.lake.storage.bucket import ObjectStore
 from backup_frames.lake.storage.bucket_url import read_object_url
-from backup_frames.lake.storage.open_store import check_store, open_store
+from backup_frames.lake.storage.urls import check_store, open_store
 
 SCRATCH = "_meta/p/tmp"
 LOCK = "_meta/p/lock"
@@ -55,7 +55,7 @@ def test_a_dead_owner_blocks_for_a_minute_at_most(bucket: BucketServer) -> None:
     """After kill -9 the lock stands for its lease by the store's clock, then it is free."""
     script = f"""
 import sys
-from backup_frames.lake.storage.open_store import open_store
+from backup_frames.lake.storage.urls import open_store
 with open_store({bucket.url!r}, scratch={SCRATCH!r}).lock({LOCK!r}):
     print("held", flush=True)
     sys.stdin.read()

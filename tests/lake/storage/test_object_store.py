@@ -17,7 +17,7 @@ from backup_frames.api.clock import SystemClock
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.lake.storage.bucket import ObjectStore
 from backup_frames.lake.storage.bucket_url import read_object_url
-from backup_frames.lake.storage.open_store import check_store, open_store
+from backup_frames.lake.storage.urls import check_store, open_store
 
 SCRATCH = "_meta/p/tmp"
 LOCK = "_meta/p/lock"

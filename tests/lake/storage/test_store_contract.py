@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from support.stores import FaultStore, MemoryStore, snapshot
 
 from backup_frames.errors import LakeConflictError, LakeError
-from backup_frames.lake.storage.open_store import check_store, open_store
 from backup_frames.lake.storage.store import Store, StoredFile
+from backup_frames.lake.storage.urls import check_store, open_store
 
 SCRATCH = "_meta/p/tmp"
 LOCK = "_meta/p/lock"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backup_frames.errors import ConfigError, LakeError
-from backup_frames.lake.storage.open_store import local_root, open_store
+from backup_frames.lake.storage.urls import local_root, open_store
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ from support.real_lab import data_files
 from backup_frames.cli import main
 from backup_frames.errors import LakeConflictError
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.storage.open_store import open_store
+from backup_frames.lake.storage.urls import open_store
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import Settings, load_settings
 from backup_frames.sync.maintenance.verify import verify_lake
-from backup_frames.sync.sync_lake import sync_backups
+from backup_frames.sync.one_project import sync_backups
 
 ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/EXAMPLEKEY"
 

@@ -11,7 +11,7 @@ import pytest
 from support.real_lab import stamps
 
 from backup_frames.sandbox import Sandbox
-from backup_frames.sync.sync_lake import SyncReport, sync_backups
+from backup_frames.sync.one_project import SyncReport, sync_backups
 
 pytestmark = pytest.mark.slow
 

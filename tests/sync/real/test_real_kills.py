@@ -26,7 +26,7 @@ from support.real_lab import (
 
 from backup_frames.lake.lake import open_lake
 from backup_frames.sandbox import Sandbox
-from backup_frames.sync.sync_lake import SyncReport, sync_backups
+from backup_frames.sync.one_project import SyncReport, sync_backups
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from support.real_lab import check_readers
 
 from backup_frames.lake.lake import open_lake
 from backup_frames.sandbox import Sandbox
-from backup_frames.sync.sync_lake import sync_backups
+from backup_frames.sync.one_project import sync_backups
 
 
 def test_children_without_their_backups_are_nobody_s(tmp_path: Path) -> None:

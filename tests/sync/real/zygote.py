@@ -16,7 +16,7 @@ from typing import Any
 from backup_frames.errors import BackupFramesError
 from backup_frames.lake.storage import bucket as object_store
 from backup_frames.sandbox import SandboxClock
-from backup_frames.sync.sync_lake import sync_backups
+from backup_frames.sync.one_project import sync_backups
 
 
 def run(order: dict[str, Any]) -> int:
