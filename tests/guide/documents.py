@@ -57,7 +57,8 @@ class Block(NamedTuple):
         """Whether this was printed: numbers and ids may differ, and a line … stands for any."""
         if not self.shown:
             return True
-        lines = [".*" if line == "…" else re.escape(line) for line in _without_numbers(self.shown)]
+        shown = _without_numbers(self.shown)
+        lines = [".*" if line == "…" else re.escape(line) for line in shown]
         return bool(re.fullmatch("\n".join(lines), "\n".join(_without_numbers(printed)), re.DOTALL))
 
 
