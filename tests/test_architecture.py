@@ -41,7 +41,7 @@ GRANTED = {
     "typer": {"cli"},
     "rich": {"cli", "insight"},
 }
-MODULES = sorted(ROOT.rglob("*.py"))
+MODULES = sorted(set(ROOT.rglob("*.py")) - set(ROOT.glob("guide/**/*.py")))  # examples are no rooms
 
 
 def room_of(path: Path) -> str:

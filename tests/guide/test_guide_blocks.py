@@ -17,7 +17,6 @@ from backup_frames.cli import main
 from backup_frames.sandbox import Sandbox
 
 
-
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], Path]]:
     """Variables that lead to a sandbox, and a lake of it."""

@@ -15,9 +15,20 @@ from backup_frames.cli import main
 
 PAGE_NAMES = [page.stem for page in PAGES[1:]]
 EXAMPLES = sorted(path.name for path in (GUIDE / "examples").iterdir() if path.is_file())
-TOPICS = (
-    "lake scheduling bi kpis table-formats spark settings errors proof benchmarks python commands"
-).split()
+TOPICS = [
+    "lake",
+    "scheduling",
+    "bi",
+    "kpis",
+    "table-formats",
+    "spark",
+    "settings",
+    "errors",
+    "proof",
+    "benchmarks",
+    "python",
+    "commands",
+]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
