@@ -1,4 +1,7 @@
-"""The documents are executed: README blocks run, doctests run, commands and settings are all named."""
+"""The documents keep up with the code: doctests run, commands and settings are all named.
+
+That the blocks of README and guide run is tested in ``tests/guide``.
+"""
 
 from __future__ import annotations
 
@@ -14,39 +17,17 @@ from typer.main import get_command
 
 import backup_frames
 from backup_frames.cli import app
-from backup_frames.sandbox import Sandbox
-from backup_frames.settings import environment_names
+from backup_frames.settings import Settings, environment_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = Path(backup_frames.__file__).parent / "guide"
 OPTIONAL = ("backup_frames.engines",)  # need extras that the commit tier does not install
 MODULES = sorted(
     info.name
     for info in pkgutil.walk_packages(backup_frames.__path__, "backup_frames.")
     if not info.name.startswith(OPTIONAL) and not info.name.endswith("__main__")
 )
-
-
-@pytest.fixture
-def exported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A sandbox that the environment points to, and an empty working directory."""
-    monkeypatch.chdir(tmp_path)
-    with Sandbox(backups=300, seed=2) as box:
-        for name, value in box.environment().items():
-            monkeypatch.setenv(name, value)
-        yield
-
-
-@pytest.mark.usefixtures("exported")
-def test_the_readme_python_blocks_run_as_written() -> None:
-    """Every Python block of the README runs, top to bottom, in one namespace."""
-    blocks = re.findall(r"(<!-- [^\n]*-->\n)?```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) >= 5
-    names: dict[str, object] = {}
-    for mark, block in blocks:
-        if "not run here" not in mark:
-            exec(compile(block, "README.md", "exec"), names)  # the README is ours
-    assert (Path("my-lake") / "backups").is_dir()
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -56,19 +37,19 @@ def test_docstring_examples_run(module: str) -> None:
     assert failed == 0
 
 
-def test_the_readme_names_every_command_and_no_other() -> None:
-    """The README's table of commands is the command line's."""
+def test_the_guide_names_every_command_and_no_other() -> None:
+    """The guide's table of commands is the command line's."""
+    page = (GUIDE / "commands.md").read_text(encoding="utf-8")
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]  # the app is a group
-    assert set(re.findall(r"^\| `backup-frames (\w+)", README, re.MULTILINE)) == commands
+    assert set(re.findall(r"^\| `backup-frames (\w+)", page, re.MULTILINE)) == commands
 
 
-def test_the_readme_names_every_setting_of_the_environment() -> None:
+def test_the_guide_names_every_setting_of_the_environment() -> None:
     """No environment variable is understood in secret."""
-    fields = ("endpoint", "region", "project_id", "token", "username", "iam_endpoint", "lake")
-    fields += ("lake_format", "iceberg_catalog")
-    for field in (*fields, "timeout_s", "max_connections", "max_requests_per_second"):
+    page = (GUIDE / "settings.md").read_text(encoding="utf-8")
+    for field in Settings.model_fields:
         for name in environment_names(field):
-            assert name in README
+            assert f"`{name}`" in page
 
 
 def test_ci_runs_the_readmes_test_command() -> None:

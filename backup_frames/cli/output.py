@@ -53,6 +53,16 @@ def write_out(text: str) -> None:
         _write(sys.stdout, as_printable(text, keep_lines=True))
 
 
+def write_styled(text: str) -> None:
+    """Write lines with colours to stdout, as they are: of texts that come with this package only.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with _blaming_stdout():
+        _write(sys.stdout, text)
+
+
 def flush_out() -> None:
     """Make sure that what was written has left.
 

@@ -2,7 +2,7 @@
 
 Superset and its many dependencies are installed into an environment of their own, from the package
 index: some 250 MB and two minutes. `SUPERSET_VENV` names an environment that is kept instead, and is
-filled if it does not exist yet. The versions are those of the README's section "Feeding BI tools".
+filled if it does not exist yet. The versions are those of the guide's page on BI tools.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ import pytest
 from playwright.sync_api import sync_playwright
 from support.lake_maker import make_big_lake
 
+import backup_frames
 from backup_frames.insight import publish_lake
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.slow
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(backup_frames.__file__).parent / "guide" / "bi.md"
 LOGIN = {"username": "admin", "password": "only-for-this-test"}
 CONFIG = """
 import os
@@ -72,11 +73,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment with Superset, installed by the README's command."""
+    """The programs of an environment with Superset, installed by the guide's command."""
     kept = os.environ.get("SUPERSET_VENV")
     venv = Path(kept) if kept else tmp_path_factory.mktemp("superset") / "venv"
     if not (venv / "bin" / "superset").exists():
-        (wanted,) = re.findall(r"pip install (apache-superset==.*)", README.read_text("utf-8"))
+        (wanted,) = re.findall(r"pip install (apache-superset==.*)", PAGE.read_text("utf-8"))
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         subprocess.run([venv / "bin" / "pip", "install", "-q", *wanted.split()], check=True)
     return venv / "bin"

@@ -112,11 +112,11 @@ def test_keys_and_words_reach_dlts_schema(run: Any, pipeline: Any) -> None:
         assert all(re.search(r"\. Unit: .+\.$", one["description"]) for one in columns.values())
 
 
-def test_the_readmes_block_runs(
+def test_the_guides_block_runs(
     box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipeline: Any
 ) -> None:
     """As written, it makes a DuckDB file of all backups."""
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    text = (Path(bf.__file__).parent / "guide" / "spark.md").read_text(encoding="utf-8")
     [block] = re.findall(r"needs dlt -->\n```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))

@@ -267,11 +267,11 @@ def test_sparks_own_writers_take_it(load: Load, tmp_path: Path, reads: Any) -> N
     assert load().sparkSession.read.parquet(str(tmp_path / "out")).count() == 2500
 
 
-def test_the_readmes_block_runs(
+def test_the_guides_block_runs(
     spark: Any, box: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As written, with another account and folder: what it exports and streams is complete."""
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    text = (Path(bf.__file__).parent / "guide" / "spark.md").read_text(encoding="utf-8")
     [block] = re.findall(r"needs pyspark -->\n```python\n(.*?)```", text, re.DOTALL)
     account = {"endpoint": box.endpoint, "project_id": box.project_id}
     block = re.sub(r"account = .*", f"account = {account}", block)

@@ -1,11 +1,9 @@
-"""The README's schedules do what they show: cron's line, systemd's units, Dagster's asset, Airflow's DAG."""
+"""The guide's schedules do what they show: cron's lines, Dagster's asset, Airflow's DAG."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 import venv
@@ -16,18 +14,19 @@ import pyarrow.parquet as pq
 import pytest
 from support.real_lab import FOREIGN, Ended, finish
 
+import backup_frames
 from backup_frames.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[3]
-SCHEDULED = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Scheduled use\n")[2]
+EXAMPLES = Path(backup_frames.__file__).parent / "guide" / "examples"
 COMMAND = "/opt/backup-frames/bin/backup-frames"
+SCRIPTS = {"dagster": "dagster_assets.py", "airflow": "airflow_dag.py"}
 PINNED = {"dagster": "dagster==1.13.29", "airflow": "apache-airflow==3.3.2"}
 
 
-def block(language: str, containing: str = "") -> str:
-    """The first code block of the README's section in that language with that text."""
-    found = re.findall(rf"```{language}\n(.*?)```", SCHEDULED.partition("\n## ")[0], re.DOTALL)
-    return next(text for text in found if containing in text)
+def example(name: str) -> str:
+    """A file of the guide."""
+    return (EXAMPLES / name).read_text(encoding="utf-8")
 
 
 def run(command: list[str], folder: Path, **variables: str) -> Ended:
@@ -40,13 +39,13 @@ def run(command: list[str], folder: Path, **variables: str) -> Ended:
     return finish(process)
 
 
-def test_the_cron_line_syncs_the_projects_of_the_file(tmp_path: Path) -> None:
-    """Five fields and a command for sh: two projects in one lake, a line of JSON each, metrics."""
-    *when, command = block("cron").strip().split(" ", 5)
-    assert all(re.fullmatch(r"[\d*/,-]+", field) for field in when)
-    assert "%" not in command, "cron makes a line break of it"
+def test_crons_lines_sync_the_projects_of_the_file_and_alarm_once(tmp_path: Path) -> None:
+    """Two projects in one lake, a line of JSON each, metrics; then a mail only of what is new."""
+    sync, check = (
+        line.split(" ", 5)[5] for line in example("backup-frames.cron").splitlines()[1::2]
+    )
     with Sandbox(backups=30, seed=1) as europe, Sandbox(backups=40, seed=2) as asia:
-        config = block("toml").replace("s3://backups/geminidb", f"{tmp_path}/lake")
+        config = example("backup-frames.toml").replace("s3://backups/geminidb", f"{tmp_path}/lake")
         for box, region in ((europe, "eu-west-101"), (asia, "ap-southeast-3")):
             config = config.replace(f'region = "{region}"', f'endpoint = "{box.endpoint}"')
         for box, shown in ((europe, "0123456789abcdef" * 2), (asia, "fedcba9876543210" * 2)):
@@ -56,28 +55,24 @@ def test_the_cron_line_syncs_the_projects_of_the_file(tmp_path: Path) -> None:
         (tmp_path / "backup-frames.secrets").write_text(
             f"EU_AK={europe.access_key}\nEU_SK={europe.secret_key}\nSINGAPORE_TOKEN={asia.token}\n"
         )
-        here = command.replace(COMMAND, f"{sys.executable} -m backup_frames")
-        for folder in ("/etc", "/var/lib/node_exporter", "/var/log"):
-            here = here.replace(f"{folder}/backup", f"{tmp_path}/backup")
-        ended = run(["/bin/sh", "-c", here], tmp_path, PATH="/usr/bin:/bin")
-    assert (ended.code, ended.out, ended.err) == (0, "", "")
+
+        def cron(command: str) -> Ended:
+            here = command.replace(COMMAND, f"{sys.executable} -m backup_frames")
+            for folder in ("/etc", "/var/lib/node_exporter", "/var/log"):
+                here = here.replace(f"{folder}/backup", f"{tmp_path}/backup")
+            return run(["/bin/sh", "-c", here], tmp_path, PATH="/usr/bin:/bin")
+
+        ended = cron(sync)
+        assert (ended.code, ended.out, ended.err) == (0, "", "")
+        alarmed = cron(check)
+        assert "new exceptions of severity high" in alarmed.out
+        cron(sync)
+        silent = cron(check)
+        assert (silent.code, silent.out, silent.err) == (0, "", "")
     lines = (tmp_path / "backup-frames.jsonl").read_text().splitlines()
-    assert [json.loads(line)["counts"]["new"] for line in lines] == [30, 40]
+    assert [json.loads(line)["counts"]["new"] for line in lines] == [30, 40, 0, 0]
     assert pq.read_table(tmp_path / "lake" / "backups").num_rows == 70
     assert "is_success" in (tmp_path / "backup_frames.prom").read_text()
-
-
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    """systemd-analyze verify has nothing to say about the service and the timer."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is missing")
-    units = re.findall(r"# /etc/systemd/system/(\S+)\n(.*?)(?=# /etc|\Z)", block("ini"), re.DOTALL)
-    assert [name for name, _ in units] == ["backup-frames.service", "backup-frames.timer"]
-    for name, text in units:
-        (tmp_path / name).write_text(text.replace(COMMAND, sys.executable))
-    paths = [str(tmp_path / name) for name, _ in units]
-    ended = run(["systemd-analyze", "verify", "--man=no", *paths], tmp_path)
-    assert (ended.code, ended.err) == (0, "")
 
 
 MATERIALIZE = """
@@ -124,10 +119,10 @@ def python_with(package: str, folder: Path) -> str:
     ids=["dagster", "airflow"],
 )
 def test_an_orchestrators_example_fills_a_lake(tmp_path: Path, package: str, script: str) -> None:
-    """The block of the README, run by the orchestrator itself, with keys from the environment."""
+    """The file of the guide, run by the orchestrator itself, with keys from the environment."""
     python = python_with(package, tmp_path / "venv")
     (tmp_path / "dags").mkdir()
-    (tmp_path / "dags" / "scheduled.py").write_text(block("python", f" {package}"))
+    (tmp_path / "dags" / "scheduled.py").write_text(example(SCRIPTS[package]))
     (tmp_path / "script.py").write_text(script)
     with Sandbox(backups=50, seed=3) as box:
         account = box.environment() | {
