@@ -47,7 +47,8 @@ def show_guide(
         for name, page in pages.items():
             session.print(f"  {name:{width}}  {summary_of(page.read_text(encoding='utf-8'))}")
         session.print("\nExamples, to copy: backup-frames guide NAME > FILE\n")
-        session.print(f"  {', '.join(examples)}")
+        for name in examples:
+            session.print(f"  {name}")
     elif topic.lower().removesuffix(".md") in pages:
         _show_page(pages[topic.lower().removesuffix(".md")].read_text(encoding="utf-8"))
     elif topic in examples:
