@@ -39,12 +39,19 @@ if TYPE_CHECKING:
     from .frames.flatten import ArrowFrames, flatten_pages
     from .frames.frames import BackupFrames
     from .lake.lake import Lake, open_lake
-    from .read.inventory import read_instances, read_policies
-    from .read.one_liners import ReadPlan, plan_read, read_backups, scan_backups
+    from .read.one_liners import (
+        plan_read,
+        read_backups,
+        read_instances,
+        read_policies,
+        scan_backups,
+    )
+    from .read.service import ReadPlan
     from .scan.certificate import Certificate
-    from .settings import Settings, load_settings
+    from .settings import Settings, load_projects, load_settings
     from .sync.maintenance.verify import Finding, verify_lake
     from .sync.one_project import SyncReport, sync_backups
+    from .sync.service import Service, connect
 
 _ROOMS = {
     "errors": (
@@ -65,13 +72,20 @@ _ROOMS = {
     ),
     "frames.flatten": ("ArrowFrames", "flatten_pages"),
     "frames.frames": ("BackupFrames",),
-    "read.inventory": ("read_instances", "read_policies"),
-    "read.one_liners": ("ReadPlan", "plan_read", "read_backups", "scan_backups"),
+    "read.one_liners": (
+        "plan_read",
+        "read_backups",
+        "read_instances",
+        "read_policies",
+        "scan_backups",
+    ),
+    "read.service": ("ReadPlan",),
     "lake.lake": ("Lake", "open_lake"),
     "sync.one_project": ("SyncReport", "sync_backups"),
+    "sync.service": ("Service", "connect"),
     "sync.maintenance.verify": ("Finding", "verify_lake"),
     "scan.certificate": ("Certificate",),
-    "settings": ("Settings", "load_settings"),
+    "settings": ("Settings", "load_projects", "load_settings"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -94,12 +108,15 @@ __all__ = [
     "ReadPlan",
     "RejectedError",
     "SchemaError",
+    "Service",
     "Settings",
     "SyncReport",
     "ThrottledError",
     "UnavailableError",
+    "connect",
     "flatten_pages",
     "insight",
+    "load_projects",
     "load_settings",
     "open_lake",
     "plan_read",
@@ -127,4 +144,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted([*__all__, "__version__"])

@@ -15,7 +15,6 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigError
-
 from .output import is_terminal, write_out, write_styled
 from .session import Session, command
 

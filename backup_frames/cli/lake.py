@@ -95,7 +95,7 @@ def publish(
     url = lake_of(session.load(config, lake=lake))
     from ..insight.kpi.publish import publish_lake
 
-    written = publish_lake(url, out, is_materialized=materialize)
+    written = publish_lake(url, out, materialize=materialize)
     holds = " It holds the rows: publish again after a sync." if written.is_materialized else ""
     session.note(f"Wrote {out}.{holds}")
 

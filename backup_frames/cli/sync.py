@@ -120,11 +120,11 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         for settings in projects:
             check_outside(metrics_file, settings.lake)
     options = {
-        "is_full": full,
-        "is_dry_run": dry_run,
+        "full": full,
+        "dry_run": dry_run,
         "allow_mass_deletion": allow_mass_deletion,
         "accept_clock_skew": accept_clock_skew,
-        "with_inventory": with_inventory,
+        "inventory": with_inventory,
     }
     for settings in projects:
         session.watch(settings)

@@ -7,6 +7,7 @@ time range touches. Nothing is written.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
@@ -19,9 +20,10 @@ from pyarrow import dataset as ds
 from ..api.query import parse_moment
 from ..errors import LakeError, QueryError
 from ..frames.partitions import NO_DATE, decode_table, open_parquet
-from ..frames.schema import TABLES, with_ledger
+from ..frames.schema import KEYS, TABLES, with_ledger
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
+from ..settings.values import Place
 from .formats.open_tables import open_lake_store
 from .ledger.merge import LEDGER_SCHEMAS
 from .ledger.metadata import LakeRecord, decode_record
@@ -37,7 +39,7 @@ _READERS: Final = 8
 _SCRATCH: Final = "_meta/reader/tmp"  # nothing is written there
 
 
-def open_lake(url: str) -> Lake:
+def open_lake(url: Place) -> Lake:
     """Open a lake for reading. Costs one or two small reads.
 
     Args:
@@ -61,7 +63,7 @@ def open_lake(url: str) -> Lake:
         ...     open_lake(folder).backups().num_rows
         200
     """
-    return Lake(open_lake_store(url, scratch=_SCRATCH))
+    return Lake(open_lake_store(os.fspath(url), scratch=_SCRATCH))
 
 
 class Lake:
@@ -93,9 +95,10 @@ class Lake:
 
     def backups(
         self,
-        present: bool = True,
+        *,
         begin: Moment | None = None,
         end: Moment | None = None,
+        present: bool = True,
         as_of: Moment | None = None,
     ) -> pa.Table:
         """One row per backup, with ``first_seen_at``, ``updated_at`` and ``gone_at``.
@@ -104,9 +107,9 @@ class Lake:
         records of each project the first time, and after a sync.
 
         Args:
-            present: only backups that are on the service's list; False: also those that left it.
             begin: first begin time, included: aware datetime, date or ISO text (UTC).
             end: end of begin times, excluded. With either, rows without begin time are left out.
+            present: only backups that are on the service's list; False: also those that left it.
             as_of: a past moment: only backups that a sync had seen by then and, if `present`, that
                 had not left the list by then. Their columns are as last seen, not as of then.
 
@@ -114,16 +117,17 @@ class Lake:
             A `pyarrow.Table`; ``.to_pandas()`` makes a DataFrame of it.
 
         Raises:
-            QueryError: a moment cannot be read.
+            QueryError: a moment cannot be read, or begin is after end.
             LakeError: a file is damaged; `verify_lake` tells more.
         """
         return self._read("backups", present, begin, end, as_of)
 
     def databases(
         self,
-        present: bool = True,
+        *,
         begin: Moment | None = None,
         end: Moment | None = None,
+        present: bool = True,
         as_of: Moment | None = None,
     ) -> pa.Table:
         """One row per database of those backups that `backups` gives for the same arguments."""
@@ -131,13 +135,22 @@ class Lake:
 
     def tables(
         self,
-        present: bool = True,
+        *,
         begin: Moment | None = None,
         end: Moment | None = None,
+        present: bool = True,
         as_of: Moment | None = None,
     ) -> pa.Table:
         """One row per table name of those backups that `backups` gives for the same arguments."""
         return self._read("backup_tables", present, begin, end, as_of)
+
+    def instances(self) -> pa.Table:
+        """One row per instance that any sync saw, deleted ones too; sorted by project and id."""
+        return self._inventory("instances")
+
+    def policies(self) -> pa.Table:
+        """One row per instance: its policy for automated backups, as last read."""
+        return self._inventory("backup_policies")
 
     def runs(self) -> pa.Table:
         """One row per sync that wrote anything to record, oldest first."""
@@ -172,6 +185,12 @@ class Lake:
 
     def __repr__(self) -> str:
         return f"Lake({self.url!r})"
+
+    def _inventory(self, name: str) -> pa.Table:
+        parts = [self._load(key) for key in self._keys(name)]
+        none = TABLES[name].empty_table()
+        rows = pa.concat_tables([none, *parts], promote_options="default").select(none.column_names)
+        return rows.sort_by([(key, "ascending") for key in KEYS[name]])
 
     def _read(
         self,
@@ -261,6 +280,8 @@ class _Wanted:
         self._begin = None if begin is None else parse_moment(begin, "begin")
         self._end = None if end is None else parse_moment(end, "end")
         self._as_of = None if as_of is None else parse_moment(as_of, "as_of")
+        if self._begin is not None and self._end is not None and self._begin > self._end:
+            raise QueryError(f"begin {self._begin} is after end {self._end}; swap them.")
 
     @property
     def is_all(self) -> bool:

@@ -9,19 +9,20 @@ import os
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..settings.values import Place
 from .storage.layout import LAKE_KEY
 from .storage.urls import local_root, scheme_of
 
 
-def check_outside(out: str | Path, lake: str | Path | None = None) -> None:
+def check_outside(out: Place, lake: Place | None = None) -> None:
     """Refuse a place inside a lake's folder, links followed: inside `lake`, or inside any other.
 
     Raises:
         ConfigError: the place lies in a lake, or is one.
     """
     roots = []
-    if lake is not None and scheme_of(str(lake)) in ("", "file"):
-        roots.append(Path(os.path.realpath(local_root(str(lake)))))
+    if lake is not None and scheme_of(os.fspath(lake)) in ("", "file"):
+        roots.append(Path(os.path.realpath(local_root(os.fspath(lake)))))
     place = Path(os.path.realpath(Path(out).expanduser()))
     for folder in (place, *place.parents):
         if folder in roots or _is_lake(folder):

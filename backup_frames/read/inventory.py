@@ -6,23 +6,18 @@ In: keyword arguments, or settings from the environment. Out: pandas DataFrames;
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from ..api.client import BackupClient
-from ..api.clock import Clock
-from ..api.connect import open_client
-from ..errors import BackupFramesError, IncompleteReadError
+from ..errors import BackupFramesError
 from ..frames.inventory_rows import flatten_instances, flatten_policies
 from ..scan.inventory import fetch_policies, list_instances
-from ..settings import Settings, resolve_settings
 
 if TYPE_CHECKING:
-    import httpx  # types only: this room knows no HTTP
-    import pandas as pd
+    pass
 
 
 class PolicyRead(NamedTuple):
@@ -77,135 +72,3 @@ class InventoryReader:
         )
         table = flatten_policies(found.policies, project_id=self._project_id)
         return PolicyRead(table, found.missing, found.refused, found.stopped_by)
-
-
-def read_instances(
-    *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    project_id: str | None = None,
-    token: str | None = None,
-    settings: Settings | None = None,
-    transport: httpx.BaseTransport | None = None,
-    clock: Clock | None = None,
-) -> pd.DataFrame:
-    """Read all instances of the project.
-
-    Asks the service now: one request for up to 100 instances; beyond that the list is read until
-    two passes in a row agree, two requests per 100 instances if it stands still.
-
-    Args:
-        endpoint: the service, such as ``https://gaussdb-nosql.eu-west-101.myhuaweicloud.eu``.
-        region: such as ``eu-west-101``; gives the endpoint if that is not given.
-        project_id: the project; looked up by region if it is not given.
-        token: an IAM token; better from the environment.
-        settings: all settings at once, arguments win over them; None: from environment and config file.
-        transport: what carries requests, for tests; None for real connections.
-        clock: time and waiting, for tests; None for the machine's.
-
-    Returns:
-        One row per instance, sorted by ``instance_id``, with the columns of the lake's
-        ``instances`` but its history: times tz-aware UTC, storage in GB over all groups (null if
-        a group's is no number), ``node_count`` Int32, everything else that was sent as JSON in
-        ``extra``. Empty, with all columns, if there are none.
-
-    Raises:
-        ConfigError: a setting is missing or wrong; before any request.
-        AuthError: the permission is missing (nosql:instance:list), or the credentials are wrong.
-        FetchError: the service refused, failed or throttled to the end of the retry budget.
-        SchemaError: an answer is no list of instances.
-        IncompleteReadError: the list kept changing, so that an instance may be missing.
-
-    Examples:
-        >>> from backup_frames.sandbox import Sandbox
-        >>> with Sandbox(backups=500, seed=1) as box:
-        ...     instances = read_instances(
-        ...         endpoint=box.endpoint, project_id=box.project_id, token=box.token
-        ...     )
-        ...     len(instances) == len(box.fleet.instances())
-        True
-
-    Source: ``GET /v3/{project_id}/instances``.
-    """
-    with _open_reader(
-        settings, transport, clock, endpoint=endpoint, region=region, project_id=project_id,
-        token=token,
-    ) as reader:  # fmt: skip
-        return _proven_instances(reader).to_pandas()
-
-
-def read_policies(
-    instance_ids: Sequence[str] | None = None,
-    *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    project_id: str | None = None,
-    token: str | None = None,
-    settings: Settings | None = None,
-    transport: httpx.BaseTransport | None = None,
-    clock: Clock | None = None,
-) -> pd.DataFrame:
-    """Read the policies for automated backups; one request per instance, 8 side by side.
-
-    Takes the connection keywords of `read_instances` and raises what it raises.
-
-    Args:
-        instance_ids: whose policies; None for all instances, whose list is read first.
-        endpoint: see `read_instances`; likewise the other keywords.
-        region: see there.
-        project_id: see there.
-        token: see there.
-        settings: see there.
-        transport: see there.
-        clock: see there.
-
-    Returns:
-        One row per instance, sorted by ``instance_id``: ``is_enabled`` (keep_days above 0 and a
-        start time; False for whatever else the service sends of a policy), ``keep_days`` Int32,
-        ``window_start`` as UTC time of day, ``period`` with 1 for Monday. An instance that does
-        not exist has no row.
-
-    Examples:
-        >>> from backup_frames.sandbox import Sandbox
-        >>> with Sandbox(backups=500, seed=1) as box:
-        ...     policies = read_policies(
-        ...         endpoint=box.endpoint, project_id=box.project_id, token=box.token
-        ...     )
-        >>> bool(policies.loc[policies["is_enabled"], "keep_days"].min() >= 1)
-        True
-
-    Source: ``GET /v3.1/{project_id}/instances/{instance_id}/backups/policy``.
-    """
-    with _open_reader(
-        settings, transport, clock, endpoint=endpoint, region=region, project_id=project_id,
-        token=token,
-    ) as reader:  # fmt: skip
-        if instance_ids is None:
-            instance_ids = _proven_instances(reader)["instance_id"].to_pylist()
-        read = reader.policies(sorted(set(instance_ids)))
-        for error in filter(None, (read.stopped_by, *read.refused.values())):
-            raise error
-        return read.table.to_pandas()
-
-
-def _proven_instances(reader: InventoryReader) -> pa.Table:
-    instances, is_proven = reader.instances()
-    if not is_proven:
-        raise IncompleteReadError(
-            f"{instances.num_rows} instances were read, but the list changed with every pass, so "
-            "that others may be missing. Read again when fewer are created and deleted."
-        )
-    return instances
-
-
-@contextmanager
-def _open_reader(
-    settings: Settings | None,
-    transport: httpx.BaseTransport | None,
-    clock: Clock | None,
-    **given: str | None,
-) -> Iterator[InventoryReader]:
-    settings = resolve_settings(settings, **given)
-    client, project_id = open_client(settings, transport=transport, clock=clock)
-    with client:
-        yield InventoryReader(client, project_id, connections=settings.max_connections)

@@ -5,48 +5,19 @@ In: keyword arguments, or settings from the environment. Out: `BackupFrames` wit
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import date, datetime
-from math import ceil
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..api.clock import Clock
-from ..api.connect import open_client
-from ..api.query import LEVELS, MAX_LIMIT, BackupQuery, Level, parse_moment
-from ..errors import IncompleteReadError, QueryError
-from ..frames.flatten import concat_frames
+from ..api.query import Level
 from ..frames.frames import BackupFrames
-from ..frames.settle import settle_frames
-from ..scan.plan import look_at, to_span
 from ..settings import Settings, resolve_settings
-from .reader import BackupReader, Progress
+from .reader import Progress
+from .service import Moment, Question, ReadPlan, open_reads
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
-
-Moment = str | date | datetime
-
-_OVERLAP = 1.05
-_FIXED_REQUESTS = 14
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPlan:
-    """What a read would cost, as far as one count per level tells.
-
-    Attributes:
-        rows: backups that match now, by level.
-        requests: requests it would take, about.
-        seconds: how long that would take at the latency just seen and the limits set, about.
-        request_latency_s: seconds that one request took.
-    """
-
-    rows: dict[str, int]
-    requests: int
-    seconds: float
-    request_latency_s: float
+    import pandas as pd
 
 
 def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DESIGN's users know them
@@ -116,12 +87,20 @@ def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DES
 
     Source: "Querying Backups (Recommended)", ``GET /v3.1/{project_id}/backups``.
     """
-    with _open_reader(locals()) as (reader, spans, is_full):
-        parts = list(reader.scan(spans, is_full=is_full, align_s=1))
-        arrow, duplicates = settle_frames(concat_frames([part.frames for part in parts]))
-        reader.close_books(arrow.backups.num_rows, duplicates)
-        frames = BackupFrames(arrow, reader.certificate)
-    return frames if allow_incomplete else _required_complete(frames)
+    question = Question(
+        instance_id=instance_id,
+        datastore_type=datastore_type,
+        backup_id=backup_id,
+        backup_type=backup_type,
+        level=level,
+        begin=begin,
+        end=end,
+    )
+    settings = resolve_settings(
+        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
+    )
+    with open_reads(settings, transport=transport, clock=clock) as service:
+        return service.read(question, allow_incomplete=allow_incomplete, progress=progress)
 
 
 def scan_backups(  # noqa: PLR0913  # the same keywords as read_backups
@@ -163,13 +142,20 @@ def scan_backups(  # noqa: PLR0913  # the same keywords as read_backups
         ...     sum(len(part) for part in parts)
         500
     """
-    with _open_reader(locals()) as (reader, spans, is_full):
-        frames: BackupFrames | None = None
-        for part in reader.scan(spans, is_full=is_full, align_s=1):
-            frames = BackupFrames(part.frames, reader.certificate)
-            yield frames
-    if frames is not None and not allow_incomplete:
-        _required_complete(frames)
+    question = Question(
+        instance_id=instance_id,
+        datastore_type=datastore_type,
+        backup_id=backup_id,
+        backup_type=backup_type,
+        level=level,
+        begin=begin,
+        end=end,
+    )
+    settings = resolve_settings(
+        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
+    )
+    with open_reads(settings, transport=transport, clock=clock) as service:
+        yield from service.scan(question, allow_incomplete=allow_incomplete, progress=progress)
 
 
 def plan_read(  # noqa: PLR0913  # the same keywords as read_backups
@@ -193,77 +179,121 @@ def plan_read(  # noqa: PLR0913  # the same keywords as read_backups
 
     Takes the filters of `read_backups` and raises what it raises before and while asking.
     """
+    question = Question(
+        instance_id=instance_id,
+        datastore_type=datastore_type,
+        backup_id=backup_id,
+        backup_type=backup_type,
+        level=level,
+        begin=begin,
+        end=end,
+    )
     settings = resolve_settings(
         settings, endpoint=endpoint, region=region, project_id=project_id, token=token
     )
-    with _open_reader(locals()) as (reader, spans, is_full):
-        clock = reader.client.clock
-        started = clock.monotonic()
-        rows: dict[str, int] = {}
-        for one_level in reader.levels:
-            query = replace(reader.query, level=one_level, limit=1)
-            for begin_s, end_s in spans:
-                asked = query if is_full else look_at(query, begin_s, end_s)
-                rows[one_level] = reader.client.fetch_page(asked).total_count
-        latency_s = (clock.monotonic() - started) / max(len(rows), 1)
-        requests = sum(ceil(count / MAX_LIMIT * _OVERLAP) for count in rows.values())
-        requests += _FIXED_REQUESTS
-        seconds = requests * latency_s / settings.max_connections
-        if settings.max_requests_per_second:
-            seconds = max(seconds, requests / settings.max_requests_per_second)
-        return ReadPlan(rows, requests, round(seconds, 3), round(latency_s, 6))
+    with open_reads(settings, transport=transport, clock=clock) as service:
+        return service.plan(question)
 
 
-@contextlib.contextmanager
-def _open_reader(
-    given: dict[str, object],
-) -> Iterator[tuple[BackupReader, list[tuple[int, int]], bool]]:
-    """Check the question, open a client, and hand out a reader with what it should read."""
-    begin, end = (
-        None if given[name] is None else parse_moment(given[name], name)  # type: ignore[arg-type]  # locals() forgets types
-        for name in ("begin", "end")
-    )
-    if begin is not None and end is not None and begin > end:
-        raise QueryError(f"begin {begin} is after end {end}; swap them.")
-    filters = {
-        name: given[name]
-        for name in ("instance_id", "datastore_type", "backup_id", "backup_type")
-        if given[name] is not None
-    }
-    level = given["level"]
-    BackupQuery("check", level=LEVELS[0] if level is None else level, **filters)  # type: ignore[arg-type]  # it checks its own arguments
-    names = ("endpoint", "region", "project_id", "token")
+def read_instances(
+    *,
+    endpoint: str | None = None,
+    region: str | None = None,
+    project_id: str | None = None,
+    token: str | None = None,
+    settings: Settings | None = None,
+    transport: httpx.BaseTransport | None = None,
+    clock: Clock | None = None,
+) -> pd.DataFrame:
+    """Read all instances of the project.
+
+    Asks the service now: one request for up to 100 instances; beyond that the list is read until
+    two passes in a row agree, two requests per 100 instances if it stands still.
+
+    Args:
+        endpoint: the service, such as ``https://gaussdb-nosql.eu-west-101.myhuaweicloud.eu``.
+        region: such as ``eu-west-101``; gives the endpoint if that is not given.
+        project_id: the project; looked up by region if it is not given.
+        token: an IAM token; better from the environment.
+        settings: all settings at once, arguments win over them; None: from environment and config file.
+        transport: what carries requests, for tests; None for real connections.
+        clock: time and waiting, for tests; None for the machine's.
+
+    Returns:
+        One row per instance, sorted by ``instance_id``, with the columns of the lake's
+        ``instances`` but its history: times tz-aware UTC, storage in GB over all groups (null if
+        a group's is no number), ``node_count`` Int32, everything else that was sent as JSON in
+        ``extra``. Empty, with all columns, if there are none.
+
+    Raises:
+        ConfigError: a setting is missing or wrong; before any request.
+        AuthError: the permission is missing (nosql:instance:list), or the credentials are wrong.
+        FetchError: the service refused, failed or throttled to the end of the retry budget.
+        SchemaError: an answer is no list of instances.
+        IncompleteReadError: the list kept changing, so that an instance may be missing.
+
+    Examples:
+        >>> from backup_frames.sandbox import Sandbox
+        >>> with Sandbox(backups=500, seed=1) as box:
+        ...     instances = read_instances(
+        ...         endpoint=box.endpoint, project_id=box.project_id, token=box.token
+        ...     )
+        ...     len(instances) == len(box.fleet.instances())
+        True
+
+    Source: ``GET /v3/{project_id}/instances``.
+    """
     settings = resolve_settings(
-        given["settings"],  # type: ignore[arg-type]  # locals() forgets types
-        **{name: given[name] for name in names},
+        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
     )
-    client, project_id = open_client(
-        settings,
-        transport=given["transport"],  # type: ignore[arg-type]  # locals() forgets types
-        clock=given["clock"],  # type: ignore[arg-type]  # likewise
-    )
-    with client:
-        reader = BackupReader(
-            client,
-            BackupQuery(project_id, api_version=settings.api_version, **filters),  # type: ignore[arg-type]  # checked above
-            levels=LEVELS if level is None else (level,),  # type: ignore[arg-type]  # checked above
-            connections=settings.max_connections,
-            progress=given.get("progress"),  # type: ignore[arg-type]  # locals() forgets types
-        )
-        reader.begin, reader.end = begin, end
-        span = to_span(begin, end)
-        is_full = begin is None and end is None
-        yield reader, [span] if span[0] < span[1] else [], is_full
+    with open_reads(settings, transport=transport, clock=clock) as service:
+        return service.read_instances()
 
 
-def _required_complete(frames: BackupFrames) -> BackupFrames:
-    certificate = frames.certificate
-    if certificate is None or certificate.is_complete:
-        return frames
-    raise IncompleteReadError(
-        f"{certificate.rows} backups were read, but completeness is not proven: "
-        f"{'; '.join(certificate.reasons[:3])}. Read again, or pass allow_incomplete=True "
-        "(--allow-incomplete) to take them as they are.",
-        frames=frames,
-        certificate=certificate,
+def read_policies(
+    instance_ids: Sequence[str] | None = None,
+    *,
+    endpoint: str | None = None,
+    region: str | None = None,
+    project_id: str | None = None,
+    token: str | None = None,
+    settings: Settings | None = None,
+    transport: httpx.BaseTransport | None = None,
+    clock: Clock | None = None,
+) -> pd.DataFrame:
+    """Read the policies for automated backups; one request per instance, 8 side by side.
+
+    Takes the connection keywords of `read_instances` and raises what it raises.
+
+    Args:
+        instance_ids: whose policies; None for all instances, whose list is read first.
+        endpoint: see `read_instances`; likewise the other keywords.
+        region: see there.
+        project_id: see there.
+        token: see there.
+        settings: see there.
+        transport: see there.
+        clock: see there.
+
+    Returns:
+        One row per instance, sorted by ``instance_id``: ``is_enabled`` (keep_days above 0 and a
+        start time; False for whatever else the service sends of a policy), ``keep_days`` Int32,
+        ``window_start`` as UTC time of day, ``period`` with 1 for Monday. An instance that does
+        not exist has no row.
+
+    Examples:
+        >>> from backup_frames.sandbox import Sandbox
+        >>> with Sandbox(backups=500, seed=1) as box:
+        ...     policies = read_policies(
+        ...         endpoint=box.endpoint, project_id=box.project_id, token=box.token
+        ...     )
+        >>> bool(policies.loc[policies["is_enabled"], "keep_days"].min() >= 1)
+        True
+
+    Source: ``GET /v3.1/{project_id}/instances/{instance_id}/backups/policy``.
+    """
+    settings = resolve_settings(
+        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
     )
+    with open_reads(settings, transport=transport, clock=clock) as service:
+        return service.read_policies(instance_ids)

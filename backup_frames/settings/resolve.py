@@ -46,6 +46,7 @@ from .values import (
     Catalog,
     HeaderSecret,
     LakeFormat,
+    LakePlace,
     Origin,
     ProjectId,
     Region,
@@ -103,7 +104,7 @@ class Settings(BaseSettings):
     access_key: HeaderSecret | None = None
     secret_key: HeaderSecret | None = None
     security_token: HeaderSecret | None = None  # comes with temporary keys
-    lake: Text | None = None
+    lake: LakePlace | None = None
     partition_by: Literal["day", "month"] = "day"  # of a new lake
     lake_format: LakeFormat | None = None  # of a new lake; default: as it is, else parquet
     iceberg_catalog: Catalog | None = None  # default: an SQLite file in the lake's folder

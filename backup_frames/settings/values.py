@@ -5,13 +5,16 @@ In: values as the user gave them. Out: the same, or a `ValueError` that says wha
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 ApiVersion = Literal["v3.1", "v4"]
 LakeFormat = Literal["parquet", "delta", "iceberg"]
+Place = str | os.PathLike[str]
+"""Where a lake or a file is: a path of any kind, or a URL."""
 
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?/?",
@@ -66,9 +69,15 @@ def _check_catalog(text: str) -> str:
     return text
 
 
+def _place_text(place: Any) -> Any:
+    """A path as its text; anything else is checked as it is."""
+    return os.fspath(place) if isinstance(place, os.PathLike) else place
+
+
 Origin = Annotated[str, AfterValidator(_check_origin)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_check_header)]
 Region = Annotated[str, AfterValidator(_check_region)]
 ProjectId = Annotated[str, AfterValidator(_check_project_id)]
 Text = Annotated[str, Field(min_length=1)]
+LakePlace = Annotated[Text, BeforeValidator(_place_text)]
 Catalog = Annotated[str, AfterValidator(_check_catalog)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..api.clock import Clock, SystemClock
+from ..api.client import BackupClient
+from ..api.clock import Clock
 from ..api.connect import open_client
 from ..api.query import BackupQuery, check_project_id
 from ..errors import ConfigError
@@ -19,7 +20,7 @@ from ..read.inventory import InventoryReader
 from ..read.reader import BackupReader, Progress
 from ..scan.ranges import Grain
 from ..settings import Settings, resolve_settings
-from ..settings.values import LakeFormat
+from ..settings.values import LakeFormat, Place
 from .inventory import sync_inventory
 from .plan import SyncSettings
 from .reader import Reader
@@ -29,12 +30,12 @@ from .run import SyncRun
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
 
-__all__ = ["SyncReport", "SyncSettings", "sync_backups", "sync_lake"]
+__all__ = ["SyncReport", "SyncSettings", "sync_backups", "sync_lake", "sync_with"]
 
 
 def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users know them
     *,
-    lake: str | None = None,
+    lake: Place | None = None,
     endpoint: str | None = None,
     region: str | None = None,
     project_id: str | None = None,
@@ -43,11 +44,11 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
     lake_format: LakeFormat | None = None,
     overlap_s: int | None = None,
     reread_requests: int | None = None,
-    is_full: bool = False,
+    full: bool = False,
     allow_mass_deletion: bool = False,
     accept_clock_skew: bool = False,
-    is_dry_run: bool = False,
-    with_inventory: bool = True,
+    dry_run: bool = False,
+    inventory: bool = True,
     settings: Settings | None = None,
     transport: httpx.BaseTransport | None = None,
     clock: Clock | None = None,
@@ -71,13 +72,13 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
             else "parquet". The latter two need an extra of that name.
         overlap_s: how far back before the last sync to read again, in seconds; default 3600.
         reread_requests: requests to spend on days long unverified; default 10.
-        is_full: read everything again.
+        full: read everything again.
         allow_mass_deletion: mark gone also more than a fifth of the project's backups at once, or
             all of them.
         accept_clock_skew: go by the service's time even if this machine's clock is more than a day
             off; within that it is done anyway, and said in ``warnings``.
-        is_dry_run: write nothing; tell requests, days and partitions that a run would touch.
-        with_inventory: read instances once a day and the policies of new or changed ones, too
+        dry_run: write nothing; tell requests, days and partitions that a run would touch.
+        inventory: read instances once a day and the policies of new or changed ones, too
             (after the backups; a dry run leaves it out). What the service refuses of it is told
             in ``warnings`` and leaves the verdict alone.
         settings: all settings at once, arguments win over them; None: from environment and config file.
@@ -125,43 +126,75 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         overlap_s=overlap_s,
         reread_requests=reread_requests,
     )
-    if settings.lake is None:
-        raise ConfigError("No lake is set. Give lake=, or export BACKUP_FRAMES_LAKE.")
+    _lake_of(settings)  # before any request
+    client, found_id = open_client(settings, transport=transport, clock=clock)
+    with client:
+        return sync_with(
+            client,
+            found_id,
+            settings,
+            full=full,
+            allow_mass_deletion=allow_mass_deletion,
+            accept_clock_skew=accept_clock_skew,
+            dry_run=dry_run,
+            inventory=inventory,
+            progress=progress,
+        )
+
+
+def sync_with(  # noqa: PLR0913 - the switches of sync_backups
+    client: BackupClient,
+    project_id: str,
+    settings: Settings,
+    *,
+    full: bool,
+    allow_mass_deletion: bool,
+    accept_clock_skew: bool,
+    dry_run: bool,
+    inventory: bool,
+    progress: Progress | None,
+) -> SyncReport:
+    """Sync over a connection that is there; see `sync_backups`."""
+    lake = _lake_of(settings)
     is_grain_given = "partition_by" in settings.model_fields_set
     how = SyncSettings(
         partition_by=settings.partition_by if is_grain_given else None,
         overlap_s=settings.overlap_s,
         reread_requests=settings.reread_requests,
-        is_full=is_full,
+        is_full=full,
         allow_mass_deletion=allow_mass_deletion,
         accept_clock_skew=accept_clock_skew,
     )
-    clock = clock or SystemClock()
-    client, found_id = open_client(settings, transport=transport, clock=clock)
-    with client:
-        reader = BackupReader(
-            client,
-            BackupQuery(found_id, api_version=settings.api_version),
-            connections=settings.max_connections,
-            progress=progress,
-        )
-        inventory = InventoryReader(client, found_id, connections=settings.max_connections)
-        store = open_lake_store(
-            settings.lake,
-            scratch=meta_key(found_id, "tmp"),
-            clock=clock,
-            lake_format=settings.lake_format,
-            settings=settings,
-        )
-        return sync_lake(
-            reader,
-            store,
-            project_id=found_id,
-            clock=clock,
-            settings=how,
-            is_dry_run=is_dry_run,
-            inventory=inventory if with_inventory else None,
-        )
+    reader = BackupReader(
+        client,
+        BackupQuery(project_id, api_version=settings.api_version),
+        connections=settings.max_connections,
+        progress=progress,
+    )
+    store = open_lake_store(
+        lake,
+        scratch=meta_key(project_id, "tmp"),
+        clock=client.clock,
+        lake_format=settings.lake_format,
+        settings=settings,
+    )
+    return sync_lake(
+        reader,
+        store,
+        project_id=project_id,
+        clock=client.clock,
+        settings=how,
+        is_dry_run=dry_run,
+        inventory=InventoryReader(client, project_id, connections=settings.max_connections)
+        if inventory
+        else None,
+    )
+
+
+def _lake_of(settings: Settings) -> str:
+    if settings.lake is None:
+        raise ConfigError("No lake is set. Give lake=, or export BACKUP_FRAMES_LAKE.")
+    return settings.lake
 
 
 def sync_lake(

@@ -44,7 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("published")
     lake = make_big_lake(folder / "lake", backups=3_000, instances=50)
     names = {"points.duckdb": False, "holds.duckdb": True}
-    return [publish_lake(lake, folder / n, is_materialized=held).path for n, held in names.items()]
+    return [publish_lake(lake, folder / n, materialize=held).path for n, held in names.items()]
 
 
 @pytest.mark.parametrize("version", ["1.2.0", "1.3.2", "1.4.1", "1.5.0"])

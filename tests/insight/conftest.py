@@ -77,4 +77,4 @@ def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def large_views(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
     """The views over 60 instances with 60 days each, as a big lake is made, held in memory."""
     lake = make_big_lake(tmp_path_factory.mktemp("lakes") / "large", backups=3_600, instances=60)
-    return connect_lake(lake, is_materialized=True)
+    return connect_lake(lake, materialize=True)

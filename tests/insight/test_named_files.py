@@ -58,10 +58,10 @@ def counts(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
 
 
 @contextmanager
-def tables_of(lake: Path, *, is_materialized: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+def tables_of(lake: Path, *, materialize: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     """The base relations alone: views on them take a while."""
     with duckdb.connect() as connection:
-        create_relations(connection, str(lake), is_materialized=is_materialized)
+        create_relations(connection, str(lake), materialize=materialize)
         yield connection
 
 
@@ -89,11 +89,11 @@ def add_foreign_files(lake: Path, project: str) -> None:
     (lake / "_meta" / OTHER / "notes.txt").write_text(project)
 
 
-@pytest.mark.parametrize("is_materialized", [False, True])
-def test_foreign_files_are_in_no_view(lake: Path, project: str, is_materialized: bool) -> None:
+@pytest.mark.parametrize("materialize", [False, True])
+def test_foreign_files_are_in_no_view(lake: Path, project: str, materialize: bool) -> None:
     """Whatever lies between the data, under whatever name, only what the manifest names is read."""
     add_foreign_files(lake, project)
-    with tables_of(lake, is_materialized=is_materialized) as connection:
+    with tables_of(lake, materialize=materialize) as connection:
         assert counts(connection) == (BACKUPS, 1)
         query = "SELECT DISTINCT project_id FROM lake_files"
         assert connection.sql(query).fetchall() == [(project,)]
@@ -118,7 +118,7 @@ def test_later_syncs_show_in_a_file_that_points(tmp_path: Path) -> None:
         for number in (2, 3):
             clock.advance(timedelta(days=40))
             sync_backups(lake=lake, clock=clock, **account)
-            with tables_of(Path(lake), is_materialized=True) as connection:
+            with tables_of(Path(lake), materialize=True) as connection:
                 held = counts(connection)
             assert held[0] > BACKUPS
             assert held[1] == number
@@ -143,15 +143,13 @@ def test_a_project_that_joins_later_is_uncertified(
         assert connection.sql("SELECT certified_at FROM v_kpi_current").fetchall() == [(None,)]
 
 
-@pytest.mark.parametrize("is_materialized", [False, True])
-def test_without_a_manifest_the_names_decide(
-    lake: Path, project: str, is_materialized: bool
-) -> None:
+@pytest.mark.parametrize("materialize", [False, True])
+def test_without_a_manifest_the_names_decide(lake: Path, project: str, materialize: bool) -> None:
     """A project whose manifest is lost has, as the next sync finds, the files of its name."""
     (lake / "_meta" / project / "manifest.json").write_text("{")
     for one in list(lake.rglob("date=*/*.parquet")):
         shutil.copy(one, one.with_name("part-0.parquet"))
-    with tables_of(lake, is_materialized=is_materialized) as connection:
+    with tables_of(lake, materialize=materialize) as connection:
         assert counts(connection) == (BACKUPS, 1)
 
 
@@ -180,8 +178,8 @@ def test_a_name_is_never_a_pattern(lake: Path, tmp_path: Path, name: str) -> Non
     home = lake.rename(folder / "lake")
     for twin in ("x", "a-b", "what", "back/slash", "back_slash", "with"):
         shutil.copytree(home, tmp_path / twin / "lake")
-    for is_materialized in (False, True):
-        with tables_of(home, is_materialized=is_materialized) as connection:
+    for materialize in (False, True):
+        with tables_of(home, materialize=materialize) as connection:
             assert counts(connection) == (BACKUPS, 1)
 
 
@@ -213,11 +211,11 @@ def lose_rows(path: Path) -> None:
     pq.write_table(pq.read_table(path).slice(1), path)
 
 
-@pytest.mark.parametrize("is_materialized", [False, True])
+@pytest.mark.parametrize("materialize", [False, True])
 @pytest.mark.parametrize("table", ["backups", "backup_databases", "instances", "sync_runs"])
 @pytest.mark.parametrize("how", ["missing", "fewer", "more"])
 def test_fewer_rows_than_the_manifest_says_are_not_published(
-    lake: Path, is_materialized: bool, table: str, how: str
+    lake: Path, materialize: bool, table: str, how: str
 ) -> None:
     """A file that has gone, or that has other rows than were written, is a LakeError, not a gap."""
     path = max((lake / table).rglob("*.parquet"), key=lambda one: pq.read_metadata(one).num_rows)
@@ -230,7 +228,7 @@ def test_fewer_rows_than_the_manifest_says_are_not_published(
         pq.write_table(pq.read_table(path).take([*range(len(rows)), 0]), path)
     with (
         pytest.raises((LakeError, duckdb.Error)) as caught,
-        tables_of(lake, is_materialized=is_materialized),
+        tables_of(lake, materialize=materialize),
     ):
         pass
     assert how == "missing" or f"{table} has " in str(caught.value)
@@ -255,7 +253,7 @@ def test_what_a_run_has_announced_may_already_be_there(lake: Path, project: str)
     rows = pq.read_metadata(path).num_rows
     pending = Pending(project, "r", 0, {key: [describe_file(path.read_bytes(), rows)]})
     (lake / "_meta" / project / "pending.json").write_bytes(encode_record(pending))
-    with tables_of(lake, is_materialized=False) as connection:
+    with tables_of(lake, materialize=False) as connection:
         assert counts(connection) == (BACKUPS - 1, 1)
 
 
@@ -272,8 +270,8 @@ def test_runs_of_two_versions_are_read(lake: Path, project: str) -> None:
     assert manifest is not None
     manifest.files[older.relative_to(lake).as_posix()] = describe_file(older.read_bytes(), 1)
     manifest_path.write_bytes(encode_record(manifest))
-    for is_materialized in (False, True):
-        with tables_of(lake, is_materialized=is_materialized) as connection:
+    for materialize in (False, True):
+        with tables_of(lake, materialize=materialize) as connection:
             query = "SELECT tool_version IS NULL FROM sync_runs ORDER BY run_id"
             assert connection.sql(query).fetchall() == [(True,), (False,)]
 
@@ -289,8 +287,8 @@ def test_policies_of_two_versions_are_read(lake: Path, project: str) -> None:
         entry = describe_file(old.read_bytes(), count)
         manifest = Manifest(other, "day", {old.relative_to(lake).as_posix(): entry})
         (lake / "_meta" / other / "manifest.json").write_bytes(encode_record(manifest))
-    for is_materialized in (False, True):
-        with tables_of(lake, is_materialized=is_materialized) as connection:
+    for materialize in (False, True):
+        with tables_of(lake, materialize=materialize) as connection:
             query = "SELECT count(*), max(incremental_period_min) FROM backup_policies"
             assert connection.sql(query).fetchall() == [(3 * count, 15)]
 

@@ -62,9 +62,7 @@ class Service:
 
     def sync(self, lake: Path) -> tuple[set[str], Any]:
         """The present ids of the lake after a sync, and its report."""
-        report = sync_backups(
-            **self.how, lake=str(lake), partition_by="month", with_inventory=False
-        )
+        report = sync_backups(**self.how, lake=str(lake), partition_by="month", inventory=False)
         self.clock.sleep(3600)
         return set(open_lake(str(lake)).backups()["backup_id"].to_pylist()), report
 

@@ -42,7 +42,7 @@ import sys
 from datetime import datetime
 from backup_frames.sync.one_project import sync_backups
 from backup_frames.sandbox import SandboxClock
-sync_backups(is_full=sys.argv[2] == "full", clock=SandboxClock(datetime.fromisoformat(sys.argv[1])))
+sync_backups(full=sys.argv[2] == "full", clock=SandboxClock(datetime.fromisoformat(sys.argv[1])))
 """
 """A sync that believes it is always the same moment; all else comes from the environment."""
 

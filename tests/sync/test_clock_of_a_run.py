@@ -61,7 +61,7 @@ def run(box: Sandbox, lake: Path, **options: Any) -> bf.SyncReport:
         endpoint=box.endpoint,
         project_id=box.project_id,
         token=box.token,
-        with_inventory=False,
+        inventory=False,
         **options,
     )
 
@@ -106,7 +106,7 @@ def test_a_clock_beyond_a_day_is_refused(
     with pytest.raises(ConfigError, match=r"\d+ days?, .*--accept-clock-skew"):
         run(box, lake, clock=WrongClock(skew))
     with pytest.raises(ConfigError, match="clock"):
-        run(box, lake, clock=WrongClock(skew), is_dry_run=True)
+        run(box, lake, clock=WrongClock(skew), dry_run=True)
     assert {path: path.read_bytes() for path in lake.rglob("*.parquet")} == before
     report = run(box, lake, clock=WrongClock(skew), accept_clock_skew=True)
     assert report.exit_code == 0

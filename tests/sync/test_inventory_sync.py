@@ -147,7 +147,7 @@ def test_unchanged_content_is_not_written(lab: Lab) -> None:
     before = {table: lab.path(table).stat() for table in TABLES}
     report = lab.sync(after=DAY)
     assert (lab.asked["instances"], report.file_count) == (1, 0)
-    lab.sync(is_full=True)
+    lab.sync(full=True)
     assert (lab.asked["instances"], lab.asked["policy"]) == (1, 12)
     for table in TABLES:
         now = lab.path(table).stat()
@@ -157,7 +157,7 @@ def test_unchanged_content_is_not_written(lab: Lab) -> None:
 def test_it_can_be_left_out(lab: Lab) -> None:
     """Without inventory nothing is asked of it and nothing is written."""
     lab.fill(3)
-    report = lab.sync(with_inventory=False)
+    report = lab.sync(inventory=False)
     assert (lab.asked["instances"], lab.asked["policy"], report.inventory) == (0, 0, {})
     assert not lab.path("instances").exists()
 
@@ -165,7 +165,7 @@ def test_it_can_be_left_out(lab: Lab) -> None:
 def test_a_dry_run_leaves_it_out(lab: Lab) -> None:
     """Nothing is asked, nothing is written."""
     lab.fill(3)
-    lab.sync(is_dry_run=True)
+    lab.sync(dry_run=True)
     assert (lab.asked["instances"], lab.asked["policy"]) == (0, 0)
     assert not lab.path("instances").exists()
 
@@ -281,7 +281,7 @@ def test_a_lost_manifest_is_made_anew_with_the_inventory_in_it(lab: Lab) -> None
     lab.fill(5)
     lab.sync()
     (lab.root / "_meta" / lab.project_id / "manifest.json").unlink()
-    lab.sync(after=DAY, with_inventory=False)
+    lab.sync(after=DAY, inventory=False)
     assert verify_lake(str(lab.root)) == []
     lab.sync()
     assert verify_lake(str(lab.root)) == []
@@ -347,7 +347,7 @@ def test_all_instances_are_never_gone_at_once_unasked(lab: Lab, count: int) -> N
 
 def test_verify_lists_a_file_that_no_sync_wrote(lab: Lab) -> None:
     """Named like the inventory of the project, but in no record."""
-    lab.sync(with_inventory=False)
+    lab.sync(inventory=False)
     lab.path("instances").parent.mkdir()
     lab.path("instances").write_bytes(b"PAR1")
     (finding,) = verify_lake(str(lab.root))

@@ -101,7 +101,7 @@ def test_a_damaged_file_is_repaired_from_the_service(box, tmp_path):
     path.write_bytes(data)
     (finding,) = verify_lake(str(lake))
     assert finding.path == path.relative_to(lake).as_posix()
-    report = sync_backups(settings=settings, clock=box.clock, is_full=True)
+    report = sync_backups(settings=settings, clock=box.clock, full=True)
     assert (report.exit_code, report.damaged) == (5, (finding.path,))
     assert verify_lake(str(lake), repair=True, settings=settings, clock=box.clock) == []
     assert verify_lake(str(lake)) == []

@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from ...lake.outside import check_outside
 from ...lake.storage.urls import absolute_path
+from ...settings.values import Place
 from ...whole_files import find_target, write_whole
 from ..kpi.publish import connect_lake
 from . import data, drawing
@@ -113,9 +114,7 @@ _FIGURES = (
 )
 
 
-def write_report(
-    lake: str | Path, out: str | Path, *, thresholds: Mapping[str, float] | None = None
-) -> Path:
+def write_report(lake: Place, out: Place, *, thresholds: Mapping[str, float] | None = None) -> Path:
     """Write the report about a lake: one self-contained HTML page.
 
     Reads the lake once and holds it while the report is made (about 400 bytes of memory per
@@ -142,7 +141,7 @@ def write_report(
     target = absolute_path(out)
     check_outside(target, lake)
     find_target(target)
-    with connect_lake(lake, is_materialized=True, thresholds=thresholds) as connection:
+    with connect_lake(lake, materialize=True, thresholds=thresholds) as connection:
         page = _render(connection)
     write_whole(target, page.encode())
     return target

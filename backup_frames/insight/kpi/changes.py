@@ -104,7 +104,7 @@ def find_changes(lake: str | PathLike[str], *, since: str | datetime | timedelta
         {'new': 31, 'changed': 4, 'gone': 29}
     """
     moment = read_since(since)
-    with connect_lake(fspath(lake), is_materialized=True) as connection:
+    with connect_lake(fspath(lake), materialize=True) as connection:
         parameters = {"since": moment.replace(tzinfo=None)}
         events = connection.sql(_EVENTS, params=parameters).to_arrow_table()
         projects = connection.execute("SELECT project_id FROM dim_project").fetchall()
@@ -132,7 +132,7 @@ def find_exceptions(
     """
     if at_least not in SEVERITIES:
         raise QueryError(f"There is no severity {at_least!r}. Choose high, medium or low.")
-    with connect_lake(fspath(lake), is_materialized=True) as connection:
+    with connect_lake(fspath(lake), materialize=True) as connection:
         if new:
             runs = connection.execute("SELECT project_id, last_run_at FROM dim_project").fetchall()
             step = timedelta(microseconds=1)

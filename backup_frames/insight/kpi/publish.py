@@ -10,6 +10,7 @@ upgrade; a project that is not in the file yet stands there without a certificat
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ import duckdb
 from ...errors import LakeError
 from ...lake.outside import check_outside
 from ...lake.storage.urls import absolute_path
+from ...settings.values import Place
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything
 from .relations import create_relations
@@ -54,10 +56,10 @@ class PublishReport:
 
 
 def publish_lake(
-    lake: str | Path,
-    out: str | Path,
+    lake: Place,
+    out: Place,
     *,
-    is_materialized: bool = False,
+    materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
 ) -> PublishReport:
     """Write a DuckDB file with described tables and KPI views over a lake.
@@ -69,7 +71,7 @@ def publish_lake(
     Args:
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         out: the file to write or replace; its folder must exist.
-        is_materialized: hold the rows, as is always done with a lake of format delta or iceberg, and
+        materialize: hold the rows, as is always done with a lake of format delta or iceberg, and
             with one whose path DuckDB takes for another (a backslash). Else the file of a lake in a
             bucket has ``s3://`` paths, which DuckDB reads with its extension httpfs and a secret that
             each reader creates.
@@ -91,13 +93,13 @@ def publish_lake(
     target = absolute_path(out)
     check_outside(target, lake)
     with whole_file(target) as aside:
-        with _attachable(aside) as name, _explained(str(lake)), _connection() as connection:
+        with _attachable(aside) as name, _explained(os.fspath(lake)), _connection() as connection:
             connection.execute(
                 f"ATTACH {quoted(name)} AS published (STORAGE_VERSION '{STORAGE_VERSION}')"
             )
             connection.execute("USE published")
             connection.begin()  # else each of hundreds of comments is flushed to disk
-            is_held = create_relations(connection, str(lake), is_materialized=is_materialized)
+            is_held = create_relations(connection, os.fspath(lake), materialize=materialize)
             create_views(connection, thresholds)
             describe_everything(connection)
             connection.commit()
@@ -123,20 +125,20 @@ def publish_lake(
 
 
 def connect_lake(
-    lake: str | Path,
+    lake: Place,
     *,
-    is_materialized: bool = False,
+    materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open the KPI views over a lake in memory: for notebooks, the charts and the report.
 
-    Every query reads what it needs from the lake's files. With `is_materialized` the lake is read
+    Every query reads what it needs from the lake's files. With `materialize` the lake is read
     once, now (about 400 bytes of memory per backup), and many queries are faster. Object stores
     are always held. Times are UTC without zone.
 
     Args:
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
-        is_materialized: hold the rows in memory.
+        materialize: hold the rows in memory.
         thresholds: values for columns of ``settings``, such as ``{"rpo_h": 12}``.
 
     Returns:
@@ -152,9 +154,9 @@ def connect_lake(
     """
     connection = duckdb.connect()
     try:
-        with _explained(str(lake)):
-            is_remote = str(lake).lower().startswith(("s3://", "obs://"))
-            create_relations(connection, str(lake), is_materialized=is_materialized or is_remote)
+        with _explained(os.fspath(lake)):
+            is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
+            create_relations(connection, os.fspath(lake), materialize=materialize or is_remote)
             create_views(connection, thresholds)
             describe_everything(connection)
     except BaseException:

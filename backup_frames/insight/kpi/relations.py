@@ -66,7 +66,7 @@ def _find_root(lake: str) -> Path | None:
 
 
 def create_relations(
-    connection: duckdb.DuckDBPyConnection, lake: str, *, is_materialized: bool
+    connection: duckdb.DuckDBPyConnection, lake: str, *, materialize: bool
 ) -> bool:
     """Create all base relations in the connection's current database.
 
@@ -75,7 +75,7 @@ def create_relations(
     Args:
         connection: where to.
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
-        is_materialized: hold the rows (one read of the whole lake) instead of pointing at files.
+        materialize: hold the rows (one read of the whole lake) instead of pointing at files.
 
     Returns:
         Whether the rows are held: as asked, and always of a lake of format delta or iceberg, which
@@ -90,13 +90,13 @@ def create_relations(
     store = open_lake_store(lake, scratch="_meta/insight/tmp")
     is_plain = store.format == "parquet"
     place = str(root)
-    if root is None and is_plain and not is_materialized:
+    if root is None and is_plain and not materialize:
         from .bucket import attach_bucket  # noqa: PLC0415 - needs an extra
 
         place = attach_bucket(connection, lake, store)
     is_clear = not set(place) & set("\\" if root else "\\?#%")
-    by_arrow = not is_plain or not is_clear or (root is None and is_materialized)
-    is_held = is_materialized or by_arrow
+    by_arrow = not is_plain or not is_clear or (root is None and materialize)
+    is_held = materialize or by_arrow
     for _ in range(_TRIES):
         files = find_named_files(store)
         _create_lake_files(connection, None if is_held else place, files)

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from ...api.clock import Clock, SystemClock
 from ...errors import BackupFramesError, ConfigError, LakeError
 from ...settings import Settings, load_settings
+from ...settings.values import Place
 from .local import LocalStore
 from .store import Store, StoredFile, check_key
 
@@ -170,7 +171,7 @@ def local_root(url: str) -> Path:
     return absolute_path(path)
 
 
-def absolute_path(path: str | Path) -> Path:
+def absolute_path(path: Place) -> Path:
     """The whole path, ``~`` expanded.
 
     Raises:

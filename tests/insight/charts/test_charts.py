@@ -42,7 +42,7 @@ Chart = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def views(small_lake: Path) -> duckdb.DuckDBPyConnection:
-    return connect_lake(small_lake, is_materialized=True)
+    return connect_lake(small_lake, materialize=True)
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ def test_every_view_over_files(big_lake: Path) -> None:
 def test_every_view_of_a_file_that_holds_the_rows(big_lake: Path, tmp_path: Path) -> None:
     """Each view over 1,000,000 held backups answers, all columns computed, in two seconds."""
     file = tmp_path / "holds.duckdb"
-    publish_lake(big_lake, file, is_materialized=True)
+    publish_lake(big_lake, file, materialize=True)
     with duckdb.connect(str(file), read_only=True) as connection:
         connection.execute(f"SET threads = {CORES}")
         costs = costs_of_views(connection)
@@ -96,9 +96,7 @@ def test_every_view_of_a_file_that_holds_the_rows(big_lake: Path, tmp_path: Path
 def test_publish(big_lake: Path, tmp_path: Path) -> None:
     """Publishing costs next to nothing when it points, and one pass over the lake when it holds."""
     pointing = cost_of(lambda: publish_lake(big_lake, tmp_path / "points.duckdb"))
-    holding = cost_of(
-        lambda: publish_lake(big_lake, tmp_path / "holds.duckdb", is_materialized=True)
-    )
+    holding = cost_of(lambda: publish_lake(big_lake, tmp_path / "holds.duckdb", materialize=True))
     print(pointing, holding)
     assert (tmp_path / "points.duckdb").stat().st_size < 2_000_000
     assert pointing.processor_s < holding.processor_s

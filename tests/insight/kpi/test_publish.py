@@ -113,9 +113,9 @@ def test_a_later_sync_shows_without_a_new_publish(tmp_path: Path) -> None:
 
 
 def test_a_materialized_file_needs_no_lake(tmp_path: Path) -> None:
-    """With is_materialized the file holds the data and outlives the lake."""
+    """With materialize the file holds the data and outlives the lake."""
     lake = one_backup_lake(tmp_path / "lake")
-    path = publish_lake(lake, tmp_path / "out.duckdb", is_materialized=True).path
+    path = publish_lake(lake, tmp_path / "out.duckdb", materialize=True).path
     shutil.rmtree(lake)
     with opened(path) as connection:
         assert connection.sql("SELECT backup_id FROM v_backups_current").fetchall() == [("b",)]
@@ -125,11 +125,11 @@ def test_swapped_in_under_a_reader(tmp_path: Path) -> None:
     """A reader of the old file keeps it; who opens the path next gets the new one."""
     lake = one_backup_lake(tmp_path / "lake")
     out = tmp_path / "out.duckdb"
-    publish_lake(lake, out, is_materialized=True)
+    publish_lake(lake, out, materialize=True)
     with opened(out) as reader:
         shutil.rmtree(lake)
         one_backup_lake(lake, "new")
-        publish_lake(lake, out, is_materialized=True)
+        publish_lake(lake, out, materialize=True)
         assert reader.sql("SELECT backup_id FROM fact_backup").fetchall() == [("b",)]
     with opened(out) as reader:
         assert reader.sql("SELECT backup_id FROM fact_backup").fetchall() == [("new",)]
@@ -143,7 +143,7 @@ def test_a_failed_publish_leaves_the_old_file(tmp_path: Path) -> None:
     before = out.read_bytes()
     next(lake.glob("backups/*/*.parquet")).write_bytes(b"PAR1 torn")
     with pytest.raises(LakeError, match="verify"):
-        publish_lake(lake, out, is_materialized=True)
+        publish_lake(lake, out, materialize=True)
     assert out.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lake", "out.duckdb"]
 
@@ -153,8 +153,8 @@ def test_no_secret_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "BACKUP_FRAMES_TOKEN"):
         monkeypatch.setenv(name, f"hush-{name}-hush")
     lake = one_backup_lake(tmp_path / "lake")
-    for is_materialized in (False, True):
-        path = publish_lake(lake, tmp_path / "o.duckdb", is_materialized=is_materialized).path
+    for materialize in (False, True):
+        path = publish_lake(lake, tmp_path / "o.duckdb", materialize=materialize).path
         assert b"hush-" not in path.read_bytes()
 
 
@@ -166,7 +166,7 @@ def test_odd_folders(tmp_path: Path, name: str) -> None:
     lake = one_backup_lake(tmp_path / name / "lake")
     one_backup_lake(tmp_path / "x a b" / "lake", "decoy")
     with duckdb.connect() as connection:
-        create_relations(connection, str(lake), is_materialized=False)
+        create_relations(connection, str(lake), materialize=False)
         assert connection.sql("SELECT backup_id FROM backups").fetchall() == [("b",)]
         assert len(connection.sql("SELECT run_id FROM sync_runs").fetchall()) == 1
 
@@ -238,7 +238,7 @@ def test_a_lake_without_runs_takes_its_latest_moment_as_now(tmp_path: Path) -> N
 def test_held_and_read_rows_give_the_same_numbers(small_lake: Path) -> None:
     """Views over the files and views over held rows agree."""
     query = "SELECT * EXCLUDE (now_at, certified_at, coverage_note, rpo_note) FROM v_kpi_current"
-    with connect_lake(small_lake) as read, connect_lake(small_lake, is_materialized=True) as held:
+    with connect_lake(small_lake) as read, connect_lake(small_lake, materialize=True) as held:
         read_row, held_row = read.sql(query).fetchall()[0], held.sql(query).fetchall()[0]
     assert read_row == pytest.approx(held_row)
 
@@ -322,8 +322,8 @@ def test_a_file_that_points_into_a_bucket(bucket: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_lake_in_a_bucket_can_be_held(bucket: str, tmp_path: Path) -> None:
-    """With is_materialized the rows come through the lake's own store, and nobody needs the bucket."""
-    path = publish_lake(bucket, tmp_path / "out.duckdb", is_materialized=True).path
+    """With materialize the rows come through the lake's own store, and nobody needs the bucket."""
+    path = publish_lake(bucket, tmp_path / "out.duckdb", materialize=True).path
     assert b"hush-" not in path.read_bytes()
     with opened(path) as connection:
         assert connection.sql("SELECT backup_id FROM fact_backup").fetchall() == [("b",)]

@@ -1,0 +1,308 @@
+"""One connection to the service, and all that it can be asked: one login, one pool, one gate.
+
+In: settings, once. Out: as many reads as one likes over the same connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..api.client import BackupClient
+from ..api.clock import Clock
+from ..api.connect import open_client
+from ..api.query import LEVELS, MAX_LIMIT, BackupQuery, Level, parse_moment
+from ..errors import IncompleteReadError, QueryError
+from ..frames.flatten import concat_frames
+from ..frames.frames import BackupFrames
+from ..frames.settle import settle_frames
+from ..scan.plan import look_at, to_span
+from ..settings import Settings
+from .inventory import InventoryReader
+from .reader import BackupReader, Progress
+
+if TYPE_CHECKING:
+    import httpx  # types only: this room knows no HTTP
+    import pandas as pd
+
+Moment = str | date | datetime
+
+_OVERLAP = 1.05
+_FIXED_REQUESTS = 14
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """What a read would cost, as far as one count per level tells.
+
+    Attributes:
+        rows: backups that match now, by level.
+        requests: requests it would take, about.
+        seconds: how long that would take at the latency just seen and the limits set, about.
+        request_latency_s: seconds that one request took.
+    """
+
+    rows: dict[str, int]
+    requests: int
+    seconds: float
+    request_latency_s: float
+
+
+class Question:
+    """What is asked for, checked before any request.
+
+    Args:
+        instance_id: only backups of this instance; None for all, likewise the other filters.
+        datastore_type: only backups of this engine.
+        backup_id: only this backup.
+        backup_type: ``Auto`` or ``Manual``.
+        level: ``Instance``, ``DatabaseTable``, or None for both.
+        begin: first begin time, included.
+        end: end of begin times, excluded.
+
+    Raises:
+        QueryError: a filter or time makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        instance_id: str | None = None,
+        datastore_type: str | None = None,
+        backup_id: str | None = None,
+        backup_type: str | None = None,
+        level: Level | None = None,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+    ) -> None:
+        self.begin = None if begin is None else parse_moment(begin, "begin")
+        self.end = None if end is None else parse_moment(end, "end")
+        if self.begin is not None and self.end is not None and self.begin > self.end:
+            raise QueryError(f"begin {self.begin} is after end {self.end}; swap them.")
+        self.levels = LEVELS if level is None else (level,)
+        self._query = BackupQuery(
+            "unknown",
+            level=self.levels[0],
+            instance_id=instance_id,
+            datastore_type=datastore_type,
+            backup_id=backup_id,
+            backup_type=backup_type,
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all of time is asked for, backups without begin time included."""
+        return self.begin is None and self.end is None
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The seconds asked for; none if the end is the begin."""
+        span = to_span(self.begin, self.end)
+        return [span] if span[0] < span[1] else []
+
+    def query(self, project_id: str, api_version: Any) -> BackupQuery:
+        """The request's filters for a project."""
+        return replace(self._query, project_id=project_id, api_version=api_version)
+
+
+class ReadService:
+    """One connection's reads; see `connect`. Safe to use from one thread at a time.
+
+    Args:
+        client: asks; closed with this object.
+        project_id: whose backups.
+        settings: where from, and the limits.
+    """
+
+    def __init__(self, client: BackupClient, project_id: str, settings: Settings) -> None:
+        self._client = client
+        self._project_id = project_id
+        self._settings = settings
+
+    @property
+    def project_id(self) -> str:
+        """Whose backups are read."""
+        return self._project_id
+
+    def read_backups(  # noqa: PLR0913  # the filters of backup_frames.read_backups
+        self,
+        *,
+        instance_id: str | None = None,
+        datastore_type: str | None = None,
+        backup_id: str | None = None,
+        backup_type: str | None = None,
+        level: Level | None = None,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+        allow_incomplete: bool = False,
+        progress: Progress | None = None,
+    ) -> BackupFrames:
+        """Read all backups that match, verified; as `backup_frames.read_backups` does."""
+        question = Question(
+            instance_id=instance_id,
+            datastore_type=datastore_type,
+            backup_id=backup_id,
+            backup_type=backup_type,
+            level=level,
+            begin=begin,
+            end=end,
+        )
+        return self.read(question, allow_incomplete=allow_incomplete, progress=progress)
+
+    def scan_backups(  # noqa: PLR0913  # the filters of backup_frames.scan_backups
+        self,
+        *,
+        instance_id: str | None = None,
+        datastore_type: str | None = None,
+        backup_id: str | None = None,
+        backup_type: str | None = None,
+        level: Level | None = None,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+        allow_incomplete: bool = False,
+        progress: Progress | None = None,
+    ) -> Iterator[BackupFrames]:
+        """The same, streamed range by range; as `backup_frames.scan_backups` does."""
+        question = Question(
+            instance_id=instance_id,
+            datastore_type=datastore_type,
+            backup_id=backup_id,
+            backup_type=backup_type,
+            level=level,
+            begin=begin,
+            end=end,
+        )
+        return self.scan(question, allow_incomplete=allow_incomplete, progress=progress)
+
+    def plan_read(
+        self,
+        *,
+        instance_id: str | None = None,
+        datastore_type: str | None = None,
+        backup_id: str | None = None,
+        backup_type: str | None = None,
+        level: Level | None = None,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+    ) -> ReadPlan:
+        """Tell what such a read would cost, by one count per level."""
+        question = Question(
+            instance_id=instance_id,
+            datastore_type=datastore_type,
+            backup_id=backup_id,
+            backup_type=backup_type,
+            level=level,
+            begin=begin,
+            end=end,
+        )
+        return self.plan(question)
+
+    def read_instances(self) -> pd.DataFrame:
+        """Read all instances of the project; as `backup_frames.read_instances` does."""
+        instances: pd.DataFrame = self._proven_instances().to_pandas()
+        return instances
+
+    def read_policies(self, instance_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """Read the policies for automated backups; as `backup_frames.read_policies` does."""
+        if instance_ids is None:
+            instance_ids = self._proven_instances()["instance_id"].to_pylist()
+        read = self._inventory().policies(sorted(set(instance_ids)))
+        for error in filter(None, (read.stopped_by, *read.refused.values())):
+            raise error
+        policies: pd.DataFrame = read.table.to_pandas()
+        return policies
+
+    def read(
+        self, question: Question, *, allow_incomplete: bool, progress: Progress | None
+    ) -> BackupFrames:
+        """Read a checked question into memory."""
+        reader = self._reader(question, progress)
+        parts = list(reader.scan(question.spans, is_full=question.is_full, align_s=1))
+        arrow, duplicates = settle_frames(concat_frames([part.frames for part in parts]))
+        reader.close_books(arrow.backups.num_rows, duplicates)
+        frames = BackupFrames(arrow, reader.certificate)
+        return frames if allow_incomplete else _required_complete(frames)
+
+    def scan(
+        self, question: Question, *, allow_incomplete: bool, progress: Progress | None
+    ) -> Iterator[BackupFrames]:
+        """Stream a checked question; nothing is asked before the first part is wanted."""
+        reader = self._reader(question, progress)
+        frames: BackupFrames | None = None
+        for part in reader.scan(question.spans, is_full=question.is_full, align_s=1):
+            frames = BackupFrames(part.frames, reader.certificate)
+            yield frames
+        if frames is not None and not allow_incomplete:
+            _required_complete(frames)
+
+    def plan(self, question: Question) -> ReadPlan:
+        """Count what a checked question asks for."""
+        reader = self._reader(question, None)
+        clock = self._client.clock
+        started = clock.monotonic()
+        rows: dict[str, int] = {}
+        for level in reader.levels:
+            query = replace(reader.query, level=level, limit=1)
+            for begin_s, end_s in question.spans:
+                asked = query if question.is_full else look_at(query, begin_s, end_s)
+                rows[level] = self._client.fetch_page(asked).total_count
+        latency_s = (clock.monotonic() - started) / max(len(rows), 1)
+        requests = sum(ceil(count / MAX_LIMIT * _OVERLAP) for count in rows.values())
+        requests += _FIXED_REQUESTS
+        seconds = requests * latency_s / self._settings.max_connections
+        if self._settings.max_requests_per_second:
+            seconds = max(seconds, requests / self._settings.max_requests_per_second)
+        return ReadPlan(rows, requests, round(seconds, 3), round(latency_s, 6))
+
+    def _reader(self, question: Question, progress: Progress | None) -> BackupReader:
+        reader = BackupReader(
+            self._client,
+            question.query(self._project_id, self._settings.api_version),
+            levels=question.levels,
+            connections=self._settings.max_connections,
+            progress=progress,
+        )
+        reader.begin, reader.end = question.begin, question.end
+        return reader
+
+    def _inventory(self) -> InventoryReader:
+        connections = self._settings.max_connections
+        return InventoryReader(self._client, self._project_id, connections=connections)
+
+    def _proven_instances(self) -> pa.Table:
+        instances, is_proven = self._inventory().instances()
+        if not is_proven:
+            raise IncompleteReadError(
+                f"{instances.num_rows} instances were read, but the list changed with every pass, so "
+                "that others may be missing. Read again when fewer are created and deleted."
+            )
+        return instances
+
+
+@contextmanager
+def open_reads(
+    settings: Settings, *, transport: httpx.BaseTransport | None, clock: Clock | None
+) -> Iterator[ReadService]:
+    """A connection for the one-liners: opened, asked, closed."""
+    client, project_id = open_client(settings, transport=transport, clock=clock)
+    with client:
+        yield ReadService(client, project_id, settings)
+
+
+def _required_complete(frames: BackupFrames) -> BackupFrames:
+    certificate = frames.certificate
+    if certificate is None or certificate.is_complete:
+        return frames
+    raise IncompleteReadError(
+        f"{certificate.rows} backups were read, but completeness is not proven: "
+        f"{'; '.join(certificate.reasons[:3])}. Read again, or pass allow_incomplete=True "
+        "(--allow-incomplete) to take them as they are.",
+        frames=frames,
+        certificate=certificate,
+    )

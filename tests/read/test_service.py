@@ -1,0 +1,80 @@
+"""One connection for many calls: one login, one look-up of the project; every path as people have it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import backup_frames as bf
+from backup_frames.sandbox import Sandbox
+
+
+def counted(box: Sandbox) -> Counter[str]:
+    return Counter(received.operation for received in box.requests)
+
+
+def test_four_calls_share_one_login_and_one_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session logs in once and looks its project up once, whatever it is asked."""
+    with Sandbox(backups=150, seed=1) as box:
+        for name, value in box.environment().items():
+            if "TOKEN" not in name and "SDK" not in name and "PROJECT" not in name:
+                monkeypatch.setenv(name, value)
+        monkeypatch.setenv("BACKUP_FRAMES_USERNAME", box.username)
+        monkeypatch.setenv("BACKUP_FRAMES_PASSWORD", box.password)
+        monkeypatch.setenv("BACKUP_FRAMES_DOMAIN", box.domain)
+        with bf.connect(region=box.region) as service:
+            assert len(service.read_backups()) == 150
+            assert sum(len(part) for part in service.scan_backups()) == 150
+            assert len(service.read_instances()) > 0
+            assert len(service.read_policies()) > 0
+            assert service.plan_read().requests > 0
+        seen = counted(box)
+    assert (seen["login"], seen["projects"]) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_session_syncs_and_every_call_takes_a_path(kind: type, tmp_path: Path) -> None:
+    """Text and path objects are the same to sync, open, verify, publish and report."""
+    lake = kind(tmp_path / "lake")
+    with (
+        Sandbox(backups=120, seed=2) as box,
+        bf.connect(endpoint=box.endpoint, project_id=box.project_id, token=box.token) as service,
+    ):
+        assert service.sync_backups(lake=lake).counts["new"] == 120
+        assert service.sync_backups(lake=lake, full=True, inventory=False).verdict == "complete"
+        assert service.sync_backups(lake=lake, dry_run=True).is_dry_run
+        instances = len(service.read_instances())
+        policies = len(service.read_policies())
+    opened = bf.open_lake(lake)
+    assert opened.backups().num_rows == 120
+    assert (opened.instances().num_rows, opened.policies().num_rows) == (instances, policies)
+    assert bf.verify_lake(lake) == []
+    bf.insight.publish_lake(lake, kind(tmp_path / "out.duckdb"))
+
+
+def test_a_bad_question_is_told_before_any_request() -> None:
+    """A session checks what it is asked as the short-cuts do."""
+    with Sandbox(backups=1, seed=1) as box:
+        place = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
+        with bf.connect(**place) as service:
+            before = len(box.requests)
+            with pytest.raises(bf.QueryError):
+                service.read_backups(begin="2026-02-01", end="2026-01-01")
+            with pytest.raises(bf.QueryError):
+                next(service.scan_backups(instance_id="no id at all"))
+            assert len(box.requests) == before
+
+
+def test_a_lake_is_asked_by_name_and_checks_its_times(tmp_path: Path) -> None:
+    """A date is no flag: times are keywords, and begin after end is an error as in a read."""
+    with Sandbox(backups=20, seed=1) as box:
+        bf.sync_backups(
+            lake=tmp_path, endpoint=box.endpoint, project_id=box.project_id, token=box.token
+        )
+    lake = bf.open_lake(tmp_path)
+    with pytest.raises(TypeError):
+        lake.backups("2026-01-25")  # type: ignore[misc]  # the mistake
+    with pytest.raises(bf.QueryError, match="swap"):
+        lake.backups(begin="2026-02-01", end="2026-01-01")
