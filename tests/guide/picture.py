@@ -1,6 +1,6 @@
 """Takes the README's picture: the report of a sandbox's lake that was synced each day, in Chromium.
 
-    python tests/guide/picture.py    # takes some minutes; writes backup_frames/guide/report.png
+python tests/guide/picture.py    # takes some minutes; writes backup_frames/guide/report.png
 """
 
 from __future__ import annotations
