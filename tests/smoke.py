@@ -30,7 +30,21 @@ from backup_frames.cli import main  # noqa: E402
 from backup_frames.sandbox import Sandbox  # noqa: E402
 
 BACKUPS = 60
-COMMANDS = ("demo", "read", "sync", "verify", "publish", "report", "doctor", "sandbox", "config")
+COMMANDS = [
+    "demo",
+    "read",
+    "sync",
+    "verify",
+    "publish",
+    "report",
+    "changes",
+    "check",
+    "query",
+    "guide",
+    "doctor",
+    "sandbox",
+    "config",
+]
 DEPENDENCIES = sorted(
     re.split(r"[^\w-]", text)[0]
     for text in requires("backup-frames") or ()
@@ -87,7 +101,9 @@ def smoke() -> Iterator[str]:
     command = Path(sys.executable).with_name("backup-frames")
     subprocess.run([command, "--help"], check=True, stdout=subprocess.DEVNULL)
     assert all("--help" in run(name, "--help") for name in COMMANDS)
-    yield "helped"
+    assert run("guide", "lake").startswith("# The lake")
+    assert "ExecStart=" in run("guide", "backup-frames.service")
+    yield "helped, and showed the guide"
     assert "Where to look next" in run("demo", "--quiet", "--lake", "demo", "--backups", BACKUPS)
     assert Path("demo.html").stat().st_size > 100_000
     yield "gave the demo, with its report"

@@ -172,7 +172,7 @@ Where to look next:
   backup-frames verify --lake {lake}
 The report, for a browser (a double click will do):
   python -m webbrowser -t "{page.as_uri()}"
-The KPI views, for DuckDB, Superset, Metabase, … (the README says how to connect each):
+The KPI views, for DuckDB, Superset, Metabase, … (backup-frames guide bi: how to connect each):
   python -c "import duckdb; print({opened}.sql('FROM v_exceptions'))"
 With your own account: export BACKUP_FRAMES_REGION, HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, then
   backup-frames doctor
