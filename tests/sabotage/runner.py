@@ -29,7 +29,7 @@ from mutations import EQUIVALENT, MUTATIONS, Mutation
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "backup_frames"
 COPIED = (PACKAGE, "tests", "notebooks", ".ci", "pyproject.toml", "README.md", "CHANGELOG.md")
-TIMEOUT_S = 1_800
+TIMEOUT_S = 900
 HANG = "a hang"
 
 
