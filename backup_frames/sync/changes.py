@@ -30,31 +30,40 @@ LEAST_BUCKETS: Final = 4
 """Of a level with any rows."""
 
 
-def find_changed_spans(reader: Reader, forecast: Forecast, spans: Sequence[Span]) -> list[Span]:
+def find_changed_spans(
+    reader: Reader, forecast: Forecast, spans: Sequence[Span], *, count: int = BUCKETS
+) -> list[Span]:
     """The spans inside `spans` whose counts are not as the forecast says.
 
     Costs up to `BUCKETS` requests if nothing changed, and about twice the binary logarithm of
     (rows in a bucket / 600) more for each lone change.
+
+    Args:
+        reader: counts.
+        forecast: how many it should find.
+        spans: where; merged.
+        count: buckets, for all levels together; 0 for one each.
     """
     found = list[Span]()
-    for level, bucket in cut_buckets(reader, forecast, spans):
+    for level, bucket in _cut_buckets(reader, forecast, spans, count):
         found += _descend(reader, forecast, level, bucket)
     return merge_spans(found)
 
 
-def cut_buckets(
-    reader: Reader, forecast: Forecast, spans: Sequence[Span]
+def _cut_buckets(
+    reader: Reader, forecast: Forecast, spans: Sequence[Span], count: int
 ) -> list[tuple[str, Span]]:
     """What is counted in one request each: more of a level with more rows."""
     phase = reader.now_s / 60 * 0.618034 % 1  # the golden ratio: never near where it was lately
     rows = {level: sum(forecast.rows(level, *span) for span in spans) for level in LEVELS}
-    spare = BUCKETS - LEAST_BUCKETS * sum(count > 0 for count in rows.values())
+    least = LEAST_BUCKETS if count else 1
+    spare = max(count - least * sum(each > 0 for each in rows.values()), 0)
     total = sum(rows.values()) or 1
     return [
         (level, bucket)
-        for level, count in rows.items()
+        for level, each in rows.items()
         for bucket in forecast.buckets(
-            level, spans, LEAST_BUCKETS + spare * count // total if count else 1, phase
+            level, spans, least + spare * each // total if each else 1, phase
         )
     ]
 

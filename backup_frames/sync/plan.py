@@ -17,7 +17,7 @@ from ..api.query import LEVELS, MAX_LIMIT
 from ..lake.ledger.counts import Forecast, LoadSeconds, Seconds
 from ..lake.ledger.metadata import State
 from ..scan.ranges import DAY_S, Grain, Span, covers, day_start, merge_spans, subtract_spans
-from .changes import cut_buckets, estimate_requests, find_changed_spans
+from .changes import BUCKETS, estimate_requests, find_changed_spans
 from .reader import Reader
 
 FEWEST_REREADS: Final = 3
@@ -98,10 +98,12 @@ def plan_incremental(
     head = (head_s, max(reader.end_ceiling_s, head_s + 1))
     spans = [head, *torn, *damaged, *_open_spans(state, forecast, head_s)]
     closed = subtract_spans([(reader.begin_floor_s, head_s)], damaged)
-    spans += find_changed_spans(reader, forecast, closed)
+    # What is read again in every run anyway need not be counted in buckets.
+    is_small = sum(_cost(forecast, span) for span in closed) <= reread_requests
+    buckets = 0 if is_small else BUCKETS
+    spans += find_changed_spans(reader, forecast, closed, count=buckets)
     spans = merge_spans(spans)
     cost = sum(_cost(forecast, span) for span in spans[:-1])  # the last is the head
-    cost += len(cut_buckets(reader, forecast, closed)) - len(LEVELS)  # they serve the same end
     budget = max(reread_requests - cost, min(reread_requests, FEWEST_REREADS))
     due = _due_spans(state, forecast, load, spans, head_s=head_s, budget=budget)
     spans = merge_spans([*spans, *due])
