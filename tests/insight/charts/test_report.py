@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.hostile import HOSTILE
 
-from backup_frames.errors import LakeError
+from backup_frames.errors import ConfigError
 from backup_frames.insight import connect_lake, write_report
 from backup_frames.insight.charts.data import plain
 from backup_frames.insight.charts.report import _cell, _heading, _percent, _quantity
@@ -158,8 +158,8 @@ def test_an_empty_lake(empty_page: Page) -> None:
 
 
 def test_atomic_and_tidy(hostile_lake: Path, tmp_path: Path) -> None:
-    """A folder that does not exist is a LakeError; nothing is left beside the page."""
-    with pytest.raises(LakeError, match="could not be written"):
+    """A folder that does not exist is a ConfigError; nothing is left beside the page."""
+    with pytest.raises(ConfigError, match="There is no folder"):
         write_report(hostile_lake, tmp_path / "missing" / "report.html")
     assert list(tmp_path.iterdir()) == []
 
