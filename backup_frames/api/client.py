@@ -95,6 +95,10 @@ class BackupClient:
         self.last_headers: Mapping[str, str] = {}  # of the newest page: quotas
         self._scrubber = Scrubber(lambda: self._authenticator.secrets)
 
+    def scrub(self, text: str) -> str:
+        """The text without the credentials of this client, in whatever way they are escaped."""
+        return self._scrubber.text(text)
+
     @property
     def caller(self) -> str:
         """Who asks: the kind of credential and a fingerprint; never a secret."""

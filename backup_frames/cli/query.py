@@ -58,8 +58,8 @@ def answer_query(
     if out is not None:
         from ..lake.outside import check_outside
 
-        find_target(out)
         check_outside(out, url)
+        find_target(out)
     from ..insight.kpi.query import list_views, query_lake
 
     if sql is None:

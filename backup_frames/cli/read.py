@@ -133,14 +133,14 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         raise ConfigError(
             "--format table is for the screen. With --out use csv, ndjson or parquet."
         )
-    if out is not None and form is Format.PARQUET and not out.parent.is_dir():
-        raise ConfigError(f"There is no folder {out.parent} to make {out.name} in. Create it.")
-    if out is not None and form is not Format.PARQUET:
-        find_target(out)
     if out is not None:
         from ..lake.outside import check_outside
 
         check_outside(out)
+    if out is not None and form is Format.PARQUET and not out.parent.is_dir():
+        raise ConfigError(f"There is no folder {out.parent} to make {out.name} in. Create it.")
+    if out is not None and form is not Format.PARQUET:
+        find_target(out)
     from ..read.one_liners import plan_read, read_backups
 
     settings = session.load(

@@ -114,11 +114,11 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         max_connections=max_connections,
     )
     if metrics_file is not None:
-        find_target(metrics_file)
         from ..lake.outside import check_outside
 
         for settings in projects:
             check_outside(metrics_file, settings.lake)
+        find_target(metrics_file)
     options = {
         "full": full,
         "dry_run": dry_run,

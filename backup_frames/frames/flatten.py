@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 from ..errors import SchemaError
 from .diagnose import explain_bodies, explain_value
 from .extras import EXACT_LIMIT, add_times_as_sent, collect_extras, quote
-from .odd_values import SHOWN_LENGTH, CleanPage, OddValue, clean_page
+from .odd_values import CleanPage, OddValue, clean_page
 from .pages import RECORD, is_readable, read_pages
 from .schema import BACKUP_DATABASES, BACKUP_TABLES, BACKUPS
 from .times import read_times
@@ -268,7 +268,7 @@ class _Batch:
             for at in pc.indices_nonzero(is_unreadable).to_pylist():
                 row, text = at % count, quote(texts[at].as_py())
                 backup_id = column["id"][row].as_py()
-                self.odd.append((row, OddValue(backup_id, names[at // count], text[:SHOWN_LENGTH])))
+                self.odd.append((row, OddValue(backup_id, names[at // count], text)))
         return times.slice(0, count), times.slice(count)
 
     def _error(self, position: int, field: str) -> SchemaError:

@@ -31,7 +31,7 @@ class OddValue(NamedTuple):
     Attributes:
         backup_id: whose it is.
         field: where, by API name, such as ``end_time`` or ``database_tables[0].table_names``.
-        text: what was sent, as JSON, cut to 200 characters.
+        text: what was sent, as JSON.
     """
 
     backup_id: str
@@ -86,10 +86,7 @@ def clean_page(body: bytes) -> CleanPage:
         if any(path == ".id" for path, _ in row.odd):
             raise explain_value(body, f"backups[{position}].id", "one id")
         rows.append(row)
-        odd += [
-            (position, OddValue(backup_id, path[1:], value[:SHOWN_LENGTH]))
-            for path, value in row.odd
-        ]
+        odd += [(position, OddValue(backup_id, path[1:], value)) for path, value in row.odd]
     text = ",".join(row.text for row in rows)
     return CleanPage(f'{{"backups":[{text}]}}'.encode(), [row.extra for row in rows], odd)
 

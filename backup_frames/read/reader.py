@@ -23,7 +23,7 @@ from ..errors import RejectedError
 from ..frames.believe import derive_levels, keep_matching
 from ..frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from ..frames.frames import Part
-from ..frames.odd_values import OddValue
+from ..frames.odd_values import SHOWN_LENGTH, OddValue
 from ..frames.settle import keep_within, settle_frames
 from ..scan.assumptions import ServiceProof
 from ..scan.certificate import Certificate, RangeCount, describe_odd_values
@@ -287,7 +287,9 @@ class BackupReader:
         own = {(one.backup_id, one.field): one for one in values if one.backup_id in ids}
         self._odd_count += len(own)
         if own and self._first_odd is None:
-            self._first_odd = next(iter(own.values()))
+            first = next(iter(own.values()))
+            clean = (self.client.scrub(text) for text in first)  # it may echo a credential
+            self._first_odd = OddValue(*(text[:SHOWN_LENGTH] for text in clean))
 
     def _note_unknown(self, backups: pa.Table) -> None:
         for name, known in _KNOWN_VALUES.items():

@@ -116,7 +116,7 @@ def test_syncs_at_the_edges(tmp_path: Path, partition_by: str) -> None:
     service = EdgeService(*EDGES, *ODD, UNTIMED)
     options = {
         "settings": SETTINGS.model_copy(update={"partition_by": partition_by}),
-        "lake": str(tmp_path), "transport": service, "with_inventory": False,
+        "lake": str(tmp_path), "transport": service, "inventory": False,
     }  # fmt: skip
     first = sync_backups(**options)  # type: ignore[arg-type]
     assert (first.verdict, first.exit_code, first.counts["new"]) == ("complete", 0, 12)

@@ -31,7 +31,7 @@ def test_four_calls_share_one_login_and_one_look_up(monkeypatch: pytest.MonkeyPa
             assert len(service.read_policies()) > 0
             assert service.plan_read().requests > 0
         seen = counted(box)
-    assert (seen["login"], seen["projects"]) == (1, 1)
+    assert (seen["tokens"], seen["projects"]) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", [str, Path])

@@ -33,12 +33,12 @@ _LEASE = ("test_object_lock.py", "test_late_writers.py")
 _MERGE = ("test_ledger_merge.py", "test_sync.py")
 _SYNC = ("test_sync.py",)
 _CRASH = ("test_sync_crashes.py",)
-_WALK = ("test_scan_parts.py", "test_scan_reads.py", "test_simulation.py")
-_GATE = ("test_api_gate.py",)
-_AUTH = ("test_api_auth.py",)
-_FAULTS = ("test_api_faults.py",)
-_FLATTEN = ("test_frames_flatten.py", "test_odd_values.py")
-_TIMES = ("test_frames_times.py",)
+_WALK = ("test_parts.py", "test_reads.py", "test_simulation.py")
+_GATE = ("test_gate.py",)
+_AUTH = ("test_auth.py",)
+_FAULTS = ("test_faults.py",)
+_FLATTEN = ("test_flatten.py", "test_odd_values.py")
+_TIMES = ("test_times.py",)
 
 MUTATIONS = (
     # A file that was written is durable and whole.
@@ -432,7 +432,7 @@ MUTATIONS = (
         "incomplete-raises",
         "if certificate is None or certificate.is_complete:",
         "if True:",
-        ("test_scan_reads.py",),
+        ("test_reads.py",),
     ),
     Mutation(
         "counts-buckets",
@@ -481,26 +481,26 @@ MUTATIONS = (
         "scrubbed-errors",
         "raise self._scrubber.error(error) from None",
         "raise",
-        ("test_api_canaries.py",),
+        ("test_canaries.py",),
     ),
     Mutation(
         "scrubbed-bodies",
         "clean = self._scrubber.data(body)\n"
         "raise read_failure(response.status_code, response.headers, clean, url)",
         "raise read_failure(response.status_code, response.headers, body, url)",
-        ("test_api_canaries.py",),
+        ("test_canaries.py",),
     ),
     Mutation(
         "scrubbed-log",
         "record.msg, record.args = clean, ()",
         "pass",
-        ("test_api_canaries.py", *_AUTH),
+        ("test_canaries.py", *_AUTH),
     ),
     Mutation(
         "escapes-spelled-out",
         'text = _UNPRINTABLE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text)',
         "pass",
-        ("test_api_canaries.py", "test_session.py"),
+        ("test_canaries.py", "test_session.py"),
     ),
     Mutation(
         "retry-after-honoured",
@@ -573,13 +573,13 @@ MUTATIONS = (
         "zone-numeric-on-the-wire",
         'return utc.replace(microsecond=0, tzinfo=None).isoformat() + "+0000"',
         "return utc.replace(microsecond=0, tzinfo=None).isoformat()",
-        ("test_api_query.py",),
+        ("test_query.py",),
     ),
     Mutation(
         "zone-missing-is-utc",
         "second = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND",
         "second = (moment.astimezone(UTC) - _EPOCH) // _SECOND",
-        (*_TIMES, "test_api_query.py", *_WALK),
+        (*_TIMES, "test_query.py", *_WALK),
     ),
     Mutation(
         "zone-missing-in-columns",
@@ -597,31 +597,31 @@ MUTATIONS = (
         "dedupe-last-wins",
         "last[codes] = np.arange(table.num_rows)  # of equal codes the last assignment stays",
         "last[codes[::-1]] = np.arange(table.num_rows)[::-1]",
-        ("test_frames_settle.py",),
+        ("test_settle.py",),
     ),
     Mutation(
         "dedupe-children",
         "is_current = pc.fill_null(pc.less(own[key[-1]], own[count_name]), False)",
         "is_current = pc.is_valid(own[key[-1]])",
-        ("test_frames_settle.py",),
+        ("test_settle.py",),
     ),
     Mutation(
         "range-end-excluded",
         'is_in = pc.and_kleene(is_in, pc.less(frames.backups["begin_time"], end))',
         'is_in = pc.and_kleene(is_in, pc.less_equal(frames.backups["begin_time"], end))',
-        ("test_frames_settle.py", "test_scan_reads.py"),
+        ("test_settle.py", "test_reads.py"),
     ),
     Mutation(
         "range-without-untimed",
         'is_in = frames.backups["begin_time"].is_valid()',
         "is_in = pa.chunked_array([pa.repeat(True, frames.backups.num_rows)])",
-        ("test_frames_settle.py", "test_scan_reads.py"),
+        ("test_settle.py", "test_reads.py"),
     ),
     Mutation(
         "rows-sorted",
         "return table.take(order).combine_chunks()",
         "return table.combine_chunks()",
-        ("test_frames_settle.py", "test_frames_partitions.py"),
+        ("test_settle.py", "test_partitions.py"),
     ),
     # What readers get.
     Mutation(

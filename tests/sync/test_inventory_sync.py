@@ -15,7 +15,14 @@ from backup_frames.frames.inventory_rows import flatten_instances, flatten_polic
 from backup_frames.frames.partitions import encode_table
 from backup_frames.frames.schema import BACKUP_POLICIES, INSTANCES, as_written
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.ledger.metadata import Manifest, decode_record, describe_file, encode_record
+from backup_frames.lake.ledger.metadata import (
+    Manifest,
+    State,
+    decode_record,
+    describe_file,
+    encode_record,
+    manifest_checksum,
+)
 from backup_frames.sandbox import Sandbox, Status
 from backup_frames.settings import Settings
 from backup_frames.sync.maintenance.verify import verify_lake
@@ -290,7 +297,8 @@ def test_a_lost_manifest_is_made_anew_with_the_inventory_in_it(lab: Lab) -> None
 
 def spoil(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[len(data) // 2] ^= 1  # two bits in two bytes: one alone would be put right
+    data[len(data) // 3] ^= 1
     path.write_bytes(data)
 
 
@@ -392,6 +400,11 @@ def test_a_lake_of_an_earlier_version_goes_on(lab: Lab) -> None:
     assert manifest is not None
     manifest.files[key] = describe_file(data, rows.num_rows)
     path.write_bytes(encode_record(manifest))
+    path = path.with_name("state.json")
+    state = decode_record(path.read_bytes(), State)
+    assert state is not None
+    state.manifest = manifest_checksum(manifest)
+    path.write_bytes(encode_record(state))
 
     assert verify_lake(str(lab.root)) == []
     old = open_lake(str(lab.root)).dataset("backup_policies").to_table()

@@ -87,10 +87,15 @@ def test_a_link_in_the_lake_is_refused(world: World, lake: Path, tmp_path: Path,
     """A sync, verify and whoever reads it name the link; behind it not a byte changes."""
     move_behind_link(lake, path, tmp_path / "outside")
     before, inside = tree(tmp_path / "outside"), tree(lake)
-    for call in (
-        lambda: sync(world.service, store_of(lake)),
-        lambda: verify_lake(str(lake)),
-    ):
+    calls = [lambda: verify_lake(str(lake))]
+    if path.endswith(".parquet") and path.startswith("backups/"):  # one old file costs itself only
+        report = sync(world.service, store_of(lake))
+        assert (report.exit_code, report.damaged) == (5, (path,))
+        assert any(f"{lake}/{path} is a link" in reason for reason in report.reasons)
+        inside = tree(lake)
+    else:
+        calls.append(lambda: sync(world.service, store_of(lake)))
+    for call in calls:
         with pytest.raises(LakeError, match=f"{lake}/{path} is a link") as caught:
             call()
         assert caught.value.path == path
