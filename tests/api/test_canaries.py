@@ -141,7 +141,7 @@ def test_the_command_line_shows_no_credentials(
         )
     output = capfd.readouterr()
     assert WORD not in output.out + output.err
-    if echo == ODD and method != "login":
+    if is_odd:
         assert "odd values: 1" in output.err
     else:
         assert "Traceback" in output.err
