@@ -154,18 +154,23 @@ def test_the_proof_costs_six_requests_at_most(rows: int, monkeypatch: pytest.Mon
 
 def test_a_sync_proves_once_a_week(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hourly syncs cost no request for the proof; after a week it is repeated, and remembered."""
-    service = Service(rows=150)
 
-    def cost() -> int:
-        return service.sync(tmp_path / "lake")[1].requests
+    def costs(lake: Path) -> list[int]:
+        service = Service(rows=150)
+        found = []
+        for run in range(6):
+            if run == 4:
+                service.clock.sleep(7 * 86400)
+            found.append(service.sync(lake)[1].requests)
+        return found
 
-    cost()
-    hourly = [cost() for _ in range(3)]
-    service.clock.sleep(7 * 86400)
-    weekly, after = cost(), cost()
-    assert max(hourly[0], after) < weekly <= max(hourly) + 6
+    proving = costs(tmp_path / "proving")
     believe(monkeypatch)
-    assert cost() == after
+    believing = costs(tmp_path / "believing")
+    more = [cost - less for cost, less in zip(proving, believing, strict=True)]
+    assert (more[1:4], more[5]) == ([0, 0, 0], 0)
+    assert 0 < more[0] <= 6
+    assert 0 < more[4] <= 6
 
 
 def test_a_service_that_changes_its_mind_is_found_out(tmp_path: Path) -> None:
