@@ -51,6 +51,8 @@ def find_target(path: str | os.PathLike[str]) -> Target:
         raise ConfigError("The path of the file to write is empty. Give a file's name.")
     try:
         return _look_at(given)
+    except ConfigError:
+        raise
     except OSError as error:
         reason = f"{given} cannot be written: {error.strerror}. Choose another place."
         if error.errno == errno.ENAMETOOLONG:

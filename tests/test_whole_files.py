@@ -191,6 +191,7 @@ def test_what_no_file_can_replace_is_said_before(
     with pytest.raises(ConfigError):
         find_target(name)
     assert caught.value.exit_code == 2
+    assert not isinstance(caught.value.__cause__, ConfigError)  # said once
     assert names_in(".") == before
     assert names_in("folder") == []
 

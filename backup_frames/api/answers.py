@@ -31,6 +31,7 @@ from ..errors import (
 )
 from .permissions import advise_grant
 from .query import BackupQuery
+from .scrub import as_printable
 
 MAX_NESTING: Final = 500
 """Deeper JSON is refused: pyarrow's JSON reader crashes on very deep input."""
@@ -253,7 +254,8 @@ def read_error(body: bytes) -> tuple[str | None, str | None, str | None]:
         return None, None, None
 
     def first(names: Iterable[str]) -> str | None:
-        return next((str(content[name])[:300] for name in names if content.get(name)), None)
+        found = next((str(content[name])[:300] for name in names if content.get(name)), None)
+        return None if found is None else as_printable(found)  # it becomes part of a message
 
     return first(_CODES), first(_MESSAGES), first(("request_id", "requestId"))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ..api.scrub import as_printable
 from ..errors import SchemaError
 from .extras import parse_json, quote
 
@@ -69,7 +70,7 @@ def explain_value(body: bytes, path: str, expected: str | None = None) -> Schema
 
 
 def _error(what: str, path: str, expected: str, got: str) -> SchemaError:
-    got = got[:200]
+    got = as_printable(got[:200])
     where = path or "the page"
     message = (
         f"{what} holds {got} at {where}, but the service's contract says: {expected}. "

@@ -201,12 +201,12 @@ def _write_project(frames: ArrowFrames, root: Path, project_id: str) -> list[Pat
             file = root / partition_path(name, day, project_id)
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
+                write_whole(file, encode_table(table))
+            except (OSError, LakeError) as error:
                 raise LakeError(
-                    f"The folder {file.parent} could not be made: {error.strerror}. Free space or "
-                    "choose another folder, then write again.",
-                    path=str(file.parent.relative_to(root)),
+                    f"{file} could not be written: {error}. Free space or choose another folder, "
+                    "then write again.",
+                    path=str(file.relative_to(root)),
                 ) from error
-            write_whole(file, encode_table(table))
             written.append(file)
     return written

@@ -142,8 +142,8 @@ def write_report(
         PosixPath('/data/report.html')
     """
     target = absolute_path(out)
-    find_target(target)
     check_outside(target, lake)
+    find_target(target)
     with connect_lake(lake, is_materialized=True, thresholds=thresholds) as connection:
         page = _render(connection)
     write_whole(target, page.encode())

@@ -18,7 +18,7 @@ from .collect import PartitionCollector
 from .counts import Forecast, Seconds, StateMismatchError, count_present, seconds_of_day
 from .merging import LedgerMerge
 from .reader import Reader
-from .spans import Grain, Span, merge_spans, partition_of, partition_span, subtract_spans
+from .spans import Grain, Span, around_partition, merge_spans, partition_of, subtract_spans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ def confirm_absences(
             level: reader.count_all(level) for level in LEVELS
         }:
             return None
-        left_out = [*unproven, *(partition_span(day, grain) for day in merge.damaged)]
+        left_out = [*unproven, *(around_partition(day, grain) for day in merge.damaged)]
         counted = subtract_spans([(reader.begin_floor_s, head_s)], merge_spans(left_out))
 
         def load(day: date) -> Mapping[str, Seconds]:

@@ -131,7 +131,7 @@ class Pending(msgspec.Struct):
         project_id: whose it is.
         run_id: the run that writes.
         as_of_s: that run's moment.
-        files: every version of each file that may be in place by now.
+        files: every version of each file that may be in place by now, the newest last.
         child_changed: by partition: ids that changed in their children alone; once those are
             replaced, comparing no longer shows it.
         manifests: checksums of the manifest that the run found and of the one it leaves.

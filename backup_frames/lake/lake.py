@@ -101,7 +101,8 @@ class Lake:
     ) -> pa.Table:
         """One row per backup, with ``first_seen_at``, ``updated_at`` and ``gone_at``.
 
-        Costs one read per partition that the time range touches, 8 side by side.
+        Costs one read per partition that the time range touches, 8 side by side, and two for the
+        records of each project the first time, and after a sync.
 
         Args:
             present: only backups that are on the service's list; False: also those that left it.

@@ -25,8 +25,15 @@ def check_outside(out: str | Path, lake: str | Path | None = None) -> None:
         roots.append(Path(os.path.realpath(local_root(str(lake)))))
     place = Path(os.path.realpath(Path(out).expanduser()))
     for folder in (place, *place.parents):
-        if folder in roots or (folder / LAKE_KEY).exists():
+        if folder in roots or _is_lake(folder):
             raise ConfigError(
                 f"{out} lies in the lake {folder}, which holds its own files only. Write it to a "
                 "place outside, such as beside it."
             )
+
+
+def _is_lake(folder: Path) -> bool:
+    try:
+        return (folder / LAKE_KEY).exists()
+    except OSError:  # a name that no folder can have, or one that may not be entered
+        return False

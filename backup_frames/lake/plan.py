@@ -19,11 +19,34 @@ from .changes import cut_buckets, estimate_requests, find_changed_spans
 from .counts import Forecast, LoadSeconds, Seconds
 from .documents import State
 from .reader import Reader
-from .spans import DAY_S, Span, covers, day_start, merge_spans, subtract_spans
+from .spans import DAY_S, Grain, Span, covers, day_start, merge_spans, subtract_spans
 
 FEWEST_REREADS: Final = 3
 """What open and changed backups cost is taken from the budget for old days, but so much is left:
 however busy the list is, each old day gets its turn. A day with rows at one level takes three."""
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """How a sync goes about it.
+
+    Attributes:
+        partition_by: "day" or "month"; None takes what the lake has, "day" for a new one.
+        overlap_s: how far before the last sync's moment the head begins, in seconds.
+        reread_requests: about so many requests a run go into reading old days again.
+        is_full: read everything.
+        allow_mass_deletion: let go of the brake.
+        accept_clock_skew: go on although this machine's clock is more than a day off.
+        threads: partitions written side by side.
+    """
+
+    partition_by: Grain | None = None
+    overlap_s: int = 3600
+    reread_requests: int = 10
+    is_full: bool = False
+    allow_mass_deletion: bool = False
+    accept_clock_skew: bool = False
+    threads: int = 8
 
 
 @dataclass(frozen=True)

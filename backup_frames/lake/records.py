@@ -311,7 +311,10 @@ def _settle(store: Store, records: ProjectRecords, pending: Pending, grain: Grai
             records.manifest.files.pop(key, None)  # the run died before it wrote its row
         if parts is None or parts.partition is None or parts.table not in TABLE_NAMES:
             continue
-        is_done[parts.partition][parts.table] = bool(found)
+        # A partition may be written more than once: an older version beside newer files is torn.
+        is_done[parts.partition][parts.table] = found == versions[-1:]
+        if found:
+            records.announced.add(parts.partition)
         if found and data is not None and parts.table == "backups" and records.state is not None:
             recount_partition(
                 records.state,
@@ -321,8 +324,6 @@ def _settle(store: Store, records: ProjectRecords, pending: Pending, grain: Grai
                 pending.as_of_s,
             )
     for partition, tables in sorted(is_done.items()):
-        if any(tables.values()):
-            records.announced.add(partition)
         if any(tables.values()) and not all(tables.values()):
             records.torn.append(partition)
             if not tables.get("backups", True):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Final
 
@@ -39,14 +39,14 @@ from .documents import Pending
 from .layout import parse_key, run_key
 from .ledger import Proof
 from .merging import LedgerMerge, Tally
-from .plan import SyncPlan, plan_full, plan_incremental
+from .plan import SyncPlan, SyncSettings, plan_full, plan_incremental
 from .proof import has_failures, recall, remember
 from .reader import Reader
 from .records import DamagedFileError, load_table, read_grain, read_records, survey_ledger
 from .report import SyncReport, run_row
 from .spans import (
     DAY_S,
-    Grain,
+    around_partition,
     clip_spans,
     day_of,
     day_start,
@@ -59,29 +59,6 @@ from .writer import LakeWriter, lean_memory
 
 MAX_SKEW_S: Final = DAY_S
 """A clock that is further off is set wrong, and is not to be worked around unasked."""
-
-
-@dataclass(frozen=True)
-class SyncSettings:
-    """How a sync goes about it.
-
-    Attributes:
-        partition_by: "day" or "month"; None takes what the lake has, "day" for a new one.
-        overlap_s: how far before the last sync's moment the head begins, in seconds.
-        reread_requests: about so many requests a run go into reading old days again.
-        is_full: read everything.
-        allow_mass_deletion: let go of the brake.
-        accept_clock_skew: go on although this machine's clock is more than a day off.
-        threads: partitions written side by side.
-    """
-
-    partition_by: Grain | None = None
-    overlap_s: int = 3600
-    reread_requests: int = 10
-    is_full: bool = False
-    allow_mass_deletion: bool = False
-    accept_clock_skew: bool = False
-    threads: int = 8
 
 
 class SyncRun:
@@ -269,7 +246,7 @@ class SyncRun:
                     state,
                     load,
                     torn=[partition_span(day, self._grain) for day in self._records.torn],
-                    damaged=[partition_span(day, self._grain) for day in self._damaged],
+                    damaged=[around_partition(day, self._grain) for day in self._damaged],
                     overlap_s=self._settings.overlap_s,
                     reread_requests=self._settings.reread_requests,
                 )

@@ -80,6 +80,12 @@ def partition_of(day: date, grain: Grain) -> date:
     return day if grain == "day" else day.replace(day=1)
 
 
+def around_partition(partition: date, grain: Grain) -> Span:
+    """The partition's seconds and one more at both ends: no count beside it then touches its rows."""
+    begin_s, end_s = partition_span(partition, grain)
+    return begin_s - 1, end_s + 1
+
+
 def partition_span(partition: date, grain: Grain) -> Span:
     """The seconds whose backups live in a partition."""
     if grain == "day":

@@ -20,9 +20,10 @@ from backup_frames.settings import Settings, resolve_settings
 from .formats import open_lake_store
 from .inventory import sync_inventory
 from .layout import meta_key
+from .plan import SyncSettings
 from .reader import Reader
 from .report import SyncReport
-from .run import SyncRun, SyncSettings
+from .run import SyncRun
 from .spans import Grain
 from .store import Store
 

@@ -240,8 +240,9 @@ class LakeWriter:
             files = [file for file in encoded() if known.get(file.key) != file.entry]
             for file in files:
                 versions = self.pending.files.setdefault(file.key, [])
-                if file.entry not in versions:
-                    versions.append(file.entry)
+                if file.entry in versions:
+                    versions.remove(file.entry)
+                versions.append(file.entry)
             if files:
                 self._staged[name] = files
             self._file_count += len(files)

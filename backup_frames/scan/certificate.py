@@ -234,7 +234,7 @@ def describe_odd_values(count: int, first: dict[str, str] | None) -> list[str]:
         return []
     shown = {name: as_printable(text) for name, text in first.items()}
     told = (
-        f"{count:,} odd values, the first {shown['field']} = {shown['text']} of backup "
+        f"odd values: {count:,}, the first {shown['field']} = {shown['text']} of backup "
         f"{shown['backup_id']}: null in the column, as sent in extra. Report it to the service."
     )
     return [told]

@@ -104,8 +104,7 @@ class Schedule:
         is_known = known is not None and known.max_window_s is None  # where the list lies is not
         if is_proving and spans and not is_known:
             for level in sorted(levels):
-                is_alone = len(levels) == 1
-                asked = replace(query, level=level)
+                asked, is_alone = replace(query, level=level), len(levels) == 1
                 self._trials[level] = Trial(asked, self._window, with_other_level=is_alone)
                 self._add(self._trials[level])
             return
@@ -177,10 +176,9 @@ class Schedule:
         if isinstance(page, Page) and isinstance(ask.walk, Walk) and self._seeks_rows(level):
             self._late_rows[level] = find_qualifying(page)
         finished = self._advance(ask.walk, page)
+        # some may end without a question
         while self._waiting and (isinstance(ask.walk, Trial) or self._window.max_s is not None):
-            finished += self._advance(
-                self._waiting.popleft(), None
-            )  # it may end without a question
+            finished += self._advance(self._waiting.popleft(), None)
         return finished
 
     def _seeks_rows(self, level: str) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backup_frames.cli.metrics import write_metrics
-from backup_frames.errors import LakeError
+from backup_frames.errors import ConfigError
 
 GOOD = {
     "project_id": "a",
@@ -43,7 +43,7 @@ def test_the_file_is_swapped_in_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_that_cannot_be_written_is_a_lake_error(tmp_path):
+def test_a_place_where_no_file_can_be_is_told(tmp_path):
     """A missing folder is told with its path."""
-    with pytest.raises(LakeError, match="nowhere"):
+    with pytest.raises(ConfigError, match="nowhere"):
         write_metrics(tmp_path / "nowhere" / "x.prom", [GOOD])

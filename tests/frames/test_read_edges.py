@@ -95,7 +95,7 @@ def test_odd_values_stop_no_read() -> None:
     assert certificate.first_odd_value is not None
     assert certificate.first_odd_value.keys() == {"backup_id", "field", "text"}
     assert certificate.odd_value_count == certificate.to_dict()["odd_value_count"]
-    assert "6 odd values" in certificate.to_text()
+    assert "odd values: 6" in certificate.to_text()
     assert "\x1b" not in certificate.to_text() + certificate.to_json() + certificate.warnings[0]
     records = {record["id"]: record for record in frames.records()}
     for sent in ODD:
@@ -120,7 +120,7 @@ def test_syncs_at_the_edges(tmp_path: Path, partition_by: str) -> None:
     }  # fmt: skip
     first = sync_backups(**options)  # type: ignore[arg-type]
     assert (first.verdict, first.exit_code, first.counts["new"]) == ("complete", 0, 12)
-    assert "6 odd values" in first.warnings[0]
+    assert "odd values: 6" in first.warnings[0]
     for _ in range(2):
         again = sync_backups(**options)  # type: ignore[arg-type]
         assert (again.verdict, again.counts["new"], again.counts["gone"]) == ("complete", 0, 0)

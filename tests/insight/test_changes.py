@@ -10,87 +10,77 @@ import pytest
 
 import backup_frames as bf
 from backup_frames.insight.changes import find_changes, find_exceptions, read_since
-from backup_frames.sandbox import Sandbox
+
+from .lake_maker import at, backup, instance, make_lake, run
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+FIRST, BETWEEN, LAST = at("2026-03-09 09:00"), at("2026-03-10 00:00"), at("2026-03-10 09:00")
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime, list[dict[str, int]]]:
-    """Two syncs, two days apart at the service; the moment between them; what each counted."""
-    folder = tmp_path_factory.mktemp("changes") / "lake"
-    start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=60)
-    with Sandbox(backups=600, seed=7, start=start) as box:
-        clock = _Clock(box)
-        counts = []
-        for hours in (0, 48):
-            box.clock.advance(timedelta(hours=hours))
-            report = bf.sync_backups(
-                lake=str(folder), endpoint=box.endpoint, project_id=box.project_id, token=box.token,
-                clock=clock,
-            )  # fmt: skip
-            counts.append(report.counts)
-    return folder, start + timedelta(hours=5), counts
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs, a day apart; between them backups came, changed and went, and one failed."""
+    seen = {"first_seen_at": FIRST, "updated_at": FIRST}
+    backups = [
+        backup("kept", "i1", at("2026-03-09 02:00"), **seen),
+        backup("old", "i2", at("2026-02-20 02:00"), backup_type="Manual", **seen),
+        backup("built", "i1", at("2026-03-09 08:00"), **seen | {"updated_at": LAST}),
+        backup("went", "i3", at("2026-03-08 02:00"), gone_at=LAST, **seen),
+        backup("came", "i1", at("2026-03-10 02:00"), first_seen_at=LAST, updated_at=LAST),
+        backup("both", "i1", at("2026-03-10 03:00"), first_seen_at=LAST, updated_at=LAST, gone_at=LAST),
+    ]  # fmt: skip
+    return make_lake(
+        tmp_path_factory.mktemp("changes") / "lake",
+        backups=backups,
+        instances=[instance(name, **seen) for name in ("i1", "i2", "i3")],
+        runs=[run(FIRST), run(LAST)],
+    )
 
 
-class _Clock:
-    """The sandbox's own time, as a connector in the same world would have it."""
-
-    def __init__(self, box: Sandbox) -> None:
-        self._box = box
-
-    def now(self) -> datetime:
-        return self._box.clock.now()
-
-    def monotonic(self) -> float:
-        return self._box.clock.now().timestamp()
-
-    def sleep(self, seconds: float) -> None:
-        self._box.clock.advance(timedelta(seconds=seconds))
+def test_events_since_a_moment_are_those_that_the_lake_notes(lake: Path) -> None:
+    """Each backup's events by its ledger columns; one that came and went has two."""
+    events = find_changes(lake, since=BETWEEN).events.to_pylist()
+    assert sorted((row["change"], row["backup_id"]) for row in events) == [
+        ("changed", "built"),
+        ("gone", "both"),
+        ("gone", "went"),
+        ("new", "both"),
+        ("new", "came"),
+    ]
+    assert {row["happened_at"] for row in events} == {LAST.replace(tzinfo=None)}
 
 
-def test_events_since_a_moment_are_those_the_sync_after_it_counted(lake) -> None:
-    """New, changed and gone since then are what the later sync reported."""
-    folder, between, (_, later) = lake
-    found = find_changes(folder, since=between)
-    assert later["new"] > 0
-    assert later["gone"] > 0
-    assert found.counts == {name: later[name] for name in ("new", "changed", "gone")}
-    assert min(found.events["happened_at"].to_pylist()) > between.replace(tzinfo=None)
-
-
-def test_since_before_the_first_sync_everything_is_new(lake) -> None:
+def test_since_before_the_first_sync_everything_is_new(lake: Path) -> None:
     """A moment before the lake's first run knows nothing: all rows and exceptions are new."""
-    folder, between, (first, later) = lake
-    found = find_changes(folder, since=between - timedelta(days=2))
-    assert found.counts["new"] == first["new"] + later["new"]
-    assert found.exceptions.num_rows == find_exceptions(folder).num_rows
+    found = find_changes(lake, since=FIRST - timedelta(days=2))
+    assert found.counts == {"new": 6, "changed": 0, "gone": 2}
+    assert found.exceptions.num_rows == find_exceptions(lake).num_rows > 0
 
 
-def test_nothing_happened_after_the_last_run(lake) -> None:
+def test_nothing_happened_after_the_last_run(lake: Path) -> None:
     """Since now: no event, no exception, tables with their columns."""
-    found = find_changes(lake[0], since=timedelta(0))
+    found = find_changes(lake, since=LAST)
     assert found.counts == {"new": 0, "changed": 0, "gone": 0}
     assert found.events.num_rows == found.exceptions.num_rows == 0
     assert "backup_id" in found.events.column_names
 
 
-def test_new_exceptions_are_those_the_run_before_did_not_have(lake) -> None:
+def test_new_exceptions_are_those_the_run_before_did_not_have(lake: Path) -> None:
     """--new leaves out what was an exception at the run before, and nothing else."""
-    folder, between, _ = lake
-    every = {_key(row) for row in find_exceptions(folder).to_pylist()}
-    new = {_key(row) for row in find_exceptions(folder, new=True).to_pylist()}
-    since = {_key(row) for row in find_changes(folder, since=between).exceptions.to_pylist()}
-    assert new == since
-    assert new < every
+    every = {_key(row) for row in find_exceptions(lake).to_pylist()}
+    new = {_key(row) for row in find_exceptions(lake, new=True).to_pylist()}
+    since = {_key(row) for row in find_changes(lake, since=BETWEEN).exceptions.to_pylist()}
+    assert new == since < every
+    assert ("unprotected", "p1", "i3", None) in new
+    assert ("rpo missed", "p1", "i2", "old") in every - new
 
 
-def test_severities_are_nested(lake) -> None:
+def test_severities_are_nested(lake: Path) -> None:
     """high is a part of medium, medium of low."""
-    counts = [find_exceptions(lake[0], at_least=one).num_rows for one in ("high", "medium", "low")]
+    counts = [find_exceptions(lake, at_least=one).num_rows for one in ("high", "medium", "low")]
     assert counts == sorted(counts)
     with pytest.raises(bf.QueryError, match="severe"):
-        find_exceptions(lake[0], at_least="severe")  # type: ignore[arg-type]
+        find_exceptions(lake, at_least="severe")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pag
 from backup_frames.frames.frames import Part
 from backup_frames.frames.partitions import decode_table
 from backup_frames.frames.settle import settle_frames
-from backup_frames.lake.run import SyncSettings
+from backup_frames.lake.plan import SyncSettings
 from backup_frames.lake.sync import SyncReport, sync_lake
 from backup_frames.scan.certificate import Certificate
 from backup_frames.scan.plan import CEILING_S, FLOOR_S, CoveredSpan

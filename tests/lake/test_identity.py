@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from format_lake import FORMATS, FormatLake
 from lake_service import DAY, HOUR, LEVELS, START, Backup, rows_of, sync
 from lake_world import World
 
@@ -193,3 +195,19 @@ def test_a_loss_and_a_late_arrival_on_other_days_are_both_found(world: World) ->
         found |= {name for name in ("new", "gone") if report.counts[name]}
     assert found == {"new", "gone"}
     assert report.requests < 40
+
+
+@pytest.mark.parametrize("lake_format", FORMATS)
+def test_a_backup_moves_between_the_partitions_of_a_table_format(
+    tmp_path: Path, lake_format: str
+) -> None:
+    """From a day to another, and to no time: in Delta Lake and Iceberg, too."""
+    world = World(lake=FormatLake(tmp_path / "lake", lake_format))
+    world.fill(6, 4)
+    world.sync()
+    first, second = (world.service.backups[one] for one in world.ids()[5:7])
+    move(world, first, begin=START - DAY + HOUR)
+    move(world, second, begin=None)
+    report = world.sync(after=HOUR)
+    assert [report.counts[name] for name in ("new", "changed", "gone")] == [0, 2, 0]
+    assert check_lake(world.store) == []

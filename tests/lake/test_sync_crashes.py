@@ -40,7 +40,7 @@ def first(service: ModelService) -> None:
 
 
 def busy(service: ModelService) -> None:
-    """New, changed, gone, finished, dated backups; one whose children alone changed."""
+    """New, changed, gone, finished, moved backups; one whose children alone changed."""
     service.clock.advance(timedelta(hours=5))
     dated = [one.id for one in service.backups.values() if one.begin is not None]
     *ids, running = dated
@@ -48,6 +48,8 @@ def busy(service: ModelService) -> None:
     service.backups[ids[2]].tables = [("db", ["a", "c"]), ("all", None)]
     service.backups[ids[3]].size = 99.0
     service.backups[running].status = "COMPLETED"
+    service.backups[ids[4]].begin = service.clock.now() - 50 * HOUR
+    service.backups[ids[5]].begin = None
     undated = [one for one in service.backups.values() if one.begin is None]
     undated[0].begin = service.clock.now() - 2 * HOUR
     undated[1].begin = service.clock.now() - 30 * HOUR

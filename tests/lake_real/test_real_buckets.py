@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-from lake_store.bucket_server import BucketServer
+from bucket_server import BucketServer
 from lake_store.ceph_gateway import CephGateway, CephMissing
 from real_lab import data_files
 

@@ -216,7 +216,7 @@ def test_a_lake_that_is_a_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_what_is_put_is_flushed_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The data is flushed before the rename, and every folder that changed after it."""
+    """Data is flushed before its rename, and each folder after a rename or a delete in it."""
     events: list[str] = []
     flush, rename = os.fsync, os.replace
 
@@ -230,7 +230,9 @@ def test_what_is_put_is_flushed_in_order(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         os, "replace", lambda *a, **k: (events.append("rename"), rename(*a, **k))[1]
     )
-    open_store(str(tmp_path / "lake"), scratch="_meta/tmp").put("a/b/f", b"x")
+    store = open_store(str(tmp_path / "lake"), scratch="_meta/tmp")
+    store.put("a/b/f", b"x")
+    store.delete("a/b/f")
     assert events == [
         "flush .",
         "flush lake",
@@ -239,6 +241,7 @@ def test_what_is_put_is_flushed_in_order(tmp_path: Path, monkeypatch: pytest.Mon
         "flush lake",
         "flush lake/a",
         "rename",
+        "flush lake/a/b",
         "flush lake/a/b",
     ]
 

@@ -74,11 +74,15 @@ MUTATIONS = (
         ("test_links.py", *_LOCAL),
     ),
     Mutation(
-        "links-refused",
-        "if entry.is_symlink() and is_ours(key):\n"
-        "self._refuse_link(key)\n"
-        "with suppress(FileNotFoundError):  # removed meanwhile",
-        "if True:",
+        "links-refused-in-lists",
+        "key = prefix + _shown(entry.name)\nif entry.is_symlink() and is_ours(key):",
+        "if False:",
+        ("test_links.py", *_LOCAL),
+    ),
+    Mutation(
+        "links-refused-by-lock",
+        'key = "/".join((*folder, _shown(entry.name)))\nif entry.is_symlink() and is_ours(key):',
+        "if False:",
         ("test_links.py", *_LOCAL),
     ),
     Mutation(
@@ -90,16 +94,17 @@ MUTATIONS = (
     # A lock is checked by what it protects.
     Mutation(
         "lock-before-local-put",
-        "self._check_lock()\nswap_in(aside, name, aside_folder=scratch, folder=folder)",
-        "swap_in(aside, name, aside_folder=scratch, folder=scratch)",
+        "with self._folder(parent, is_made=True) as folder:\n"
+        "if _is_link(name, folder):\n"
+        "self._refuse_link(key)\n"
+        "self._check_lock()",
+        "pass",
         _LOCAL,
     ),
     Mutation(
-        "lock-check-local-put",
-        "self._refuse_link(key)\n"
-        "self._check_lock()\n"
-        "swap_in(aside, name, aside_folder=scratch, folder=folder)",
-        "swap_in(aside, name, aside_folder=scratch, folder=folder)",
+        "lock-before-local-delete",
+        "):\nif _is_link(name, folder):\nself._refuse_link(key)\nself._check_lock()",
+        "pass",
         _LOCAL,
     ),
     Mutation(
@@ -185,8 +190,14 @@ MUTATIONS = (
     # Writes come in an order that any death leaves mendable.
     Mutation(
         "announced-before-written",
-        "if self._staged:\nself._announce()\nself._write()",
-        "self._write() or self._announce()",
+        "if self._staged:\nself._announce()",
+        "pass",
+        _CRASH,
+    ),
+    Mutation(
+        "announced-with-manifest",
+        "self._announce(checksum)",
+        "pass",
         _CRASH,
     ),
     Mutation(
@@ -375,8 +386,8 @@ MUTATIONS = (
     ),
     Mutation(
         "window-one-second-wider",
-        "return replace(query, begin=to_moment(begin_s - 1), end=to_moment(min(end_s, LAST_S)))",
-        "return replace(query, begin=to_moment(begin_s), end=to_moment(min(end_s - 1, LAST_S)))",
+        "return ask_window(query, begin_s - 1, end_s)",
+        "return ask_window(query, begin_s, end_s - 1)",
         _WALK,
     ),
     Mutation(

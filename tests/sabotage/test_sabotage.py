@@ -10,20 +10,21 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 from mutations import EQUIVALENT, MUTATIONS, Mutation
-from runner import ROOT, find_line, sabotage
+from runner import ROOT, find_line, read_package, sabotage
 
 
 def test_every_sabotage_finds_its_line() -> None:
     """Each entry of the list stands at one place of the package, under a name of its own."""
     entries = [*MUTATIONS, *EQUIVALENT]
     assert len({one.name for one in entries}) == len(entries) >= 60
-    lost = []
+    package, lost = read_package(ROOT), []
     for one in entries:
         try:
-            find_line(ROOT, one)
+            find_line(package, one)
         except LookupError as error:
             lost.append(str(error))
     assert not lost
+    assert all(one.becomes != one.lines.splitlines()[-1] for one in entries)
     tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     assert {name for one in MUTATIONS for name in one.tests} <= tests
 
