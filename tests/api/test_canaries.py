@@ -136,9 +136,8 @@ def test_the_command_line_shows_no_credentials(
     with FaultServer(*before, echoes(secrets)[echo]) as server:
         place = ["--endpoint", server.endpoint, "--project-id", PROJECT]
         out = ["--format", "ndjson", "--out", str(tmp_path / "out")]
-        assert main(["read", "--debug", *place, *out]) in (
-            (0,) if echo == ODD and method != "login" else (3, 4)
-        )
+        is_odd = echo == ODD and method != "login"
+        assert main(["read", "--debug", *place, *out]) in ((0,) if is_odd else (3, 4))
     output = capfd.readouterr()
     assert WORD not in output.out + output.err
     if is_odd:
