@@ -29,6 +29,7 @@ from .documents import (
     decode_record,
     describe_file,
 )
+from .encoding import encoding_of, in_this_encoding
 from .identity import StoredIds, hash_ids
 from .layout import LAKE_KEY, KeyParts, known_projects, meta_key, parse_key
 from .ledger import EMPTY_LEDGER, LEDGER_SCHEMAS, LedgerTables
@@ -148,6 +149,10 @@ class _ProjectCheck:
         self._mismatches = {name: str(reason) for name, reason in why.items() if reason}
         self._manifest = None if "manifest.json" in self._mismatches else manifest
         self._pending = None if "pending.json" in self._mismatches else pending
+        if self._manifest and self._manifest.encoding != encoding_of(self._store):
+            # What another version announced cannot be told by its hash: what is there must do.
+            renewed = None if pending else in_this_encoding(self._store, self._manifest)
+            self._manifest, self._pending = renewed, None
 
     def run(self, files: list[StoredFile]) -> Iterator[Finding]:
         """All findings of the project."""

@@ -31,6 +31,7 @@ from .documents import (
     describe_file,
     manifest_checksum,
 )
+from .encoding import encoding_of, in_this_encoding
 from .identity import hash_ids
 from .layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from .ledger import LEDGER_SCHEMAS
@@ -132,12 +133,14 @@ def read_records(
         pending, manifest = None, None
     lake_id = lake_id or (manifest.lake_id if manifest else "")
     lake_id = lake_id or str(uuid.uuid5(uuid.NAMESPACE_URL, store.url))
-    if manifest is None or (pending_data is not None and pending is None):
+    is_old = manifest is not None and manifest.encoding != encoding_of(store)
+    if manifest is None or (pending_data is not None and (pending is None or is_old)):
         manifest, is_whole = _rebuild_manifest(store, project_id, grain)
         return ProjectRecords(manifest, None, pending, is_whole, lake_id, found)
     state = decode_record(store.read(meta_key(project_id, "state.json")), State)
     if state is not None and why_not_state(state, project_id, lake_id, manifest, pending):
         state = None
+    manifest = in_this_encoding(store, manifest)
     records = ProjectRecords(manifest, state, pending, False, lake_id, found)
     if pending is not None:
         _settle(store, records, pending, grain)

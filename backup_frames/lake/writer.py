@@ -17,6 +17,7 @@ from datetime import date
 from functools import cache
 from typing import Final, NamedTuple
 
+import msgspec
 import pyarrow as pa
 
 from backup_frames.api.clock import Clock
@@ -33,6 +34,7 @@ from .documents import (
     encode_record,
     manifest_checksum,
 )
+from .encoding import encoding_of
 from .layout import LAKE_KEY, meta_key
 from .ledger import LEDGER_SCHEMAS, LedgerTables
 from .records import ProjectRecords, load_table
@@ -181,6 +183,7 @@ class LakeWriter:
             LakeConflictError: the lock was lost; the records are as they were.
         """
         self.records.manifest.lake_id = self.records.lake_id
+        self.records.manifest.encoding = encoding_of(self.store)
         self._collect()
         manifest = self._manifest_to_be(run)
         checksum = manifest_checksum(manifest)
@@ -208,12 +211,7 @@ class LakeWriter:
         entries = {run[0]: describe_file(run[1], 1)} if run else {}
         self.pending.files |= {key: [entry] for key, entry in entries.items()}
         staged = {key: entry for files in self._staged.values() for key, _, entry in files}
-        return Manifest(
-            manifest.project_id,
-            manifest.partition_by,
-            manifest.files | staged | entries,
-            manifest.lake_id,
-        )
+        return msgspec.structs.replace(manifest, files=manifest.files | staged | entries)
 
     def _flush_if_held(self, partition: date) -> None:
         if partition in self._encoding or partition in self._staged:

@@ -14,7 +14,13 @@ from backup_frames.cli import main
 from backup_frames.frames.inventory_rows import flatten_instances, flatten_policies
 from backup_frames.frames.partitions import encode_table
 from backup_frames.frames.schema import BACKUP_POLICIES, INSTANCES, as_written
-from backup_frames.lake.documents import Manifest, decode_record, describe_file, encode_record
+from backup_frames.lake.documents import (
+    Manifest,
+    State,
+    decode_record,
+    describe_file,
+    encode_record,
+)
 from backup_frames.lake.lake import open_lake
 from backup_frames.lake.sync import sync_backups
 from backup_frames.lake.verify import verify_lake
@@ -289,8 +295,10 @@ def test_a_lost_manifest_is_made_anew_with_the_inventory_in_it(lab: Lab) -> None
 
 
 def spoil(path: Path) -> None:
+    """More than the one bit that a repair finds and turns back."""
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    middle = len(data) // 2
+    data[middle : middle + 4] = bytes(byte ^ 255 for byte in data[middle : middle + 4])
     path.write_bytes(data)
 
 
@@ -313,6 +321,19 @@ def test_verify_finds_damage_and_repair_ends_it(
     assert lab.sync().warnings == ()
     assert len(lab.rows(table)) == 5
     assert verify_lake(str(lab.root)) == []
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_single_flipped_bit_costs_no_history(lab: Lab, table: str) -> None:
+    """The manifest's hash finds it: after a repair the file is as it was written."""
+    lab.fill(5)
+    lab.sync()
+    written = lab.path(table).read_bytes()
+    lab.path(table).write_bytes(written[:900] + bytes([written[900] ^ 8]) + written[901:])
+    box = lab.serve(after=DAY)
+    settings = Settings(endpoint=box.endpoint, project_id=box.project_id, token=box.token)
+    assert verify_lake(str(lab.root), repair=True, settings=settings, clock=box.clock) == []
+    assert lab.path(table).read_bytes() == written
 
 
 @pytest.mark.parametrize("table", ["instances", "backup_policies"])
@@ -390,8 +411,13 @@ def test_a_lake_of_an_earlier_version_goes_on(lab: Lab) -> None:
     path = lab.root / "_meta" / lab.project_id / "manifest.json"
     manifest = decode_record(path.read_bytes(), Manifest)
     assert manifest is not None
-    manifest.files[key] = describe_file(data, rows.num_rows)
+    manifest.files[key], manifest.lake_id = describe_file(data, rows.num_rows), ""
     path.write_bytes(encode_record(manifest))
+    path = path.with_name("state.json")
+    state = decode_record(path.read_bytes(), State)
+    assert state is not None
+    state.lake_id = state.manifest = ""
+    path.write_bytes(encode_record(state))
 
     assert verify_lake(str(lab.root)) == []
     old = open_lake(str(lab.root)).dataset("backup_policies").to_table()
