@@ -39,13 +39,15 @@ class LakeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 class Manifest(msgspec.Struct):
     """``_meta/<project_id>/manifest.json``: every file of a project by its key.
 
-    `lake_id` names the lake it is of; empty in manifests of before it was kept.
+    `lake_id` names the lake it is of; empty in manifests of before it was kept. `encoding` is that
+    of the hashes in a lake whose format keeps rows, not our bytes; see `encoding_of`.
     """
 
     project_id: str
     partition_by: str
     files: dict[str, FileEntry] = {}
     lake_id: str = ""
+    encoding: str = ""
 
 
 class DayState(msgspec.Struct):

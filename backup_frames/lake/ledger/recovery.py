@@ -22,6 +22,7 @@ from ...scan.ranges import DAY_S, Grain, day_of, partition_span
 from ..storage.layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from ..storage.store import Store
 from .counts import count_days, count_unknown_begin
+from .encoding import encoding_of, in_this_encoding
 from .identity import hash_ids
 from .merge import LEDGER_SCHEMAS
 from .metadata import (
@@ -131,12 +132,14 @@ def read_records(
         pending, manifest = None, None
     lake_id = lake_id or (manifest.lake_id if manifest else "")
     lake_id = lake_id or str(uuid.uuid5(uuid.NAMESPACE_URL, store.url))
-    if manifest is None or (pending_data is not None and pending is None):
+    is_old = manifest is not None and manifest.encoding != encoding_of(store)
+    if manifest is None or (pending_data is not None and (pending is None or is_old)):
         manifest, is_whole = _rebuild_manifest(store, project_id, grain)
         return ProjectRecords(manifest, None, pending, is_whole, lake_id, found)
     state = decode_record(store.read(meta_key(project_id, "state.json")), State)
     if state is not None and why_not_state(state, project_id, lake_id, manifest, pending):
         state = None
+    manifest = in_this_encoding(store, manifest)
     records = ProjectRecords(manifest, state, pending, False, lake_id, found)
     if pending is not None:
         _settle(store, records, pending, grain)

@@ -17,6 +17,7 @@ from datetime import date
 from functools import cache
 from typing import Final, NamedTuple
 
+import msgspec
 import pyarrow as pa
 
 from ...api.clock import Clock
@@ -24,6 +25,7 @@ from ...frames.partitions import encode_table, partition_path
 from ...scan.ranges import Grain
 from ..storage.layout import LAKE_KEY, meta_key
 from ..storage.store import Lock, RunNote, Store
+from .encoding import encoding_of
 from .merge import LEDGER_SCHEMAS, LedgerTables
 from .metadata import (
     LAYOUT_VERSION,
@@ -180,6 +182,7 @@ class LakeWriter:
             LakeConflictError: the lock was lost; the records are as they were.
         """
         self.records.manifest.lake_id = self.records.lake_id
+        self.records.manifest.encoding = encoding_of(self.store)
         self._collect()
         manifest = self._manifest_to_be(run)
         checksum = manifest_checksum(manifest)
@@ -207,12 +210,7 @@ class LakeWriter:
         entries = {run[0]: describe_file(run[1], 1)} if run else {}
         self.pending.files |= {key: [entry] for key, entry in entries.items()}
         staged = {key: entry for files in self._staged.values() for key, _, entry in files}
-        return Manifest(
-            manifest.project_id,
-            manifest.partition_by,
-            manifest.files | staged | entries,
-            manifest.lake_id,
-        )
+        return msgspec.structs.replace(manifest, files=manifest.files | staged | entries)
 
     def _flush_if_held(self, partition: date) -> None:
         if partition in self._encoding or partition in self._staged:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from ...errors import LakeError
 from ...frames.partitions import decode_table, partition_keys, partition_path
 from ...frames.schema import KEYS, TABLES, as_written
+from ...lake.ledger.encoding import encoding_of, in_this_encoding
 from ...lake.ledger.identity import StoredIds, hash_ids
 from ...lake.ledger.merge import EMPTY_LEDGER, LEDGER_SCHEMAS, LedgerTables
 from ...lake.ledger.metadata import (
@@ -147,6 +148,10 @@ class _ProjectCheck:
         self._mismatches = {name: str(reason) for name, reason in why.items() if reason}
         self._manifest = None if "manifest.json" in self._mismatches else manifest
         self._pending = None if "pending.json" in self._mismatches else pending
+        if self._manifest and self._manifest.encoding != encoding_of(self._store):
+            # What another version announced cannot be told by its hash: what is there must do.
+            renewed = None if pending else in_this_encoding(self._store, self._manifest)
+            self._manifest, self._pending = renewed, None
 
     def run(self, files: list[StoredFile]) -> Iterator[Finding]:
         """All findings of the project."""

@@ -31,7 +31,6 @@ LINKED = [
     "backup_tables",
     "sync_runs",
     DAY_FOLDER,
-    f"{DAY_FOLDER}/{PROJECT}.parquet",
     "instances",
     "_meta/another-project",
 ]
@@ -107,6 +106,25 @@ def test_a_link_in_the_lake_is_refused(world: World, lake: Path, tmp_path: Path,
     assert {n: d for n, d in tree(lake).items() if n != f"{META}/lock"} == {
         n: d for n, d in inside.items() if n != f"{META}/lock"
     }
+
+
+def test_a_link_for_a_data_file_is_damage_of_one_partition(
+    world: World, lake: Path, tmp_path: Path
+) -> None:
+    """It is named and not followed; what else there is to write is written."""
+    path = f"{DAY_FOLDER}/{PROJECT}.parquet"
+    move_behind_link(lake, path, tmp_path / "outside")
+    before = tree(tmp_path / "outside")
+    report = sync(world.service, store_of(lake), is_full=True)
+    assert (report.exit_code, report.damaged, report.counts["new"]) == (5, (path,), 1)
+    assert f"{lake}/{path} is a link" in " ".join(report.reasons)
+    (finding,) = verify_lake(str(lake))
+    assert (finding.path, finding.kind) == (path, "damaged")
+    assert "is a link" in finding.message
+    with pytest.raises(LakeError, match=f"{lake}/{path} is a link"):
+        open_lake(str(lake)).backups()
+    assert tree(tmp_path / "outside") == before
+    assert (lake / path).is_symlink()
 
 
 def test_foreign_files_stay_and_are_listed(world: World, lake: Path, tmp_path: Path) -> None:
