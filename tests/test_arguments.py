@@ -173,7 +173,7 @@ def test_new_credentials_may_hide_what_left_the_list(vanished: int, tmp_path: Pa
         report = sync_backups(settings=by["token"])
     assert first.certificate.caller.startswith("keys ")
     (warning,) = report.warnings
-    assert warning == report.certificate.caller_warning
+    assert report.certificate.warnings == [warning]
     assert re.search(r"from password [0-9a-f]{8} to token .*hidden .* rather than deleted", warning)
     assert warning in report.to_text()
     assert warning in report.certificate.to_text()

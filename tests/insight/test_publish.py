@@ -265,8 +265,8 @@ def test_no_lake(tmp_path: Path) -> None:
 
 
 def test_no_folder_to_write_to(small_lake: Path, tmp_path: Path) -> None:
-    """An output folder that does not exist is a LakeError, not a traceback of DuckDB."""
-    with pytest.raises(LakeError, match="missing"):
+    """An output folder that does not exist is a ConfigError, not a traceback of DuckDB."""
+    with pytest.raises(ConfigError, match="missing"):
         publish_lake(small_lake, tmp_path / "missing" / "out.duckdb")
 
 

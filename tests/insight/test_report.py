@@ -159,8 +159,8 @@ def test_an_empty_lake(empty_page: Page) -> None:
 
 
 def test_atomic_and_tidy(hostile_lake: Path, tmp_path: Path) -> None:
-    """A folder that does not exist is a LakeError; nothing is left beside the page."""
-    with pytest.raises(LakeError, match="could not be written"):
+    """A folder that does not exist is a ConfigError; nothing is left beside the page."""
+    with pytest.raises(ConfigError, match="There is no folder"):
         write_report(hostile_lake, tmp_path / "missing" / "report.html")
     assert list(tmp_path.iterdir()) == []
 
