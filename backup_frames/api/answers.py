@@ -29,6 +29,7 @@ from ..errors import (
     ThrottledError,
     UnavailableError,
 )
+from .json_text import pair_surrogates
 from .permissions import advise_grant
 from .query import BackupQuery
 from .scrub import as_printable
@@ -157,7 +158,7 @@ def _decode(body: bytes) -> _Body:
     try:
         return _DECODER.decode(body)
     except msgspec.MsgspecError:
-        odd = _ODD_DECODER.decode(body)
+        odd = _ODD_DECODER.decode(pair_surrogates(body))
     return _Body(
         odd.total_count, [_Row(row.id, _text(bytes(row.begin_time))) for row in odd.backups]
     )

@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
+from ..api.json_text import parse_json
 from ..api.scrub import as_printable
 from ..errors import SchemaError
-from .extras import parse_json, quote
+from .extras import quote
 
 _MISSING = object()
 

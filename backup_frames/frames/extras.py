@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +28,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..api.json_text import parse_json, whole_number
 from ..errors import SchemaError
 
 RECORD_FIELDS = (
@@ -135,16 +135,6 @@ def restore_extra(record: dict[str, Any], text: str) -> None:
             record[name] = value
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Read JSON strictly, whole numbers of any length included.
-
-    Raises:
-        ValueError: it is no JSON, such as NaN, or no UTF-8.
-    """
-    text = text.decode() if isinstance(text, bytes) else text
-    return json.loads(text, parse_int=_whole_number, parse_constant=_refuse)
-
-
 def split_json(text: str) -> list[str]:
     """The elements of an array, or names and values of an object in turn: valid JSON, no spaces."""
     parts: list[str] = []
@@ -176,7 +166,7 @@ def quote(value: Any) -> str:
 
 def size_as_sent(text: str) -> str | None:
     """The size if its column holds another number, else None."""
-    size = _whole_number(text) if text.lstrip("-").isdigit() else None
+    size = whole_number(text) if text.lstrip("-").isdigit() else None
     return str(size) if size is not None and float(size) != size else None
 
 
@@ -237,11 +227,3 @@ def _canonical_any(text: bytes) -> str:
 
 
 _canonical_short = lru_cache(maxsize=4096)(_canonical_any)
-
-
-def _whole_number(text: str) -> int:
-    return int(text) if len(text) < 4000 else int(Decimal(text))  # int() refuses 4,300 digits
-
-
-def _refuse(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")

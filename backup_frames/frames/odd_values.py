@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from ..api.json_text import parse_json
 from .diagnose import explain_bodies, explain_value
-from .extras import canonical, join_members, parse_json, size_as_sent, split_json
+from .extras import canonical, join_members, size_as_sent, split_json
 
 SHOWN_LENGTH = 200
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -7,12 +7,12 @@ here is believed; `ASSUMPTIONS` is the whole list.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ..api.answers import Page, read_seconds
+from ..api.json_text import parse_json
 from ..api.query import BackupQuery
 from ..errors import RejectedError
 from .checks import STRAYED, find_breach
@@ -142,7 +142,7 @@ class TimedRow(NamedTuple):
 
 def read_rows(page: Page) -> list[dict[str, Any]]:
     """The rows of an answer, as sent."""
-    rows: list[dict[str, Any]] = json.loads(page.body)["backups"]
+    rows: list[dict[str, Any]] = parse_json(page.body)["backups"]
     return rows
 
 

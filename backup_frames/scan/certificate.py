@@ -191,7 +191,7 @@ class Certificate:
         facts += [("reason", reason) for reason in self.reasons[:_SHOWN_REASONS]]
         if len(self.reasons) > _SHOWN_REASONS:
             facts.append(("reason", f"… and {len(self.reasons) - _SHOWN_REASONS} more"))
-        return facts + [("warning", warning) for warning in self.warnings]
+        return facts
 
     def to_text(self) -> str:
         """The certificate as a short table in plain text."""

@@ -10,6 +10,8 @@ Source: ``GET /v3/{project_id}/instances`` (row offset, limit 1 to 100) and
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ import msgspec
 
 from ..api.answers import check_nesting, describe_body
 from ..api.client import BackupClient
+from ..api.json_text import pair_surrogates, refuse_constant
 from ..api.query import MAX_LIMIT, check_project_id
 from ..errors import AuthError, BackupFramesError, FetchError, PageError, RejectedError, SchemaError
 
@@ -30,6 +33,8 @@ MAX_PASSES: Final = 5
 
 MAX_INSTANCES: Final = 100_000
 """A list that claims more is no list of instances."""
+
+_MAX_DIGITS: Final = 300  # of a whole number; no double is larger
 
 TRIED_FIRST: Final = 2
 """So many policies are asked first; if none may be read, nor may the others."""
@@ -192,10 +197,16 @@ def _fetch(
 
 
 def _decode(body: bytes) -> Any:
+    """The body; numbers beyond all doubles are kept as text, so that one stops no read."""
     try:
         check_nesting(body)
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        return json.loads(
+            pair_surrogates(body).decode(),
+            parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else digits,
+            parse_float=lambda text: float(text) if math.isfinite(float(text)) else text,
+            parse_constant=refuse_constant,
+        )
+    except (RecursionError, ValueError) as error:
         raise PageError(
             f"The service answered with {describe_body(body)} instead of JSON. Try again, and "
             "check the endpoint if it stays so.",

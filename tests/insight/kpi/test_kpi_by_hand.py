@@ -441,13 +441,14 @@ def test_other_statuses_are_neither_success_nor_restore_point() -> None:
     assert dict(found) == {"unprotected": 6, "missed slots": 6, "retention short": 6}
 
 
-YEAR_AHEAD = datetime.now(UTC).replace(microsecond=0) + 365 * DAY
+def year_ahead() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) + 365 * DAY
 
 
 def test_now_never_lies_after_the_wall_clock() -> None:
     """One run whose clock was a year ahead: now is now, nothing is certified by it, and it is named."""
     last = datetime.now(UTC).replace(microsecond=0) - 3 * DAY
-    runs = [run(last), run(YEAR_AHEAD)]
+    runs = [run(last), run(year_ahead())]
     with borrow_views(backups=[backup("b", "i", last)], runs=runs) as connection:
         connection.execute("SET TimeZone = 'Asia/Shanghai'")
         now = one(connection, "SELECT now_at FROM v_now").replace(tzinfo=UTC)
@@ -468,7 +469,7 @@ def test_now_never_lies_after_the_wall_clock() -> None:
 
 def test_only_a_run_ahead_certifies_nothing() -> None:
     """A lake whose only run lies in the future is stale, not certified for a year."""
-    with borrow_views(backups=[backup("b", "i", NOW)], runs=[run(YEAR_AHEAD)]) as connection:
+    with borrow_views(backups=[backup("b", "i", NOW)], runs=[run(year_ahead())]) as connection:
         assert one(connection, "SELECT certified_at FROM v_kpi_current") is None
         kinds = connection.sql("SELECT kind FROM v_exceptions").fetchall()
     assert {("stale data",), ("clock ahead",)} <= set(kinds)
