@@ -287,7 +287,8 @@ def test_a_lost_manifest_is_made_anew_with_the_inventory_in_it(lab: Lab) -> None
 
 def spoil(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[len(data) // 2] ^= 1  # two bits: a single one would be undone
+    data[len(data) // 2 + 1] ^= 1
     path.write_bytes(data)
 
 
