@@ -104,6 +104,7 @@ def plan_incremental(
     spans += find_changed_spans(reader, forecast, closed, count=buckets)
     spans = merge_spans(spans)
     cost = sum(_cost(forecast, span) for span in spans[:-1])  # the last is the head
+    cost += buckets // 4  # they see in part what reading old days again is for
     budget = max(reread_requests - cost, min(reread_requests, FEWEST_REREADS))
     due = _due_spans(state, forecast, load, spans, head_s=head_s, budget=budget)
     spans = merge_spans([*spans, *due])

@@ -14,8 +14,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-MAX_HASHED_BYTES: Final = 1 << 34
-"""So much is hashed before the search is given up: half a minute or two. A file of 60 KB is searched
+MAX_HASHED_BYTES: Final = 1 << 33
+"""So much is hashed before the search is given up: ten seconds to a minute. A file of 45 KB is searched
 whole, of a larger one the pages that fail their checksum, as far as this goes."""
 
 _BLOCK_BYTES: Final = 4096
