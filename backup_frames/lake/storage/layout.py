@@ -85,6 +85,12 @@ def is_ours(path: str) -> bool:
     return _FOLDERS.fullmatch(path) is not None or parse_key(path) is not None
 
 
+def is_data_file(path: str) -> bool:
+    """Whether it is named like a file of rows: what is wrong with one is wrong with its partition."""
+    parts = parse_key(path)
+    return parts is not None and parts.kind in ("table", "run", "inventory")
+
+
 def parse_key(key: str) -> KeyParts | None:
     """What a key names, None if it is not of the layout: foreign."""
     for kind, pattern in _PATTERNS:

@@ -24,7 +24,7 @@ from typing import Final, NoReturn
 from ...api.clock import Clock
 from ...errors import LakeConflictError, LakeError
 from ...whole_files import fill_file, flush_folder, swap_in
-from .layout import is_ours, is_temporary
+from .layout import is_data_file, is_ours, is_temporary
 from .store import (
     MAX_FILE_BYTES,
     RunNote,
@@ -120,10 +120,10 @@ class LocalStore:
         """Nothing: each file was shown as it was put."""
 
     def list(self, prefix: str) -> list[StoredFile]:
-        """All files below the folder, sorted by key; foreign links count as files.
+        """All files below the folder, sorted by key; links count as files, which no read follows.
 
         Raises:
-            LakeError: a link stands where the lake's own folders and files belong.
+            LakeError: a link stands where the lake's own folders and records belong.
         """
         parts = check_key(prefix.rstrip("/")).split("/") if prefix else []
         with self._step("list", prefix), suppress(FileNotFoundError), self._folder(parts) as top:
@@ -200,7 +200,7 @@ class LocalStore:
             with suppress(NotADirectoryError), self._entries(folder) as entries:
                 for entry in entries:
                     key = "/".join((*folder, _shown(entry.name)))
-                    if entry.is_symlink() and is_ours(key):
+                    if entry.is_symlink() and is_ours(key) and not is_data_file(key):
                         self._refuse_link(key)
 
     @contextmanager
@@ -224,7 +224,7 @@ class LocalStore:
         with os.scandir(folder) as entries:
             for entry in entries:
                 key = prefix + _shown(entry.name)
-                if entry.is_symlink() and is_ours(key):
+                if entry.is_symlink() and is_ours(key) and not is_data_file(key):
                     self._refuse_link(key)
                 with suppress(FileNotFoundError):  # removed meanwhile
                     if not entry.is_dir(follow_symlinks=False):

@@ -14,8 +14,9 @@ from support.lake_world import World
 
 from backup_frames.frames import partitions
 from backup_frames.frames.schema import SYNC_RUNS
-from backup_frames.lake import table_store, writer
+from backup_frames.lake.formats import table_store
 from backup_frames.lake.lake import Lake
+from backup_frames.lake.ledger import writer
 from backup_frames.lake.ledger.metadata import Manifest, decode_record, encode_record
 from backup_frames.lake.storage.layout import meta_key
 from backup_frames.sync.maintenance.check import check_lake
