@@ -70,13 +70,15 @@ MUTATIONS = (
     ),
     Mutation(
         "links-refused-in-lists",
-        "key = prefix + _shown(entry.name)\nif entry.is_symlink() and is_ours(key) and not is_data_file(key):",
+        "key = prefix + _shown(entry.name)\n"
+        "if entry.is_symlink() and is_ours(key) and not is_data_file(key):",
         "if False:",
         ("test_links.py", *_LOCAL),
     ),
     Mutation(
         "links-refused-by-lock",
-        'key = "/".join((*folder, _shown(entry.name)))\nif entry.is_symlink() and is_ours(key) and not is_data_file(key):',
+        'key = "/".join((*folder, _shown(entry.name)))\n'
+        "if entry.is_symlink() and is_ours(key) and not is_data_file(key):",
         "if False:",
         ("test_links.py", *_LOCAL),
     ),
