@@ -37,38 +37,17 @@ def keep_matching(
     return frames, left_out
 
 
-def relabel_tables(frames: ArrowFrames, levels: Sequence[str]) -> tuple[ArrowFrames, int, int]:
-    """Take backups that came as instance-level but have ``database_tables`` as table-level.
-
-    Returns:
-        The rows of the levels asked, how many of them have another level now, and how many others
-        were left out.
-    """
-    is_table = pc.greater(pc.fill_null(frames.backups["database_count"], 0), 0)
-    is_wrong = pc.and_(pc.equal(frames.backups["backup_level"], "Instance"), is_table)
-    count = pc.sum(is_wrong).as_py() or 0
-    if count == 0:
-        return frames, 0, 0
-    if "DatabaseTable" not in levels:
-        return _kept(frames, pc.invert(is_wrong)), 0, count
-    level = pc.if_else(is_wrong, "DatabaseTable", frames.backups["backup_level"].cast("string"))
-    return _with_levels(frames, level), count, 0
-
-
 def derive_levels(frames: ArrowFrames, levels: Sequence[str]) -> ArrowFrames:
     """Take each backup's level from its ``database_tables``; keep those of the levels asked."""
     is_table = pc.greater(pc.fill_null(frames.backups["database_count"], 0), 0)
     derived = pc.if_else(is_table, "DatabaseTable", "Instance")
-    frames = _with_levels(frames, derived)
+    at = frames.backups.schema.get_field_index("backup_level")
+    field = frames.backups.schema.field(at)
+    backups = frames.backups.set_column(at, field, derived.cast(field.type))
+    frames = frames._replace(backups=backups)
     if set(levels) == set(LEVELS):
         return frames
     return _kept(frames, pc.is_in(derived, value_set=pa.array(list(levels))))
-
-
-def _with_levels(frames: ArrowFrames, levels: pa.ChunkedArray) -> ArrowFrames:
-    at = frames.backups.schema.get_field_index("backup_level")
-    field = frames.backups.schema.field(at)
-    return frames._replace(backups=frames.backups.set_column(at, field, levels.cast(field.type)))
 
 
 def _kept(frames: ArrowFrames, is_kept: pa.ChunkedArray) -> ArrowFrames:

@@ -27,7 +27,7 @@ from ..scan.ranges import FinishedRange
 from ..scan.schedule import Schedule
 from ..scan.witness import Witness
 from ..scan.workers import Workers
-from .believe import derive_levels, keep_matching, relabel_tables
+from .believe import derive_levels, keep_matching
 from .flatten import ArrowFrames, concat_frames, flatten_pages
 from .frames import Part
 from .odd_values import OddValue
@@ -91,7 +91,7 @@ class BackupReader:
         self._duplicates = 0
         self._unknown: dict[str, set[str]] = {}
         self._left_out: dict[str, int] = {}
-        self._relabelled = 0
+        self._misplaced = 0
         self._odd_count = 0
         self._first_odd: OddValue | None = None
         self._ends = (0, 0)
@@ -238,7 +238,7 @@ class BackupReader:
             duration_s=round(self.client.clock.monotonic() - self._started, 3),
             ranges=tuple(self._ranges),
             proof=self._proof
-            and replace(self._proof, left_out=dict(self._left_out), relabelled=self._relabelled),
+            and replace(self._proof, left_out=dict(self._left_out), misplaced=self._misplaced),
             api_version=self.query.api_version,
             caller=self.client.caller,
             odd_value_count=self._odd_count,
@@ -267,10 +267,9 @@ class BackupReader:
         if self._proof is not None and self._proof.is_level_ignored:
             fresh = derive_levels(fresh, self.levels)
         else:
-            fresh, relabelled, strays = relabel_tables(fresh, self.levels)
-            self._relabelled += relabelled
-            if strays:
-                self._left_out["type"] = self._left_out.get("type", 0) + strays
+            is_instance = pc.equal(fresh.backups["backup_level"], "Instance")
+            has_tables = pc.greater(fresh.backups["database_count"], 0)
+            self._misplaced += pc.sum(pc.and_(is_instance, has_tables)).as_py() or 0
         settled, duplicates = settle_frames(fresh)
         if self.begin is not None or self.end is not None:
             settled = keep_within(settled, self.begin, self.end)

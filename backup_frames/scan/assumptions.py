@@ -57,8 +57,8 @@ ASSUMPTIONS: Final = (
         "level",
         "type tells the two levels apart",
         "no backup is among the newest of both levels, none with database_tables comes as Instance",
-        "the level is taken from database_tables, and told; a table-level backup that only the list "
-        "of the other level holds: incomplete, nothing marked gone",
+        "of backups at both, the level is taken from database_tables; told in either case; if only "
+        "table-level ones are asked and the other list alone holds one: incomplete",
     ),
     Assumption(
         "filters",
@@ -95,7 +95,7 @@ class ServiceProof:
         is_level_ignored: the service ignores ``type``; levels come from ``database_tables``.
         max_window_s: widest window that holds all its rows, in seconds; None: none lacked any.
         left_out: rows that came though they do not match, by filter.
-        relabelled: rows that came as Instance, but have ``database_tables``.
+        misplaced: rows that came as Instance, but have ``database_tables``; their level is left so.
     """
 
     at_s: int
@@ -104,7 +104,7 @@ class ServiceProof:
     is_level_ignored: bool = False
     max_window_s: int | None = None
     left_out: dict[str, int] = field(default_factory=dict)
-    relabelled: int = 0
+    misplaced: int = 0
 
     @property
     def notes(self) -> list[str]:
@@ -118,10 +118,10 @@ class ServiceProof:
                 "type: the service lists the same backups at both levels, so the level is taken "
                 "from database_tables; table-level backups are missing if it lists none at either"
             )
-        if self.relabelled:
+        if self.misplaced:
             notes.append(
-                f"type: {self.relabelled} backups came as Instance, but have database_tables, so "
-                "they are taken as DatabaseTable"
+                f"type: {self.misplaced} backups came as Instance, but have database_tables as "
+                "table-level ones do; their level is left as the service says"
             )
         if self.max_window_s is not None:
             days = self.max_window_s / 86400
