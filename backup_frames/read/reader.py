@@ -91,6 +91,7 @@ class BackupReader:
         self._duplicates = 0
         self._unknown: dict[str, set[str]] = {}
         self._left_out: dict[str, int] = {}
+        self._misplaced = 0
         self._odd_count = 0
         self._first_odd: OddValue | None = None
         self._ends = (0, 0)
@@ -236,7 +237,8 @@ class BackupReader:
             unknown_values={name: sorted(values) for name, values in self._unknown.items()},
             duration_s=round(self.client.clock.monotonic() - self._started, 3),
             ranges=tuple(self._ranges),
-            proof=self._proof and replace(self._proof, left_out=dict(self._left_out)),
+            proof=self._proof
+            and replace(self._proof, left_out=dict(self._left_out), misplaced=self._misplaced),
             api_version=self.query.api_version,
             caller=self.client.caller,
             odd_value_count=self._odd_count,
@@ -264,6 +266,10 @@ class BackupReader:
             self._left_out[name] = self._left_out.get(name, 0) + count
         if self._proof is not None and self._proof.is_level_ignored:
             fresh = derive_levels(fresh, self.levels)
+        else:
+            is_instance = pc.equal(fresh.backups["backup_level"], "Instance")
+            has_tables = pc.greater(fresh.backups["database_count"], 0)
+            self._misplaced += pc.sum(pc.and_(is_instance, has_tables)).as_py() or 0
         settled, duplicates = settle_frames(fresh)
         if self.begin is not None or self.end is not None:
             settled = keep_within(settled, self.begin, self.end)

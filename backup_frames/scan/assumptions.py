@@ -44,7 +44,8 @@ ASSUMPTIONS: Final = (
         "a backup that took 3 s or more is in the window from a second before its begin on, and in "
         "the window up to a second after it; where these are refused or capped: in the window of a "
         "second around its begin, and not in one from after its begin to its end",
-        "read by offset, incomplete, nothing marked gone; without such a backup: told, no reason",
+        "read by offset, incomplete, nothing marked gone; without such a backup: told, no reason, "
+        "unless others show in no window that should hold them",
     ),
     Assumption(
         "window width",
@@ -55,8 +56,9 @@ ASSUMPTIONS: Final = (
     Assumption(
         "level",
         "type tells the two levels apart",
-        "no backup is among the newest of both levels",
-        "the level is taken from database_tables, and told",
+        "no backup is among the newest of both levels, none with database_tables comes as Instance",
+        "of backups at both, the level is taken from database_tables; told in either case; if only "
+        "table-level ones are asked and the other list alone holds one: incomplete",
     ),
     Assumption(
         "filters",
@@ -93,6 +95,7 @@ class ServiceProof:
         is_level_ignored: the service ignores ``type``; levels come from ``database_tables``.
         max_window_s: widest window that holds all its rows, in seconds; None: none lacked any.
         left_out: rows that came though they do not match, by filter.
+        misplaced: rows that came as Instance, but have ``database_tables``; their level is left so.
     """
 
     at_s: int
@@ -101,6 +104,7 @@ class ServiceProof:
     is_level_ignored: bool = False
     max_window_s: int | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    misplaced: int = 0
 
     @property
     def notes(self) -> list[str]:
@@ -112,7 +116,12 @@ class ServiceProof:
         if self.is_level_ignored:
             notes.append(
                 "type: the service lists the same backups at both levels, so the level is taken "
-                "from database_tables"
+                "from database_tables; table-level backups are missing if it lists none at either"
+            )
+        if self.misplaced:
+            notes.append(
+                f"type: {self.misplaced} backups came as Instance, but have database_tables as "
+                "table-level ones do; their level is left as the service says"
             )
         if self.max_window_s is not None:
             days = self.max_window_s / 86400
@@ -138,6 +147,11 @@ class TimedRow(NamedTuple):
     backup_id: str
     begin_s: int
     end_s: int
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it can prove the time filter; a short one can only speak against it."""
+        return self.end_s - self.begin_s >= MIN_DURATION_S
 
 
 def read_rows(page: Page) -> list[dict[str, Any]]:
@@ -168,6 +182,13 @@ def find_qualifying(page: Page) -> list[TimedRow]:
     return [row for *_, row in sorted(found)]
 
 
+def find_begun(page: Page) -> list[TimedRow]:
+    """The backups of an answer with a begin time, as if none took any time, the newest last."""
+    rows = zip(page.ids, page.begin_s, strict=True)
+    begun = [TimedRow(one, s, s) for one, s in rows if s is not None and FLOOR_S < s < CEILING_S]
+    return begun[: page.query.limit // 2][::-1]
+
+
 def ask_sound(query: BackupQuery) -> Generator[BackupQuery, Page, Page]:
     """Ask until an answer does not contradict itself; after three times the last one must do."""
     page = yield query
@@ -183,7 +204,7 @@ def prove_row(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
 
     Args:
         query: level and filters.
-        row: a backup on the list.
+        row: a backup on the list; only the first window is asked about a short one.
 
     Returns:
         None if so; `UNCLEAR` if nothing can be told from it; else what was seen. Costs two requests, up
@@ -192,6 +213,22 @@ def prove_row(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
     Raises:
         RejectedError: the service refuses even such windows.
     """
+    told = yield from _prove_begin(query, row)
+    if told is not None or not row.is_long:
+        return told
+    when = f"{to_moment(row.begin_s):%FT%TZ}"
+    after = ask_window(query, row.begin_s + 2, row.end_s + 1)
+    page = yield from _ask_until(after, row, is_held=False)
+    if page.total_count > page.query.limit:  # too many to see it among
+        around = look_at(query, row.end_s, row.end_s + 1)
+        page = yield from _ask_until(around, row, is_held=False)
+    if find_breach(page) == STRAYED or row.backup_id in page.ids:
+        return f"a window from after {when} on holds backups that began before it"
+    return None
+
+
+def _prove_begin(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page, str | None]:
+    """Whether the window around a backup's begin holds it, and no backup that began elsewhere."""
     when = f"{to_moment(row.begin_s):%FT%TZ}"
     page = yield from _ask_until(look_at(query, row.begin_s, row.begin_s + 1), row, is_held=True)
     if (breach := find_breach(page)) is not None and breach != STRAYED:
@@ -202,13 +239,6 @@ def prove_row(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
         if page.total_count > page.query.limit:
             return UNCLEAR
         return f"a window of one second around {when} does not hold a backup that began then"
-    after = ask_window(query, row.begin_s + 2, row.end_s + 1)
-    page = yield from _ask_until(after, row, is_held=False)
-    if page.total_count > page.query.limit:  # too many to see it among
-        around = look_at(query, row.end_s, row.end_s + 1)
-        page = yield from _ask_until(around, row, is_held=False)
-    if find_breach(page) == STRAYED or row.backup_id in page.ids:
-        return f"a window from after {when} on holds backups that began before it"
     return None
 
 

@@ -27,8 +27,9 @@ from .trial import FILTER_PATHS, Trial
 from .walk import Walk
 from .witness import Witness
 
-MIN_SPLIT_PAGES: Final = 10
-"""Pages a range must still hold to be worth splitting: each cut costs about half a page."""
+MIN_SPLIT_PAGES: Final = 16
+"""Pages a range must still hold to be worth splitting: each cut costs about half a page. With 10, a
+read of 20,000 backups takes 234 to 237 requests, with 14 to 20 it takes 230 to 234."""
 BREACH_SPLITS: Final = 32
 
 

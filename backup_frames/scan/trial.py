@@ -18,6 +18,7 @@ from .assumptions import (
     TimedRow,
     ask_sound,
     drive,
+    find_begun,
     find_qualifying,
     prove_cut,
     prove_row,
@@ -85,9 +86,12 @@ class Trial:
         page = yield from ask_sound(self.query)
         if self._with_other_level:
             (other,) = set(LEVELS) - {self.query.level}
-            self.other_ids = (yield replace(self.query, level=other)).ids
+            other_page = yield from ask_sound(replace(self.query, level=other))
+            self.other_ids = other_page.ids
         if find_breach(page) is not None:
             return
+        if self._with_other_level and self.query.level == "DatabaseTable":
+            self._find_mislaid(page, other_page)
         self.page = page if page.total_count else None  # that there is none, the walk makes sure of
         newest_s = max((s for s in page.begin_s if s is not None), default=0)
         self._window.newest_s[self.query.level] = newest_s
@@ -95,12 +99,25 @@ class Trial:
             if self.query.filters():
                 yield from self._doubt_filters()
             return
-        rows = find_qualifying(page)
+        rows = find_qualifying(page) or find_begun(page)
         if rows and not (yield from self._prove_at_once(page, rows[0])):
             yield from self._prove_rows(rows)
             if self.backup_id is not None and self._window.max_s is None:
                 row = next(row for row in rows if row.backup_id == self.backup_id)
                 yield from self._narrow(row)
+
+    def _find_mislaid(self, page: Page, other: Page) -> None:
+        """Does the list of instance-level backups hold table-level ones that this one lacks?"""
+        oldest_s = min((s for s in page.begin_s if s is not None), default=FLOOR_S)
+        since_s = FLOOR_S if page.total_count == len(page.ids) else oldest_s + 1
+        for row, backup_id, begin_s in zip(read_rows(other), other.ids, other.begin_s, strict=True):
+            is_due = begin_s is not None and begin_s >= since_s
+            if row.get("database_tables") and is_due and backup_id not in page.ids:
+                self.failure = (
+                    f"{self.query.level}: type does not select table-level backups: {backup_id} has "
+                    "database_tables and is listed as Instance only. Read both levels"
+                )
+                return
 
     def _prove_at_once(self, page: Page, row: TimedRow) -> Generator[BackupQuery, Page, bool]:
         """Prove time filter and width by the two widest windows; False if they do not hold it."""
@@ -111,7 +128,7 @@ class Trial:
             return False
         if count is None:
             return False
-        self.backup_id = row.backup_id
+        self.backup_id = row.backup_id if row.is_long else None
         if count < page.total_count:
             hidden = yield from self._find_hidden(count)
             if hidden is not None:
@@ -130,7 +147,7 @@ class Trial:
             except RejectedError:
                 return
             if told is None:
-                self.backup_id = row.backup_id
+                self.backup_id = row.backup_id if row.is_long else None
                 return
             if told != UNCLEAR and (yield from self._is_listed(row)):
                 seen.append(told)

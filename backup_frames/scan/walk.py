@@ -204,29 +204,35 @@ class Walk:
         query = look_at(self.query, floor_s, self.end_s)
         if expected_floor_s != floor_s:
             return (yield from self._checked(query, 0))
+        was_moving = self.is_moving
         page = yield from self._checked(query, count)
-        if page.total_count < count:
-            yield from self._doubt(page)
+        if page.total_count < count and not (yield from self._doubt(page)):
+            self.is_moving = was_moving
         self.has_stirred |= page.total_count > count + ties
         return page
 
-    def _doubt(self, page: Page) -> Steps:
+    def _doubt(self, page: Page) -> Generator[BackupQuery, Page, bool]:
         """Fewer rows than the look before had left: did some go, or does this window not show them?
 
         If the look before still says what it said, and this one too, nothing went: windows that
-        touch do not hold what one over both does. Without times, rows without begin time count, too.
+        touch do not hold what one over both does. Without times, rows without begin time count, too:
+        the closing witness tells.
+
+        Returns:
+            Whether the list has moved.
         """
         before = self._before
         if before is None:
-            return
+            return True
         for one in (before, page):
             again = yield one.query
             self._requests += 1
             if (again.ids, again.total_count) != (one.ids, one.total_count):
                 self.has_stirred = True
-                return
+                return True
         if before.query.begin is not None:
             self.window.torn.add(self.query.level)
+        return False
 
     def _checked(self, query: BackupQuery, at_least: int) -> Generator[BackupQuery, Page, Page]:
         """Ask until an answer contradicts neither itself nor what was known.

@@ -97,7 +97,8 @@ class SyncRun:
             span = plan.spans[0]
             expected = sum(estimate_requests(self._reader.count(level, *span)) for level in LEVELS)
         self._take_moment()
-        known = [day for day in map(date.fromisoformat, self._state.days) if _touches(plan, day)]
+        stored = map(date.fromisoformat, self._state.days)
+        known = [day for day in stored if clip_spans(plan.spans, partition_span(day, "day"))]
         if self._state.as_of_s is not None and not plan.is_full:
             # Backups may also have begun on days since the last sync; on older ones few ever do.
             since_s = self._state.as_of_s - self._settings.overlap_s
@@ -368,10 +369,6 @@ class SyncRun:
             number += 1
             run_id = f"{stem}-{number}"
         return run_id, key
-
-
-def _touches(plan: SyncPlan, day: date) -> bool:
-    return bool(clip_spans(plan.spans, (day_start(day), day_start(day) + DAY_S)))
 
 
 def _gaps(collector: PartitionCollector) -> list[str]:

@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from support.model import EPOCH, START_S, Model, ModelTransport, Profile, VirtualClock
 
@@ -270,3 +271,46 @@ def test_a_backup_far_down_proves_as_well() -> None:
             row.duration = 1
         ids, certificate, _ = service.read()
         assert (ids, certificate.verdict) == (service.ids, verdict)
+
+
+@pytest.mark.parametrize("rows", [120, 190])
+@pytest.mark.parametrize("meaning", ["zone", "end", "created"])
+def test_backups_too_short_to_prove_speak_against_a_window_all_the_same(
+    meaning: str, rows: int
+) -> None:
+    """If no backup took three seconds, nothing is proven, but what windows hide is still noticed."""
+    service = Service(rows=rows, span_days=1, meaning=meaning, longest_s=2)
+    ids, certificate, _ = service.read()
+    assert ids == service.ids
+    assert not certificate.is_complete
+
+
+def _mixed_levels(request: httpx.Request) -> httpx.Response:
+    """A service that lists all at the default level, and nothing at the other."""
+    asked = request.url.params
+    row = {"begin_time": "2026-01-01T00:00:30+0000", "end_time": "2026-01-01T00:09:30+0000"}
+    rows: list[dict[str, Any]] = [row | {"id": "a"}, row | {"id": "b"}]
+    rows[1]["database_tables"] = [{"database_name": "d", "table_names": ["t"]}]
+    if "begin_time" in asked and not asked["begin_time"] <= row["begin_time"] <= asked["end_time"]:
+        rows = []
+    if asked["type"] == "DatabaseTable":
+        rows = []
+    return httpx.Response(200, json={"total_count": len(rows), "backups": rows})
+
+
+def test_table_level_backups_among_the_others_are_told() -> None:
+    """A backup with tables that comes as Instance is noted; asking for its level does not hide it."""
+    how: dict[str, Any] = {
+        "endpoint": "http://127.0.0.1",
+        "project_id": "p",
+        "token": "t",
+        "transport": httpx.MockTransport(_mixed_levels),
+        "allow_incomplete": True,
+    }
+    for level in (None, "Instance"):
+        frames = read_backups(**how, level=level)
+        assert sorted(frames.backups["backup_id"]) == ["a", "b"]
+        assert "1 backups came as Instance" in frames.certificate.proof.notes[0]
+    certificate = read_backups(**how, level="DatabaseTable").certificate
+    assert certificate.verdict == "incomplete"
+    assert "Read both levels" in certificate.reasons[0]
