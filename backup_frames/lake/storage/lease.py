@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LEASE_S = 60.0
 _LONGEST_LEASE_S = 3600.0  # no longer is believed of another run's record
+_FREE = b"free\n"  # the last line of a lock whose run has ended
 _RELEASE_S = 3.0  # how long the end of a run waits for a store that has gone silent
 _WARNING = (
     "This object store {fault}, so the lock is best effort: two runs that start at the same "
@@ -149,13 +150,15 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Stop renewing and remove the lock object if it is still ours.
+        """Stop renewing, and let the lock object say that it is free, if it is still ours.
 
-        A store that does not answer within seconds keeps it until the lease runs out.
+        It stays: no store can be asked to remove it only if it is still ours, so a removal that
+        comes late, or is sent again, would take the next run's. A store that does not answer within
+        seconds keeps the lock until the lease runs out.
         """
         self.abandon()
         if self._e_tag is not None:
-            thread = threading.Thread(target=self._remove, daemon=True)
+            thread = threading.Thread(target=self._free, daemon=True)
             thread.start()
             thread.join(_RELEASE_S)
 
@@ -163,15 +166,13 @@ class Lease:
         """Stop renewing and leave the lock to run out: a request may still be under way."""
         self._stop.set()
 
-    def _remove(self) -> None:
+    def _free(self) -> None:
         try:
             if self._renewals.is_alive():
                 self._renewals.join()
-            self._renew()
-            if not self._is_lost:
-                self._calls.run(self._calls.store.delete, self._key)
+            self._renew(_FREE)
         except (BaseError, FileNotFoundError):
-            return  # what cannot be removed now runs out by itself
+            return  # what cannot be freed now runs out by itself
 
     def _keep_renewing(self) -> None:
         while not self._is_lost and not self._stop.wait(self._lease_s / 3):
@@ -180,16 +181,16 @@ class Lease:
             except (BaseError, FileNotFoundError):
                 continue  # the next beat tries again; `check` tells the run
 
-    def _renew(self) -> None:
+    def _renew(self, mark: bytes = b"") -> None:
         with self._mutex:
             if self._is_lost:
                 return
             if self.warnings:
-                self._is_lost = not (self._find_ours() and self._put(None))
-            elif not self._put_if_match(self._e_tag):
+                self._is_lost = not (self._find_ours() and self._put(None, mark))
+            elif not self._put_if_match(self._e_tag, mark):
                 # A renewal whose answer was lost changed the ETag, but not the owner.
                 ours = self._find_ours()
-                self._is_lost = not (ours and self._put_if_match(ours.e_tag))
+                self._is_lost = not (ours and self._put_if_match(ours.e_tag, mark))
 
     def _create(self) -> bool:
         return self._put("create") or (self._is_refused and self._put(None))
@@ -213,12 +214,12 @@ class Lease:
             return "ignores If-Match"
         return ""
 
-    def _put_if_match(self, e_tag: str | None) -> bool:
+    def _put_if_match(self, e_tag: str | None, mark: bytes = b"") -> bool:
         if e_tag is None:
             return False
         # HTTP wants the ETag quoted; Ceph's gateway knows it only without.
         for _ in range(2):
-            if self._put(self._update(e_tag)):
+            if self._put(self._update(e_tag), mark):
                 return True
             self._is_e_tag_quoted = not self._is_e_tag_quoted
         return False
@@ -227,11 +228,11 @@ class Lease:
         bare = e_tag.strip('"')
         return {"e_tag": f'"{bare}"' if self._is_e_tag_quoted else bare}
 
-    def _put(self, mode: PutMode | None) -> bool:
+    def _put(self, mode: PutMode | None, mark: bytes = b"") -> bool:
         """Write the lock object; False if the store says that the condition does not hold."""
         begun_s = self._uptime()
         self._write_count += 1  # so that every write has an ETag of its own
-        data = self._record + b"%d\n" % self._write_count
+        data = self._record + b"%d\n" % self._write_count + mark
         put = self._calls.store.put
         try:
             done = self._calls.run(put, self._key, data, mode=mode, use_multipart=False)
@@ -269,6 +270,8 @@ class Lease:
         return found if found and found.data.startswith(self._record) else None
 
     def _is_expired(self, found: _Found) -> bool:
+        if found.data.endswith(_FREE):
+            return True
         store, key = self._calls.store, self._clock_key
         try:
             self._calls.run(store.put, key, b"now", use_multipart=False)

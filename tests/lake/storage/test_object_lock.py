@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from support.bucket_server import BucketServer
+from support.bucket_server import BucketServer, Request, Stored
 from test_object_store import open_bucket
 
 from backup_frames.api.clock import SystemClock
@@ -36,6 +36,13 @@ def spoil(bucket: BucketServer, vice: str) -> None:
         setattr(bucket, name, value)
 
 
+def is_free(bucket: BucketServer) -> bool:
+    """Whether nothing is there but a lock that says that its run has ended."""
+    return [*bucket.files] == [f"lake/{LOCK}"] and bucket.files[f"lake/{LOCK}"].data.endswith(
+        b"free\n"
+    )
+
+
 def renewals() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "backup-frames-lease"]
 
@@ -48,7 +55,7 @@ def test_a_held_lock_tells_by_whom(bucket: BucketServer) -> None:
         with pytest.raises(LakeConflictError, match=rf"process {os.getpid()} on .* since 20"):
             second.lock(LOCK).__enter__()
         assert time.monotonic() - begun < 3
-    assert list(bucket.files) == []
+    assert is_free(bucket)
 
 
 def test_a_dead_owner_blocks_for_a_minute_at_most(bucket: BucketServer) -> None:
@@ -74,7 +81,7 @@ with open_store({bucket.url!r}, scratch={SCRATCH!r}).lock({LOCK!r}):
     with store.lock(LOCK) as lock:
         lock.check()
         assert store.warnings == ()
-    assert list(bucket.files) == []
+    assert is_free(bucket)
 
 
 @pytest.mark.parametrize("vice", [None, *VICES])
@@ -91,8 +98,8 @@ def test_a_lost_lock_is_noticed_and_not_removed(bucket: BucketServer, vice: str 
             with pytest.raises(LakeConflictError, match="was lost"):
                 stale.check()
             fresh.check()
-        assert list(bucket.files) == []
-    assert list(bucket.files) == []
+        assert is_free(bucket)
+    assert is_free(bucket)
 
 
 def test_the_end_of_a_lost_lock_leaves_the_new_one(bucket: BucketServer) -> None:
@@ -128,7 +135,7 @@ def test_the_lease_is_renewed_until_the_end(bucket: BucketServer) -> None:
         bucket.wait_for(lambda: len(bucket.requests) >= begun + 2)
         lock.check()
     assert renewals() == []
-    assert list(bucket.files) == []
+    assert is_free(bucket)
 
 
 @pytest.mark.parametrize("quotes", ["either", "always", "never"])
@@ -144,7 +151,7 @@ def test_either_form_of_etags_will_do(bucket: BucketServer, quotes: str) -> None
             taken.check()
             with pytest.raises(LakeConflictError):
                 lock.check()
-    assert list(bucket.files) == []
+    assert is_free(bucket)
 
 
 @pytest.mark.parametrize("vice", VICES)
@@ -162,7 +169,7 @@ def test_a_store_without_conditions_is_recognised_and_works(
         with pytest.raises(LakeConflictError, match="locked by process"):
             open_bucket(bucket).lock(LOCK).__enter__()
         lock.check()
-    assert list(bucket.files) == ["lake/a/f"]
+    assert sorted(bucket.files) == [f"lake/{LOCK}", "lake/a/f"]
     assert "best effort" in caplog.text
     steps = check_store(bucket.url, scratch="_meta/p/doctor")
     assert all(step.is_ok for step in steps)
@@ -199,7 +206,7 @@ def test_a_lost_answer_to_the_lock_is_no_conflict(bucket: BucketServer) -> None:
     bucket.answer = lambda request: next(vices, None) if request.method == "PUT" else None
     with open_bucket(bucket, retries=2).lock(LOCK) as lock:
         lock.check()
-    assert list(bucket.files) == []
+    assert is_free(bucket)
 
 
 def test_a_lost_answer_to_a_renewal_is_no_conflict(bucket: BucketServer) -> None:
@@ -211,7 +218,7 @@ def test_a_lost_answer_to_a_renewal_is_no_conflict(bucket: BucketServer) -> None
             lock.check()
         assert not isinstance(caught.value, LakeConflictError)
         lock.check()
-    assert list(bucket.files) == []
+    assert is_free(bucket)
 
 
 def test_a_silent_store_does_not_hold_up_the_end(
@@ -233,7 +240,7 @@ def test_a_failure_while_locking_leaves_no_lock(bucket: BucketServer) -> None:
     bucket.answer = lambda request: (403, b"") if "list-type" in request.url else None
     with pytest.raises(LakeError, match="HTTP 403"):
         open_bucket(bucket).lock(LOCK).__enter__()
-    assert list(bucket.files) == []
+    assert is_free(bucket)
     assert renewals() == []
 
 
@@ -259,3 +266,36 @@ def test_the_lock_costs_few_requests(moto_url: str, bucket: BucketServer) -> Non
     assert len(bucket.requests) <= taken + 3
     with open_store(moto_url, scratch=SCRATCH).lock(LOCK) as lock:
         lock.check()
+
+
+@pytest.mark.parametrize("vice", [None, *VICES])
+def test_a_free_lock_is_taken_at_once(bucket: BucketServer, vice: str | None) -> None:
+    """The lock of a run that ended waits for nobody, and nothing is ever removed on its behalf."""
+    if vice:
+        spoil(bucket, vice)
+    for _ in range(3):
+        with open_bucket(bucket).lock(LOCK) as lock:
+            lock.check()
+            with pytest.raises(LakeConflictError):
+                open_bucket(bucket).lock(LOCK).__enter__()
+    assert "DELETE" not in bucket.methods(LOCK)
+
+
+def test_an_end_that_comes_late_leaves_the_next_runs_lock(bucket: BucketServer) -> None:
+    """The last request of a run, held up until another has the lock, changes nothing."""
+    first, second = open_bucket(bucket), open_bucket(bucket)
+    overtaken, fresh = first.lock(LOCK), second.lock(LOCK)
+    overtaken.__enter__()
+    theirs = []
+
+    def hold_up(request: Request) -> None:
+        if not theirs and request.method in ("PUT", "DELETE"):
+            theirs.append(Stored(b'{"pid": 1}\n', bucket.now_s()))
+            bucket.files[f"lake/{LOCK}"] = theirs[0]
+
+    bucket.answer = hold_up
+    overtaken.__exit__(None, None, None)
+    assert theirs
+    assert bucket.files == {f"lake/{LOCK}": theirs[0]}
+    with pytest.raises(LakeConflictError):
+        fresh.__enter__()

@@ -25,6 +25,8 @@ from backup_frames.lake.lake import open_lake
 from backup_frames.sandbox import Sandbox
 from backup_frames.sync.maintenance.verify import verify_lake
 
+pytestmark = pytest.mark.slow
+
 LEASE_S = 9.0  # a sixth of it is the patience of one request, on a busy machine
 MOTO = """
 import logging, sys
@@ -37,14 +39,7 @@ sys.stdin.read()
 server.stop()
 """
 CONFLICT = 5
-SAMPLES = pytest.mark.parametrize(
-    ("place", "rounds"),
-    [
-        ("disk", 2),
-        pytest.param("disk", 100, marks=pytest.mark.slow),
-        pytest.param("bucket", 100, marks=pytest.mark.slow),
-    ],
-)
+SAMPLES = pytest.mark.parametrize(("place", "rounds"), [("disk", 100), ("bucket", 100)])
 
 
 class Zygote:
