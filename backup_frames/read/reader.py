@@ -301,7 +301,8 @@ class BackupReader:
         for name, known in _KNOWN_VALUES.items():
             values = set(pc.unique(backups[name]).to_pylist()) - {None, *known}
             if values:
-                self._unknown.setdefault(name, set()).update(values)
+                clean = (self.client.scrub(value)[:SHOWN_LENGTH] for value in values)
+                self._unknown.setdefault(name, set()).update(clean)
 
     def close_books(self, rows: int, duplicates: int) -> None:
         """Tell how many rows are left after duplicates between parts were removed."""

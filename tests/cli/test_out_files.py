@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -52,6 +53,13 @@ def test_a_wrong_place_is_said_before_any_work(run, account, lake, command, path
     assert sorted(os.listdir()) == ["file", "folder"]  # noqa: PTH208 - names, the current folder's
 
 
+def drain_terminal(terminal: int) -> None:
+    """Read what is written to a terminal, until its other end is closed."""
+    with suppress(OSError):
+        while os.read(terminal, 65_536):
+            pass
+
+
 @each_command
 def test_devices_pipes_links_and_modes(run, lake, command):
     """One stays a device, one a pipe, one a link; 0600 stays 0600, and 255 bytes are a name."""
@@ -63,17 +71,24 @@ def test_devices_pipes_links_and_modes(run, lake, command):
     read = list[bytes]()
     reader = threading.Thread(target=lambda: read.append(Path("pipe").read_bytes()))
     reader.start()
-    for path in ("private", "link", "pipe", "/dev/null", "x" * 255):
+    terminal, writer = os.openpty()  # not the machine's own device: a fault would cost it
+    device = Path(os.ttyname(writer))
+    drain = threading.Thread(target=drain_terminal, args=[terminal], daemon=True)
+    drain.start()
+    for path in ("private", "link", "pipe", str(device), "x" * 255):
         ran = run(*command, path)
         assert ran.code == 0, ran.err
     reader.join(20)
+    assert stat.S_ISCHR(device.stat().st_mode)
+    os.close(writer)
+    drain.join(20)
+    os.close(terminal)
     assert stat.S_IMODE(Path("private").stat().st_mode) == 0o600
     assert Path("link").is_symlink()
     sizes = [Path(path).stat().st_size for path in ("private", "real", "x" * 255)]
     assert min(sizes) > 100
     assert len(read[0]) > 100
     assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
-    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     left = sorted(os.listdir())  # noqa: PTH208 - as above
     assert left == ["link", "pipe", "private", "real", "x" * 255]
 

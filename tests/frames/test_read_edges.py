@@ -82,6 +82,11 @@ ODD = [
     {"id": "c", "begin_time": "\x1b]0;x\x07", "x": float("inf")},
     {"id": "d", "begin_time": MOMENTS["now"], "size": -1, "database_tables": ["x"]},
 ]
+NO_ODD_VALUES = [  # unknown fields may hold anything
+    {"id": "e", "begin_time": MOMENTS["now"], "x": "\ud800"},
+    {"id": "f", "begin_time": MOMENTS["now"], "\udfff": ["\\ud800", "\U0001f600"]},
+    {"id": "g", "begin_time": MOMENTS["now"], "x": "5,000 digits"},
+]
 
 
 def test_odd_values_stop_no_read() -> None:
@@ -100,6 +105,23 @@ def test_odd_values_stop_no_read() -> None:
     records = {record["id"]: record for record in frames.records()}
     for sent in ODD:
         assert sent.items() <= records[sent["id"]].items()  # type: ignore[operator, index]
+
+
+def test_texts_and_numbers_that_json_libraries_refuse_stop_no_read() -> None:
+    """Halves of surrogate pairs in names and values, and numbers of 5,000 digits, are given back."""
+    half = {"id": "h", "begin_time": MOMENTS["now"], "name": "\ud800" * 150}
+    service = EdgeService(*EDGES, *NO_ODD_VALUES, half)
+    frames = read_backups(settings=SETTINGS, transport=service)
+    certificate = frames.certificate
+    assert certificate is not None
+    assert (certificate.is_complete, certificate.odd_value_count) == (True, 1)
+    assert certificate.to_text().count("odd values") == 1
+    assert certificate.first_odd_value is not None
+    assert len(certificate.first_odd_value["text"]) == 200
+    records = {record["id"]: record for record in frames.records()}
+    for sent in [*NO_ODD_VALUES[:2], half]:
+        assert sent.items() <= records[sent["id"]].items()
+    assert records["g"]["x"] == 10**5000 - 1
 
 
 def test_odd_values_outside_the_range_are_not_counted() -> None:

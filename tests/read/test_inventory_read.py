@@ -201,3 +201,14 @@ def test_a_claim_of_more_rows_than_come_is_not_believed() -> None:
         box.faults.append(Status(on="instances", status=200, body=body))
         with pytest.raises(bf.IncompleteReadError):
             bf.read_instances(**connection(box))
+
+
+def test_values_that_json_libraries_refuse_stop_no_inventory() -> None:
+    """Half a surrogate pair, 1e400 and a number of 5,000 digits come as text; the read goes on."""
+    body = f'{{"id": "a", "name": "\\ud800", "x": 1e400, "pay_mode": {"9" * 5000}}}'
+    page = f'{{"instances": [{body}], "total_count": 1}}'.encode()
+    with Sandbox(records={}) as box:
+        box.faults.append(Status(on="instances", status=200, body=page))
+        (row,) = bf.read_instances(**connection(box)).to_dict("records")
+    assert (row["instance_name"], row["pay_mode"]) == ("\ufffd", "9" * 5000)
+    assert row["extra"] == '{"x":"1e400"}'

@@ -96,13 +96,13 @@ MUTATIONS = (
         "self._refuse_link(key)\n"
         "self._check_lock()",
         "pass",
-        _LOCAL,
+        ("test_late_writers.py", *_LOCAL),
     ),
     Mutation(
         "lock-before-local-delete",
         "):\nif _is_link(name, folder):\nself._refuse_link(key)\nself._check_lock()",
         "pass",
-        _LOCAL,
+        ("test_late_writers.py", *_LOCAL),
     ),
     Mutation(
         "lock-exclusive",
