@@ -611,13 +611,13 @@ MUTATIONS = (
         "range-end-excluded",
         'is_in = pc.and_kleene(is_in, pc.less(frames.backups["begin_time"], end))',
         'is_in = pc.and_kleene(is_in, pc.less_equal(frames.backups["begin_time"], end))',
-        ("test_settle.py", "test_reads.py"),
+        ("test_read_edges.py",),
     ),
     Mutation(
         "range-without-untimed",
         'is_in = frames.backups["begin_time"].is_valid()',
         "is_in = pa.chunked_array([pa.repeat(True, frames.backups.num_rows)])",
-        ("test_settle.py", "test_reads.py"),
+        ("test_read_edges.py",),
     ),
     Mutation(
         "rows-sorted",
