@@ -155,7 +155,10 @@ def read_since(since: str | datetime | timedelta, *, now: datetime | None = None
     if isinstance(since, str):
         number, unit = since.strip()[:-1], since.strip()[-1:]
         if number.isdecimal() and unit in _UNITS:
-            since = timedelta(**{_UNITS[unit]: int(number)})
+            try:
+                since = timedelta(**{_UNITS[unit]: int(number)})
+            except (OverflowError, ValueError) as error:  # ValueError: thousands of digits
+                raise _too_far(since) from error
     if not isinstance(since, timedelta):
         return parse_moment(since, "since")
     if since < timedelta(0):
@@ -163,7 +166,11 @@ def read_since(since: str | datetime | timedelta, *, now: datetime | None = None
     try:
         return now - since
     except OverflowError as error:
-        raise QueryError(f"since is {since}, before the calendar begins; give less.") from error
+        raise _too_far(since) from error
+
+
+def _too_far(since: object) -> QueryError:
+    return QueryError(f"since is {str(since)[:40]}, before the calendar begins; give less.")
 
 
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
