@@ -17,6 +17,10 @@ LAYERS = [
     "settings",
     "api",
     "scan",
+    "scan/walks",
+    "scan/proof",
+    "scan/asking",
+    "frames/record",
     "frames",
     "read",
     "lake/storage",
@@ -51,7 +55,22 @@ GRANTED = {
     "xlsxwriter": {"frames"},
 }
 MODULES = sorted(set(ROOT.rglob("*.py")) - set(ROOT.glob("guide/**/*.py")))  # examples are no rooms
-MAX_LINES, MAX_FUNCTION_LINES = 400, 60
+MAX_LINES, MAX_FUNCTION_LINES = 350, 60
+MAX_ARROWS = 15
+# Rooms and modules that are still to be divided; a line goes when its room is done.
+ARROWS_TO_CUT = {
+    "cli": 49,
+    "api": 26,
+    "sync": 22,
+    "lake/ledger": 17,
+}
+LINES_TO_CUT = {
+    "backup_frames.insight.charts.drawing": 385,
+    "backup_frames.insight.charts.report": 360,
+    "backup_frames.lake.storage.local": 356,
+    "backup_frames.settings.resolve": 384,
+    "backup_frames.sync.run": 380,
+}
 
 
 def name_of(path: Path) -> str:
@@ -128,6 +147,17 @@ def test_imports_point_back_along_the_way() -> None:
     assert offenders == []
 
 
+def test_a_room_can_be_seen_at_a_glance() -> None:
+    """Within a room at most 15 pairs of modules import each other."""
+    within = Counter(
+        layer_of(name) for name, other in arrows() if layer_of(name) == layer_of(other)
+    )
+    crowded = {
+        room: count for room, count in within.items() if count > ARROWS_TO_CUT.get(room, MAX_ARROWS)
+    }
+    assert crowded == {}
+
+
 def test_no_import_goes_round_in_a_circle() -> None:
     """Imports inside functions count, too: nobody hides a circle there."""
     left = arrows()
@@ -165,10 +195,10 @@ def test_libraries_are_used_only_where_they_belong() -> None:
 
 
 def test_modules_and_functions_stay_small() -> None:
-    """No module has over 400 lines, no function over 60 without its docstring."""
+    """No module has over 350 lines, no function over 60 without its docstring."""
     offenders = []
-    for path in MODULES:
-        if path.read_text(encoding="utf-8").count("\n") > MAX_LINES:
+    for name, path in NAMES.items():
+        if path.read_text(encoding="utf-8").count("\n") > LINES_TO_CUT.get(name, MAX_LINES):
             offenders.append(str(path))
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -111,7 +111,7 @@ def _check_assumptions(settings: Settings, sample: Sample) -> Iterator[Check]:
     from ..api.connect import open_client
     from ..api.doctor import failed_check, failure_shape
     from ..api.query import BackupQuery
-    from ..scan.service_checks import check_service
+    from ..scan.proof.service_checks import check_service
 
     try:
         client, found_id = open_client(settings)
@@ -156,7 +156,7 @@ def _check_lake(lake: str, settings: Settings) -> Iterator[Check]:
 
 
 def _describe_shapes(sample: Sample) -> Iterator[str]:
-    from ..scan.shapes import describe_shapes
+    from ..scan.proof.shapes import describe_shapes
 
     system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
     yield f"version: backup-frames {tool_version()}, {system}"

@@ -7,6 +7,7 @@ themselves say, where the service does not keep to its parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,6 +49,18 @@ def derive_levels(frames: ArrowFrames, levels: Sequence[str]) -> ArrowFrames:
     if set(levels) == set(LEVELS):
         return frames
     return _kept(frames, pc.is_in(derived, value_set=pa.array(list(levels))))
+
+
+def keep_within(frames: ArrowFrames, begin: datetime | None, end: datetime | None) -> ArrowFrames:
+    """Only backups that began in ``[begin, end)``, to the microsecond; none without begin time."""
+    is_in = frames.backups["begin_time"].is_valid()
+    if begin is not None:
+        is_in = pc.and_kleene(is_in, pc.greater_equal(frames.backups["begin_time"], begin))
+    if end is not None:
+        is_in = pc.and_kleene(is_in, pc.less(frames.backups["begin_time"], end))
+    if pc.all(is_in, min_count=0).as_py():
+        return frames
+    return _kept(frames, is_in)
 
 
 def _kept(frames: ArrowFrames, is_kept: pa.ChunkedArray) -> ArrowFrames:

@@ -29,10 +29,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import SchemaError
-from .diagnose import explain_bodies, explain_value
-from .extras import EXACT_LIMIT, add_times_as_sent, collect_extras, quote
-from .odd_values import CleanPage, OddValue, clean_page
-from .pages import RECORD, is_readable, read_pages
+from .record.diagnose import explain_bodies, explain_value
+from .record.extras import EXACT_LIMIT, add_times_as_sent, collect_extras, quote
+from .record.odd_values import CleanPage, OddValue, clean_page
+from .record.pages import RECORD, is_readable, read_pages
 from .schema import BACKUP_DATABASES, BACKUP_TABLES, BACKUPS
 from .times import read_times
 
@@ -80,7 +80,7 @@ def flatten_pages(
             ``extra``.
 
     Returns:
-        Tables with the schemas of `schema`, rows in the order sent, duplicates included (`settle_frames`
+        Tables with the schemas of `schema`, rows in the order sent, duplicates included (`deduplicate_frames`
         removes them). Empty tables if there are no rows. ``begin_date`` is the UTC day of
         ``begin_time``; times are UTC; ``size_kb`` is in KB as sent.
 

@@ -1,6 +1,6 @@
 """What users hold: a set of backups as pandas DataFrames, Arrow tables, records, or files.
 
-In: the three Arrow tables of `flatten`, settled, and the certificate of the read. Out:
+In: the three Arrow tables of `flatten`, each backup once, and the certificate of the read. Out:
 `BackupFrames`. Importing this loads no pandas; the first conversion does. `BackupFrames.write` is
 the only place of this room that touches a disk.
 """

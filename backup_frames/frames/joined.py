@@ -7,12 +7,13 @@ there once.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .flatten import ArrowFrames
+if TYPE_CHECKING:
+    from .flatten import ArrowFrames
 
 _BACKUP: Final = ["project_id", "backup_id"]
 _DATABASE: Final = [*_BACKUP, "database_index"]

@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 
 from ..api.query import check_project_id
 from ..errors import LakeError, QueryError
+from .deduplicate import sort_table
 from .flatten import ArrowFrames
-from .settle import sort_table
 
 #: Where rows without begin time go.
 NO_DATE = date(1970, 1, 1)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .extras import RECORD_FIELDS, restore_extra
-from .flatten import ArrowFrames
+from .record.extras import RECORD_FIELDS, restore_extra
 from .times import render_times
+
+if TYPE_CHECKING:
+    from .flatten import ArrowFrames
 
 _Indices = npt.NDArray[np.int64]
 
@@ -71,7 +73,7 @@ def _database_tables(frames: ArrowFrames) -> Iterator[list[dict[str, Any]] | Non
     if not (np.array_equal(owners, expected) and np.array_equal(table_owners, expected_tables)):
         raise ValueError(
             "The three tables do not belong together, or hold a backup twice. Pass those of one "
-            "read, settled."
+            "read, each backup once."
         )
     names = iter(tables["table_name"].to_pylist())
     entries = (

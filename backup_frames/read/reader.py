@@ -20,18 +20,18 @@ import pyarrow.compute as pc
 from ..api.client import BackupClient
 from ..api.query import LEVELS, BackupQuery, Level
 from ..errors import RejectedError
-from ..frames.believe import derive_levels, keep_matching
+from ..frames.believe import derive_levels, keep_matching, keep_within
+from ..frames.deduplicate import deduplicate_frames
 from ..frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from ..frames.frames import Part
-from ..frames.odd_values import SHOWN_LENGTH, OddValue
-from ..frames.settle import keep_within, settle_frames
+from ..frames.record.odd_values import SHOWN_LENGTH, OddValue
+from ..scan.asking.schedule import Schedule
+from ..scan.asking.workers import Workers
 from ..scan.assumptions import ServiceProof
 from ..scan.certificate import Certificate, RangeCount, describe_odd_values
 from ..scan.finished import FinishedRange
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
-from ..scan.schedule import Schedule
-from ..scan.witness import Witness
-from ..scan.workers import Workers
+from ..scan.walks.witness import Witness
 
 Progress = Callable[[int, int | None], None]
 """Told rows done and rows expected (None while unknown), from the thread that consumes."""
@@ -270,20 +270,22 @@ class BackupReader:
             is_instance = pc.equal(fresh.backups["backup_level"], "Instance")
             has_tables = pc.greater(fresh.backups["database_count"], 0)
             self._misplaced += pc.sum(pc.and_(is_instance, has_tables)).as_py() or 0
-        settled, duplicates = settle_frames(fresh)
+        rows, duplicates = deduplicate_frames(fresh)
         if self.begin is not None or self.end is not None:
-            settled = keep_within(settled, self.begin, self.end)
-        self._note_odd(settled.backups, odd_values)
-        self._rows += settled.backups.num_rows
+            rows = keep_within(rows, self.begin, self.end)
+        self._note_odd(rows.backups, odd_values)
+        self._rows += rows.backups.num_rows
         self._duplicates += duplicates + sum(done.trimmed_count for done in ranges)
         self._ranges += map(RangeCount.of, ranges)
-        told = [reason for done in ranges for reason in done.reasons]
-        self._reasons += [reason for reason in dict.fromkeys(told) if reason not in self._reasons]
-        self._note_unknown(settled.backups)
+        reasons = [reason for done in ranges for reason in done.reasons]
+        self._reasons += [
+            reason for reason in dict.fromkeys(reasons) if reason not in self._reasons
+        ]
+        self._note_unknown(rows.backups)
         covered = [
             CoveredSpan(done.level, done.begin_s, done.end_s, not done.reasons) for done in ranges
         ]
-        return Part(settled, tuple(covered))
+        return Part(rows, tuple(covered))
 
     def _note_odd(self, backups: pa.Table, values: list[OddValue]) -> None:
         """Count what is odd in these rows, each value once."""

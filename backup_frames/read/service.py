@@ -19,9 +19,9 @@ from ..api.clock import Clock
 from ..api.connect import open_client
 from ..api.query import LEVELS, MAX_LIMIT, BackupQuery, Level, parse_moment
 from ..errors import IncompleteReadError, QueryError
+from ..frames.deduplicate import deduplicate_frames
 from ..frames.flatten import concat_frames
 from ..frames.frames import BackupFrames
-from ..frames.settle import settle_frames
 from ..scan.plan import look_at, to_span
 from ..settings import Settings
 from .inventory import InventoryReader
@@ -224,7 +224,7 @@ class ReadService:
         """Read a checked question into memory."""
         reader = self._reader(question, progress)
         parts = list(reader.scan(question.spans, is_full=question.is_full, align_s=1))
-        arrow, duplicates = settle_frames(concat_frames([part.frames for part in parts]))
+        arrow, duplicates = deduplicate_frames(concat_frames([part.frames for part in parts]))
         reader.close_books(arrow.backups.num_rows, duplicates)
         frames = BackupFrames(arrow, reader.certificate)
         return frames if allow_incomplete else _required_complete(frames)

@@ -213,9 +213,9 @@ def prove_row(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
     Raises:
         RejectedError: the service refuses even such windows.
     """
-    told = yield from _prove_begin(query, row)
-    if told is not None or not row.is_long:
-        return told
+    fault = yield from _prove_begin(query, row)
+    if fault is not None or not row.is_long:
+        return fault
     when = f"{to_moment(row.begin_s):%FT%TZ}"
     after = ask_window(query, row.begin_s + 2, row.end_s + 1)
     page = yield from _ask_until(after, row, is_held=False)

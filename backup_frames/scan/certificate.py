@@ -233,11 +233,11 @@ def describe_odd_values(count: int, first: dict[str, str] | None) -> list[str]:
     if first is None:
         return []
     shown = {name: as_printable(text) for name, text in first.items()}
-    told = (
+    warning = (
         f"odd values: {count:,}, the first {shown['field']} = {shown['text']} of backup "
         f"{shown['backup_id']}: null in the column, as sent in extra. Report it to the service."
     )
-    return [told]
+    return [warning]
 
 
 def _day(moment: datetime | None, otherwise: str) -> str:

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from support.record_maker import make_pages, page
 
+from backup_frames.frames.deduplicate import deduplicate_frames
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.schema import DESCRIPTIONS, KEYS, LEDGER_FIELDS, TABLES, describe_field
-from backup_frames.frames.settle import settle_frames
 
 CERTIFICATE = SimpleNamespace(verdict="incomplete", reasons=["<b>one range</b> failed"])
 
 
 def frames_of(*bodies: bytes) -> BackupFrames:
     flat = flatten_pages(bodies, project_id="p1", level="Instance")
-    return BackupFrames(settle_frames(flat)[0], CERTIFICATE)  # type: ignore[arg-type]  # duck-typed
+    return BackupFrames(deduplicate_frames(flat)[0], CERTIFICATE)  # type: ignore[arg-type]  # duck-typed
 
 
 @pytest.mark.parametrize("bodies", [[], [page({"id": "a"})], make_pages(1)])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from support.record_maker import RECORD_LISTS, for_all, make_pages, page
 
 from backup_frames.errors import LakeError, QueryError
+from backup_frames.frames.deduplicate import deduplicate_frames
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.partitions import (
@@ -27,7 +28,6 @@ from backup_frames.frames.partitions import (
     split_by_date,
 )
 from backup_frames.frames.schema import TABLES, with_ledger
-from backup_frames.frames.settle import settle_frames
 
 DAY_1 = {
     "id": "a",
@@ -43,7 +43,7 @@ NO_DAY = {"id": "c", "database_tables": []}
 
 def frames_of(*records: dict[str, Any], project_id: str = "p1") -> BackupFrames:
     flat = flatten_pages([page(*records)], project_id=project_id, level="Instance")
-    return BackupFrames(settle_frames(flat)[0])
+    return BackupFrames(deduplicate_frames(flat)[0])
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -93,7 +93,7 @@ def test_arrow_reads(tmp_path: Path) -> None:
             )
         )
     )
-    again, _ = settle_frames(back)
+    again, _ = deduplicate_frames(back)
     for one, other in zip(again, arrow, strict=True):
         assert one.equals(other)
         assert one.schema.equals(other.schema, check_metadata=True)

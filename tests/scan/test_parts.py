@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from backup_frames.api.answers import Page
 from backup_frames.api.query import BackupQuery
 from backup_frames.errors import RejectedError, UnavailableError
+from backup_frames.scan.asking.schedule import Schedule
+from backup_frames.scan.asking.workers import Workers
 from backup_frames.scan.certificate import Certificate, RangeCount
 from backup_frames.scan.checks import find_breach
 from backup_frames.scan.plan import CEILING_S, FLOOR_S, cut_second, look_at, to_moment, to_span
-from backup_frames.scan.schedule import Schedule
-from backup_frames.scan.walk import FinishedRange
-from backup_frames.scan.workers import Workers
+from backup_frames.scan.walks.walk import FinishedRange
 
 DAY_S = 86400
 NOW = datetime(2026, 1, 31, tzinfo=UTC)

@@ -19,7 +19,7 @@ from support.model import EPOCH, START_S, Model, ModelTransport, Profile, Virtua
 
 from backup_frames import open_lake, read_backups, sync_backups
 from backup_frames.api.query import MAX_LIMIT
-from backup_frames.scan import schedule
+from backup_frames.scan.asking import schedule
 
 MEANINGS = ("inside", "end", "created", "created at times", "zone", "day", "minute", "ignored")
 SIZES, SPANS = (90, 1_500), (10, 30, 400)

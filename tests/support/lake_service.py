@@ -21,10 +21,10 @@ from itertools import pairwise
 from typing import Any
 
 from backup_frames.errors import UnavailableError
+from backup_frames.frames.deduplicate import deduplicate_frames
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import Part
 from backup_frames.frames.partitions import decode_table
-from backup_frames.frames.settle import settle_frames
 from backup_frames.scan.certificate import Certificate
 from backup_frames.scan.plan import CEILING_S, FLOOR_S, CoveredSpan
 from backup_frames.sync.one_project import SyncReport, sync_lake
@@ -243,7 +243,7 @@ class ModelReader:
             pieces.append(frames_of(rows, level))
             self.requests += max(1, -(-len(rows) // 100))
             self.rows += len(rows)
-        return Part(settle_frames(concat_frames(pieces))[0], tuple(covered))
+        return Part(deduplicate_frames(concat_frames(pieces))[0], tuple(covered))
 
 
 def frames_of(backups: Sequence[Backup], level: str) -> ArrowFrames:

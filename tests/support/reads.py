@@ -18,8 +18,8 @@ from backup_frames.api.client import BackupClient
 from backup_frames.api.gate import Gate
 from backup_frames.api.query import LEVELS, BackupQuery
 from backup_frames.errors import BackupFramesError, RejectedError
+from backup_frames.scan.asking.schedule import Ask, Schedule
 from backup_frames.scan.plan import CEILING_S, FLOOR_S
-from backup_frames.scan.schedule import Ask, Schedule
 
 LIMIT = 5
 

@@ -15,9 +15,9 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from ...api.query import LEVELS
+from ...frames.deduplicate import drop_duplicates
 from ...frames.flatten import ArrowFrames, concat_frames
 from ...frames.partitions import NO_DATE, split_by_date
-from ...frames.settle import drop_duplicates
 from ...scan.ranges import (
     Grain,
     Span,

@@ -106,7 +106,7 @@ def merge_fresh(
 
     Args:
         stored: what the lake holds; `EMPTY_LEDGER` if it holds nothing.
-        fresh: all rows the read showed for this partition, each backup once (`settle_frames`).
+        fresh: all rows the read showed for this partition, each backup once (`deduplicate_frames`).
         proof: what of the partition the read proves to be whole.
         as_of: the moment before the read's first request.
         known_changed: ids whose children an earlier, unfinished run already replaced, so that

@@ -9,10 +9,10 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ..api.answers import Page
-from ..api.query import LEVELS, BackupQuery, Level
-from ..errors import RejectedError
-from .assumptions import (
+from ...api.answers import Page
+from ...api.query import LEVELS, BackupQuery, Level
+from ...errors import RejectedError
+from ..assumptions import (
     ASKS,
     UNCLEAR,
     TimedRow,
@@ -24,9 +24,9 @@ from .assumptions import (
     prove_row,
     read_rows,
 )
-from .checks import find_breach
-from .finished import FinishedRange, Window
-from .plan import CEILING_S, FLOOR_S, SERVICE_START_S, ask_window, to_moment
+from ..checks import find_breach
+from ..finished import FinishedRange, Window
+from ..plan import CEILING_S, FLOOR_S, SERVICE_START_S, ask_window, to_moment
 
 ROWS: Final = 3
 """Backups that must fail before the time filter counts as failed: one alone may have been deleted."""
@@ -143,14 +143,14 @@ class Trial:
         seen: list[str] = []
         for row in rows[:ROWS]:
             try:
-                told = yield from prove_row(self.query, row)
+                fault = yield from prove_row(self.query, row)
             except RejectedError:
                 return
-            if told is None:
+            if fault is None:
                 self.backup_id = row.backup_id if row.is_long else None
                 return
-            if told != UNCLEAR and (yield from self._is_listed(row)):
-                seen.append(told)
+            if fault != UNCLEAR and (yield from self._is_listed(row)):
+                seen.append(fault)
         if seen:
             self.failure = (
                 f"{self.query.level}: begin_time and end_time do not select on when backups "

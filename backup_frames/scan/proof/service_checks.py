@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ..api.answers import Page, read_seconds
-from ..api.doctor import Check, failed_check, failure_shape
-from ..api.query import LEVELS, BackupQuery, Level
-from ..errors import BackupFramesError, QueryError, RejectedError
-from .assumptions import ASKS, TimedRow, ask_sound, drive, find_ends, find_qualifying, read_rows
-from .checks import find_breach
-from .finished import Window
-from .plan import CEILING_S, DAY_S, FLOOR_S, look_at
+from ...api.answers import Page, read_seconds
+from ...api.doctor import Check, failed_check, failure_shape
+from ...api.query import LEVELS, BackupQuery, Level
+from ...errors import BackupFramesError, QueryError, RejectedError
+from ..assumptions import ASKS, TimedRow, ask_sound, drive, find_ends, find_qualifying, read_rows
+from ..checks import find_breach
+from ..finished import Window
+from ..plan import CEILING_S, DAY_S, FLOOR_S, look_at
 from .trial import FILTER_PATHS, Trial, filter_value, matches
 
 Fetch = Callable[[BackupQuery], Page]

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from ..api.answers import Page
-from ..api.doctor import magnitude
-from .assumptions import read_rows
+from ...api.answers import Page
+from ...api.doctor import magnitude
+from ..assumptions import read_rows
 from .trial import filter_value
 
 _FIELDS: Final = (

@@ -12,11 +12,11 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Final
 
-from ..api.answers import Page
-from ..api.query import BackupQuery
-from ..errors import RejectedError
-from .finished import FinishedRange, Piece
-from .plan import CEILING_S, FLOOR_S, look_at
+from ...api.answers import Page
+from ...api.query import BackupQuery
+from ...errors import RejectedError
+from ..finished import FinishedRange, Piece
+from ..plan import CEILING_S, FLOOR_S, look_at
 
 STILL_COUNTS: Final = 3
 MOVING_COUNTS: Final = 7
@@ -34,7 +34,7 @@ class Witness:
         is_capped: the service counts wide windows, but not all of their rows.
 
     Attributes:
-        total: rows that the count without times found; None if the counts never settled.
+        total: rows that the count without times found; None if the counts never agreed.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Witness:
         )
 
     def _difference(self) -> Generator[BackupQuery, Page, int | None]:
-        """Rows that only the count without times has; None if the counts never settle."""
+        """Rows that only the count without times has; None if the counts never agree."""
         counts: tuple[list[int], list[int]] = ([], [])  # with times, without
         for turn in range(MAX_COUNTS):
             kind = turn % 2

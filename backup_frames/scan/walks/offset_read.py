@@ -11,12 +11,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ..api.answers import Page
-from ..api.query import BackupQuery
-from ..errors import RejectedError
-from .assumptions import ask_sound
-from .finished import FinishedRange, Piece
-from .plan import CEILING_S, FLOOR_S
+from ...api.answers import Page
+from ...api.query import BackupQuery
+from ...errors import RejectedError
+from ..assumptions import ask_sound
+from ..finished import FinishedRange, Piece
+from ..plan import CEILING_S, FLOOR_S
 
 MAX_PASSES: Final = 6
 

@@ -15,17 +15,17 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from ..api.answers import Page
-from ..api.query import BackupQuery, Level
-from ..errors import RejectedError
-from .assumptions import ServiceProof, TimedRow, find_qualifying
-from .checks import STRAYED
-from .finished import FinishedRange, Window
-from .offset_read import OffsetRead
-from .plan import cut_second
-from .trial import FILTER_PATHS, Trial
-from .walk import Walk
-from .witness import Witness
+from ...api.answers import Page
+from ...api.query import BackupQuery, Level
+from ...errors import RejectedError
+from ..assumptions import ServiceProof, TimedRow, find_qualifying
+from ..checks import STRAYED
+from ..finished import FinishedRange, Window
+from ..plan import cut_second
+from ..proof.trial import FILTER_PATHS, Trial
+from ..walks.offset_read import OffsetRead
+from ..walks.walk import Walk
+from ..walks.witness import Witness
 
 MIN_SPLIT_PAGES: Final = 16
 """Pages a range must still hold to be worth splitting: each cut costs about half a page. With 10, a
@@ -289,10 +289,8 @@ class Schedule:
         if not self._is_proving:
             self._close(level)
         elif level in self._window.strayed | self._window.torn:
-            told = STRAYED if level in self._window.strayed else "some show in no window"
-            self._failures[level] = (
-                f"{level}: begin_time and end_time do not bound the rows: {told}"
-            )
+            why = STRAYED if level in self._window.strayed else "some show in no window"
+            self._failures[level] = f"{level}: begin_time and end_time do not bound the rows: {why}"
             self._close(level)
         elif self._proven[level] is None and self._late_rows.get(level):
             query = replace(self._query, level=level)

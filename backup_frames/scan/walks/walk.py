@@ -18,20 +18,20 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ..api.answers import Page
-from ..api.query import BackupQuery
-from ..errors import RejectedError
-from .checks import STRAYED, BreachError, find_breach, holds_all
+from ...api.answers import Page
+from ...api.query import BackupQuery
+from ...errors import RejectedError
+from ..checks import STRAYED, BreachError, find_breach, holds_all
+from ..finished import FinishedRange, Piece, Window
+from ..plan import DAY_S, look_at, to_moment
 from .dense import read_dense
-from .finished import FinishedRange, Piece, Window
-from .plan import DAY_S, SERVICE_START_S, look_at, to_moment
+from .list_ends import find_list_ends
 
 MAX_ASKS: Final = 4
 """Times one look is asked before its breach counts as the server's way."""
 RANGE_PAGES: Final = 40
 """Pages after which a range is closed and handed out: the unit of memory and resumption."""
 SURPRISE_ASKS: Final = 8
-LOOKS_AT_ENDS: Final = 2
 
 Steps = Generator[BackupQuery, Page, None]
 
@@ -141,47 +141,20 @@ class Walk:
 
         Of a full read, the closing witness tells if rows lie beyond.
         """
-        self.claim_s, level = self.begin_s, self.query.level
-        oldest_s = self.window.oldest_s.get(level, SERVICE_START_S if self.is_open else None)
-        newest_s = self.window.newest_s.get(level, 0 if self.is_open else None)
-        if oldest_s is None or newest_s is None:
-            oldest_s, newest_s = yield from self._known_ends()
-        self.begin_s = max(self.begin_s, min(oldest_s, self.end_s))
-        ahead_s = max(newest_s, self.window.now_s) + 2 * DAY_S
-        self.end_s = max(min(self.end_s, ahead_s), self.begin_s)
-        self.is_open, self.is_likely_empty = False, True
-
-    def _known_ends(self) -> Generator[BackupQuery, Page, tuple[int, int]]:
-        """Where rows can be, if the span reaches beyond the years in which the service exists."""
-        is_near = self.end_s <= self.window.now_s + 2 * DAY_S
-        if self.begin_s >= SERVICE_START_S and is_near:
-            return self.begin_s, 0
-        ends = yield from self._list_ends()
-        if ends is None and not self.is_witnessed:
+        self.claim_s = self.begin_s
+        ends = yield from find_list_ends(
+            self.query, self.window, self.begin_s, self.end_s, is_open=self.is_open
+        )
+        self._requests += ends.request_count
+        if ends.is_hidden and not self.is_witnessed:
             self._reasons.append(
                 f"{self._span_text()}: the service refuses wide windows, and its list does not "
                 "show where it ends"
             )
-        return ends or (SERVICE_START_S, 0)
-
-    def _list_ends(self) -> Generator[BackupQuery, Page, tuple[int, int] | None]:
-        """The seconds of the whole list, end excluded; None if it moves or hides them."""
-        seconds: list[int] = []
-        agreed = 0
-        for _ in range(2 * LOOKS_AT_ENDS):
-            first = yield replace(self.query, limit=1)
-            try:
-                last = yield replace(self.query, limit=1, offset=max(first.total_count - 1, 0))
-            except RejectedError:  # an offset too deep for this service
-                return None
-            self._requests += 2
-            known = [second for second in (*first.begin_s, *last.begin_s) if second is not None]
-            if first.total_count == last.total_count and len(known) == 2 * bool(first.total_count):
-                seconds += known
-                agreed += 1
-            if agreed == LOOKS_AT_ENDS:  # one stale answer does not hide a row
-                return min(seconds, default=self.begin_s), max(seconds, default=self.begin_s) + 1
-        return None
+        self.begin_s = max(self.begin_s, min(ends.oldest_s, self.end_s))
+        ahead_s = max(ends.newest_s, self.window.now_s) + 2 * DAY_S
+        self.end_s = max(min(self.end_s, ahead_s), self.begin_s)
+        self.is_open, self.is_likely_empty = False, True
 
     def _open_look(self) -> Steps:
         """The first look without times: it may hold all there is, or the newest rows."""
@@ -270,34 +243,24 @@ class Walk:
         self.is_started = True
         limit = page.query.limit
         seconds = page.begin_s
-        if holds_all(page):
-            done_s = floor_s
-        else:
+        done_s = floor_s
+        if not holds_all(page):
             last_s = min((s for s in seconds if s is not None), default=self.end_s)
             done_s = max(last_s + 1, floor_s)
         if done_s >= self.end_s:
             return False
         # a split may have moved begin_s up while this page was on its way
         low_s = max(done_s, self.begin_s)
-        self._take_rows(
-            page,
-            [i for i, s in enumerate(seconds) if s is None or low_s <= s < self.end_s],
-        )
+        kept = [i for i, s in enumerate(seconds) if s is None or low_s <= s < self.end_s]
+        self._take_rows(page, kept)
         self.rows_per_s = limit / (self.end_s - done_s)
-        self._vote(page)
+        self.window.vote(is_shown=self.end_s in seconds, is_expected=self._has_end_rows)
         self._has_end_rows = done_s in seconds
         self._expect(page, floor_s, done_s)
         self.end_s = low_s
         if self._rows >= RANGE_PAGES * self.query.limit:
             self._close(low_s)
         return True
-
-    def _vote(self, page: Page) -> None:
-        """Note whether this answer holds rows of the second its window ended with."""
-        if self.end_s in page.begin_s:
-            self.window.inside += 1
-        elif self._has_end_rows:
-            self.window.outside += 1
 
     def _expect(self, page: Page, floor_s: int, done_s: int) -> None:
         """What a still list must at least answer to the next look (a row at done_s may drop)."""
@@ -333,9 +296,8 @@ class Walk:
         if refused_s <= 2:
             raise error
         if self.window.max_s is None:
-            yield replace(
-                self.query, limit=1
-            )  # raises the refusal itself if times are not at fault
+            # raises the refusal itself if times are not at fault
+            yield replace(self.query, limit=1)
             self._requests += 1
         self.window.narrow(refused_s)
 

@@ -16,10 +16,10 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..api.answers import Page
-from ..api.query import BackupQuery
-from ..errors import RejectedError
-from .plan import look_at, to_moment
+from ...api.answers import Page
+from ...api.query import BackupQuery
+from ...errors import RejectedError
+from ..plan import look_at, to_moment
 
 ROUNDS: Final = 4
 MAX_PARTS: Final = 2_000

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from ..api.json_text import parse_json
-from ..api.scrub import as_printable
-from ..errors import SchemaError
+from ...api.json_text import parse_json
+from ...api.scrub import as_printable
+from ...errors import SchemaError
 from .extras import quote
 
 _MISSING = object()

@@ -11,10 +11,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 
-from ..api.answers import Page
-from ..api.query import BackupQuery
-from ..errors import RejectedError
-from .finished import FinishedRange
+from ...api.answers import Page
+from ...api.query import BackupQuery
+from ...errors import RejectedError
+from ..finished import FinishedRange
 from .schedule import Ask, Schedule
 
 MAX_WAITING_RANGES = 16

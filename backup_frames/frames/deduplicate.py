@@ -1,13 +1,11 @@
 """Order, and each backup once.
 
 In: frames whose rows came in any order, some more than once (ranges overlap by a second). Out: the
-same rows sorted, one per backup. Everything is a whole-column operation: a million backups settle
-in about a second.
+same rows sorted, one per backup. Everything is a whole-column operation: a million backups take
+about a second.
 """
 
 from __future__ import annotations
-
-from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +47,7 @@ def sort_table(table: pa.Table) -> pa.Table:
     return table.take(order).combine_chunks()
 
 
-def settle_frames(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
+def deduplicate_frames(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
     """Keep each backup once, with its own databases and tables, in `sort_table`'s order.
 
     Args:
@@ -64,7 +62,7 @@ def settle_frames(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
 
 
 def drop_duplicates(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
-    """Keep each backup once, as `settle_frames` does, in whatever order they are."""
+    """Keep each backup once, as `deduplicate_frames` does, in whatever order they are."""
     if pc.count_distinct(frames.backups["backup_id"]).as_py() == frames.backups.num_rows:
         return frames, 0
     last = _last_rows(frames.backups, ("backup_id",))
@@ -72,24 +70,6 @@ def drop_duplicates(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
     databases = _last_children(frames.databases, _DATABASE_KEY, backups, "database_count")
     tables = _last_children(frames.tables, _TABLE_KEY, databases, "table_count")
     return ArrowFrames(backups, databases, tables), frames.backups.num_rows - len(last)
-
-
-def keep_within(frames: ArrowFrames, begin: datetime | None, end: datetime | None) -> ArrowFrames:
-    """Only backups that began in ``[begin, end)``, to the microsecond; none without begin time."""
-    is_in = frames.backups["begin_time"].is_valid()
-    if begin is not None:
-        is_in = pc.and_kleene(is_in, pc.greater_equal(frames.backups["begin_time"], begin))
-    if end is not None:
-        is_in = pc.and_kleene(is_in, pc.less(frames.backups["begin_time"], end))
-    if pc.all(is_in, min_count=0).as_py():
-        return frames
-    backups = frames.backups.filter(is_in)
-    ids = backups["backup_id"].combine_chunks()
-    children = (
-        table.filter(pc.is_in(table["backup_id"], value_set=ids))
-        for table in (frames.databases, frames.tables)
-    )
-    return ArrowFrames(backups, *children)
 
 
 def _last_children(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ..api.json_text import parse_json
+from ...api.json_text import parse_json
 from .diagnose import explain_bodies, explain_value
 from .extras import canonical, join_members, size_as_sent, split_json
 

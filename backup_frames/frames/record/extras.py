@@ -28,8 +28,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..api.json_text import parse_json, whole_number
-from ..errors import SchemaError
+from ...api.json_text import parse_json, whole_number
+from ...errors import SchemaError
 
 RECORD_FIELDS = (
     "id",
