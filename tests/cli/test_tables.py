@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backup_frames.cli.tables import print_head, write_csv, write_ndjson
+from backup_frames.cli.screen.tables import print_head, write_csv, write_ndjson
 
 MOMENT = dt.datetime(2026, 1, 31, 1, 2, 3, tzinfo=dt.UTC)
 SCHEMA = pa.schema(

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..whole_files import find_target, write_whole
-from .exports import AnswerFormat, check_target, encode_answer, print_answer
-from .lake import lake_of
-from .options import Config, Lake
-from .session import Session, command
+from ...whole_files import find_target, write_whole
+from ..screen.exports import AnswerFormat, check_target, encode_answer, print_answer
+from ..session.options import Config, Lake, lake_of
+from ..session.session import Session, command
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,11 +55,11 @@ def answer_query(
     check_target(form, out)
     url = lake_of(session.load(config, lake=lake))
     if out is not None:
-        from ..lake.outside import check_outside
+        from ...lake.outside import check_outside
 
         check_outside(out, url)
         find_target(out)
-    from ..insight.kpi.query import list_views, query_lake
+    from ...insight.kpi.query import list_views, query_lake
 
     if sql is None:
         views = list_views(url)

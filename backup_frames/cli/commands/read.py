@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError
-from ..whole_files import find_target, write_whole
-from .options import Config, Endpoint, MaxConnections, MaxRequests, ProjectId, Region
-from .output import open_out
-from .session import Session, command
-from .tables import print_head, write_csv, write_ndjson
+from ...errors import ConfigError
+from ...whole_files import find_target, write_whole
+from ..screen.output import open_out
+from ..screen.tables import print_head, write_csv, write_ndjson
+from ..session.options import Config, Endpoint, MaxConnections, MaxRequests, ProjectId, Region
+from ..session.session import Session, command
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..frames.frames import BackupFrames
+    from ...frames.frames import BackupFrames
 
 SHOWN_ROWS = 20
 SHOWN_COLUMNS = (
@@ -134,14 +134,14 @@ def read_once(  # noqa: PLR0913 - one parameter per option
             "--format table is for the screen. With --out use csv, ndjson or parquet."
         )
     if out is not None:
-        from ..lake.outside import check_outside
+        from ...lake.outside import check_outside
 
         check_outside(out)
     if out is not None and form is Format.PARQUET and not out.parent.is_dir():
         raise ConfigError(f"There is no folder {out.parent} to make {out.name} in. Create it.")
     if out is not None and form is not Format.PARQUET:
         find_target(out)
-    from ..read.one_liners import plan_read, read_backups
+    from ...read.one_liners import plan_read, read_backups
 
     settings = session.load(
         config,

@@ -14,8 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..api.scrub import as_printable
-from ..errors import ConfigError
+from ...api.scrub import as_printable
+from ...errors import ConfigError
 from .output import open_out
 from .tables import print_rows, with_text_times, write_csv, write_ndjson
 
@@ -46,7 +46,7 @@ def encode_answer(table: pa.Table, form: AnswerFormat) -> bytes:
 
         pq.write_table(table, file)
     elif form is AnswerFormat.EXCEL:
-        from ..frames.workbook import encode_workbook
+        from ...frames.workbook import encode_workbook
 
         file.write(encode_workbook({"answer": table}))
     elif form is AnswerFormat.JSON:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TextIO
 
-from ..api.scrub import as_printable
+from ...api.scrub import as_printable
 
 
 class OutputError(Exception):

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from ..api.scrub import as_printable
+from ...api.scrub import as_printable
 from .output import is_terminal, write_out
 
 if TYPE_CHECKING:

@@ -8,9 +8,14 @@ In: nothing. Out: annotated types for the parameters of typer commands.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ...errors import ConfigError
+
+if TYPE_CHECKING:
+    from ...settings import Settings
 
 Endpoint = Annotated[
     str | None,
@@ -58,3 +63,10 @@ def tool_version() -> str:
         return version("backup-frames")
     except PackageNotFoundError:  # run from a folder that was never installed
         return "unknown"
+
+
+def lake_of(settings: Settings) -> str:
+    """Return the lake's address, or ask for it."""
+    if settings.lake is None:
+        raise ConfigError("No lake is set. Give --lake, or export BACKUP_FRAMES_LAKE.")
+    return settings.lake
