@@ -35,4 +35,4 @@ def show_config(
     rows = describe_settings(
         config, endpoint=endpoint, region=region, project_id=project_id, lake=lake
     )
-    print_rows(("setting", "value", "source"), rows)
+    print_rows(("setting", "value", "source"), rows, prose={"value", "source"})

@@ -1,4 +1,4 @@
-"""The command ``read``: one verified read, as a table, CSV, NDJSON or Parquet.
+"""The command ``read``: one verified read, as a table or in a file's format.
 
 In: filters and a format. Out: data on stdout or in --out, the certificate on stderr.
 """
@@ -14,10 +14,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import ConfigError
-from ...whole_files import find_target, write_whole
-from ..screen.output import open_out
-from ..screen.tables import print_head, write_csv, write_ndjson
-from ..session.options import Config, Endpoint, MaxConnections, MaxRequests, ProjectId, Region
+from ...whole_files import write_whole
+from ..screen.exports import (
+    SCREEN_ROWS,
+    AnswerFormat,
+    check_target,
+    select_columns,
+    write_answer,
+    write_csv,
+    write_ndjson,
+)
+from ..screen.tables import print_rows
+from ..session.options import (
+    FILTER,
+    OUTPUT,
+    BackupType,
+    Columns,
+    Config,
+    Endpoint,
+    Form,
+    Level,
+    Limit,
+    MaxConnections,
+    MaxRequests,
+    ProjectId,
+    Region,
+    named,
+)
 from ..session.session import Session, command
 
 if TYPE_CHECKING:
@@ -25,31 +48,18 @@ if TYPE_CHECKING:
 
     from ...frames.frames import BackupFrames
 
-SHOWN_ROWS = 20
-SHOWN_COLUMNS = (
-    "begin_time",
-    "backup_id",
-    "name",
-    "instance_name",
-    "datastore_type",
-    "backup_type",
-    "backup_level",
-    "status",
-    "size_kb",
-)
-
-
-class Format(StrEnum):
-    """What ``read`` writes."""
-
-    TABLE = "table"
-    CSV = "csv"
-    NDJSON = "ndjson"
-    PARQUET = "parquet"
+FEW_ROWS = 5  # of the tables beside the one that was asked for
+SHOWN_COLUMNS = {  # the most important first: the last ones go where a terminal is narrow
+    "backups": "begin_time,instance_name,backup_type,status,size_kb,backup_id,datastore_type,"
+    "backup_level,name",
+    "databases": "begin_date,database_name,table_count,is_whole_database,database_index,backup_id,"
+    "project_id",
+    "tables": "begin_date,database_name,table_name,database_index,table_index,backup_id,project_id",
+}
 
 
 class TableName(StrEnum):
-    """Which of the three tables CSV and NDJSON hold."""
+    """Which of the three tables."""
 
     BACKUPS = "backups"
     DATABASES = "databases"
@@ -61,13 +71,6 @@ def register(app: typer.Typer) -> None:
     app.command("read")(read_once)
 
 
-def _named(text: str) -> Path:
-    """A path that is not empty: as a `Path` that would be the current folder."""
-    if not text:
-        raise typer.BadParameter("The path is empty. Give a name.")
-    return Path(text)
-
-
 @command
 def read_once(  # noqa: PLR0913 - one parameter per option
     session: Session,
@@ -76,39 +79,78 @@ def read_once(  # noqa: PLR0913 - one parameter per option
     region: Region = None,
     project_id: ProjectId = None,
     config: Config = None,
-    instance_id: Annotated[str | None, typer.Option(help="Only this instance.")] = None,
-    datastore_type: Annotated[
-        str | None, typer.Option(help="Only this engine: cassandra, redis, mongodb or influxdb.")
+    instance_id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Only this instance.", rich_help_panel=FILTER),
     ] = None,
-    backup_id: Annotated[str | None, typer.Option(help="Only this backup.")] = None,
-    backup_type: Annotated[str | None, typer.Option(help="Auto or Manual; default: both.")] = None,
+    datastore_type: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            help="Only this engine: cassandra, redis, mongodb or influxdb.",
+            rich_help_panel=FILTER,
+        ),
+    ] = None,
+    backup_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this backup.", rich_help_panel=FILTER)
+    ] = None,
+    backup_type: Annotated[
+        BackupType | None,
+        typer.Option(
+            case_sensitive=False,
+            help="Automated or manual ones; default: both.",
+            rich_help_panel=FILTER,
+        ),
+    ] = None,
     level: Annotated[
-        str | None, typer.Option(help="Instance or DatabaseTable; default: both.")
+        Level | None,
+        typer.Option(
+            case_sensitive=False,
+            help="Backups of whole instances, or of databases and tables; default: both.",
+            rich_help_panel=FILTER,
+        ),
     ] = None,
     begin: Annotated[
-        str | None, typer.Option(help="Begun at or after this ISO date or time; UTC if no zone.")
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Begun at or after this ISO date or time; UTC if no zone.",
+            rich_help_panel=FILTER,
+        ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option(help="Begun before this ISO date (its midnight) or time.")
-    ] = None,
-    form: Annotated[
-        Format,
+        str | None,
         typer.Option(
-            "--format",
-            help="table shows the newest rows. In csv, text that a spreadsheet would run as a "
-            "formula (it begins with = + - @ or tab) gets a leading apostrophe. "
-            "parquet writes partitions by date into --out.",
+            metavar="TIME",
+            help="Begun before this ISO date (its midnight) or time.",
+            rich_help_panel=FILTER,
         ),
-    ] = Format.TABLE,
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AGE",
+            help="In place of --begin: so long ago, such as 90m, 24h, 7d or 4w.",
+            rich_help_panel=FILTER,
+        ),
+    ] = None,
+    form: Form = AnswerFormat.TABLE,
     table: Annotated[
-        TableName, typer.Option(help="Which table csv and ndjson hold.")
+        TableName,
+        typer.Option(
+            help="Which table. xlsx holds all three, parquet writes them by date into --out DIR.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = TableName.BACKUPS,
+    columns: Columns = None,
+    limit: Limit = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=_named,
+            parser=named,
             metavar="PATH",
             help="File to write, or folder for parquet; default: stdout.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     dry_run: Annotated[
@@ -123,26 +165,20 @@ def read_once(  # noqa: PLR0913 - one parameter per option
     max_requests_per_second: MaxRequests = None,
     max_connections: MaxConnections = None,
 ) -> None:
-    """Read the backups once, verified complete, and print or write them.
+    """Read the backups once, verified complete, and print or write them, the newest first on a screen.
 
     Nothing is written unless the read is proven complete, or --allow-incomplete is given.
     """
-    if form is Format.PARQUET and out is None and not dry_run:
-        raise ConfigError("--format parquet writes a folder. Give --out DIR.")
-    if form is Format.TABLE and out is not None:
-        raise ConfigError(
-            "--format table is for the screen. With --out use csv, ndjson or parquet."
-        )
-    if out is not None:
-        from ...lake.outside import check_outside
-
-        check_outside(out)
-    if out is not None and form is Format.PARQUET and not out.parent.is_dir():
-        raise ConfigError(f"There is no folder {out.parent} to make {out.name} in. Create it.")
-    if out is not None and form is not Format.PARQUET:
-        find_target(out)
-    from ...read.one_liners import plan_read, read_backups
-
+    _check_answer(form, out, columns, limit, is_dry_run=dry_run)
+    query: dict[str, Any] = {
+        "instance_id": instance_id,
+        "datastore_type": datastore_type,
+        "backup_id": backup_id,
+        "backup_type": backup_type and backup_type.value,
+        "level": level and level.value,
+        "begin": _begin(begin, since),
+        "end": end,
+    }
     settings = session.load(
         config,
         endpoint=endpoint,
@@ -151,15 +187,8 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         max_requests_per_second=max_requests_per_second,
         max_connections=max_connections,
     )
-    query: dict[str, Any] = {
-        "instance_id": instance_id,
-        "datastore_type": datastore_type,
-        "backup_id": backup_id,
-        "backup_type": backup_type,
-        "level": level,
-        "begin": begin,
-        "end": end,
-    }
+    from ...read.one_liners import plan_read, read_backups
+
     if dry_run:
         plan = plan_read(**query, settings=settings)
         levels = ", ".join(f"{count:,} {level}" for level, count in plan.rows.items())
@@ -172,7 +201,12 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         frames = read_backups(
             **query, settings=settings, allow_incomplete=allow_incomplete, progress=advance
         )
-    _deliver(session, frames, form, table, out)
+    if form is AnswerFormat.TABLE:
+        _show(session, frames, table, columns, limit)
+    else:
+        _deliver(frames, table, form, columns, limit, out)
+    if out is not None:
+        session.note(f"Wrote {out}")
     certificate = frames.certificate
     if certificate is not None:
         session.note(certificate.to_text())
@@ -183,28 +217,111 @@ def read_once(  # noqa: PLR0913 - one parameter per option
             session.conclude(f"Incomplete: {'; '.join(certificate.reasons[:3])}")
 
 
-def _deliver(
-    session: Session, frames: BackupFrames, form: Format, table: TableName, out: Path | None
+def _check_answer(
+    form: AnswerFormat,
+    out: Path | None,
+    columns: str | None,
+    limit: int | None,
+    *,
+    is_dry_run: bool,
 ) -> None:
-    chosen: pa.Table = getattr(frames.arrow, table.value)
-    if form is Format.PARQUET and out is not None:
-        frames.write(out)
-    elif form is Format.TABLE:
-        _show(frames, table)
-    elif out is None:
-        with open_out() as stdout:
-            (write_csv if form is Format.CSV else write_ndjson)(chosen, stdout)
+    """Refuse a format, a file or columns that do not fit, before anything is read."""
+    if form is not AnswerFormat.PARQUET:
+        check_target(form, out)
     else:
-        write = write_csv if form is Format.CSV else write_ndjson
+        if columns is not None or limit is not None:
+            raise ConfigError(
+                "--format parquet writes whole tables: without --columns and --limit. "
+                "Leave them out, or choose csv, ndjson or json."
+            )
+        if out is None and not is_dry_run:
+            raise ConfigError("--format parquet writes a folder. Give --out DIR.")
+        if out is not None:
+            from ...lake.outside import check_outside
+
+            check_outside(out)
+            if not out.parent.is_dir():
+                raise ConfigError(
+                    f"There is no folder {out.parent} to make {out.name} in. Create it."
+                )
+    if columns is not None:
+        from ...frames.schema import TABLES
+
+        every = {name for schema in TABLES.values() for name in schema.names}
+        if not {name.strip() for name in columns.split(",")} & every:
+            select_columns(TABLES["backups"].empty_table(), columns)  # says which there are
+
+
+def _begin(begin: str | None, since: str | None) -> Any:
+    if since is None:
+        return begin
+    if begin is not None:
+        raise ConfigError(f"--since {since} and --begin {begin} say the same. Give one of them.")
+    from ...insight.kpi.changes import read_since
+
+    return read_since(since)
+
+
+def _deliver(
+    frames: BackupFrames,
+    name: TableName,
+    form: AnswerFormat,
+    columns: str | None,
+    limit: int | None,
+    out: Path | None,
+) -> None:
+    """Write the table that was asked for, in the order of time; all three where the format can."""
+    is_whole = columns is None and limit is None and name is TableName.BACKUPS
+    if form is AnswerFormat.PARQUET and out is not None:
+        frames.write(out)
+        return
+    if form is AnswerFormat.EXCEL and out is not None and is_whole:
+        frames.to_excel(out)
+        return
+    table: pa.Table = getattr(frames.arrow, name.value)
+    if limit:
+        table = table.slice(max(table.num_rows - limit, 0))
+    chosen = select_columns(table, columns)
+    if out is not None and form in (AnswerFormat.CSV, AnswerFormat.NDJSON):  # not twice in memory
+        write = write_csv if form is AnswerFormat.CSV else write_ndjson
         write_whole(out, lambda file: write(chosen, file))
-    if out is not None:
-        session.note(f"Wrote {out}")
+    else:
+        write_answer(chosen, form, out, limit=0)
 
 
-def _show(frames: BackupFrames, table: TableName) -> None:
-    for name in TableName if table is TableName.BACKUPS else (table,):
-        rows: pa.Table = getattr(frames.arrow, name.value)
-        is_main = name is TableName.BACKUPS
-        columns = SHOWN_COLUMNS if is_main else rows.column_names
-        count = SHOWN_ROWS if name is table else 5
-        print_head(rows, columns, count=count, title=name.value, is_newest_first=is_main)
+def _show(
+    session: Session,
+    frames: BackupFrames,
+    asked: TableName,
+    columns: str | None,
+    limit: int | None,
+) -> None:
+    is_all = asked is TableName.BACKUPS and columns is None
+    for name in TableName if is_all else (asked,):
+        table: pa.Table = getattr(frames.arrow, name.value)
+        count = table.num_rows if limit == 0 else limit or SCREEN_ROWS
+        rows = _newest(table, count if name is asked else min(count, FEW_ROWS))
+        rows = select_columns(rows, columns or SHOWN_COLUMNS[name])
+        if is_all and name is not asked:
+            session.print()
+        how = "--format csv" if name is TableName.BACKUPS else f"--table {name} --format csv"
+        title = f"{name}: {table.num_rows:,} rows"
+        totals = (table.num_rows, rows.num_columns if columns else table.num_columns)
+        values = [list(row.values()) for row in rows.to_pylist()]
+        print_rows(rows.column_names, values, title, totals=totals, how=how)
+
+
+def _newest(table: pa.Table, count: int) -> pa.Table:
+    """The newest rows, newest first; those of one backup in their order, those without a time last."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_timed = pc.is_valid(table["begin_date"])
+    table = pa.concat_tables([table.filter(pc.invert(is_timed)), table.filter(is_timed)])
+    ends = pc.run_end_encode(table["backup_id"].combine_chunks()).run_ends.to_pylist()
+    chosen: list[int] = []
+    for begin, end in zip(reversed([0, *ends[:-1]]), reversed(ends), strict=True):
+        chosen += range(begin, end)
+        if len(chosen) >= count:
+            break
+    return table.take(chosen[:count])

@@ -43,6 +43,12 @@ def is_terminal() -> bool:
     return False
 
 
+def is_styled() -> bool:
+    """Whether colours may go to stdout: it is a terminal that knows them, and NO_COLOR is not set."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
+    return is_terminal() and wanted
+
+
 def write_out(text: str) -> None:
     """Write lines to stdout.
 
