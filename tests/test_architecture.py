@@ -34,6 +34,10 @@ LAYERS = [
     "insight",
     "engines/spark",
     "engines",
+    "cli/screen",
+    "cli/session",
+    "cli/runs",
+    "cli/commands",
     "cli",
 ]
 GRANTED = {

@@ -18,10 +18,24 @@ from typing import Annotated
 import typer
 
 from ..api.scrub import as_printable
-from . import changes, demo, doctor, guide, lake, query, read, service, sync
-from .options import tool_version
-from .output import flush_out, write_err, write_out
-from .session import Debug, LogFormatOption, Quiet, Session, release_log
+from .commands import (
+    changes,
+    check,
+    config,
+    demo,
+    doctor,
+    guide,
+    publish,
+    query,
+    read,
+    report,
+    sandbox,
+    sync,
+    verify,
+)
+from .screen.output import flush_out, write_err, write_out
+from .session.options import tool_version
+from .session.session import Debug, LogFormatOption, Quiet, Session, release_log
 
 __all__ = ["app", "main"]
 
@@ -38,8 +52,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for room in (demo, read, sync, lake, changes, query, guide, doctor, service):
-    room.register(app)
+for each in (
+    demo, read, sync, changes, check, query, report, publish, verify, guide, doctor, sandbox, config
+):  # fmt: skip
+    each.register(app)
 
 
 def _show_version(is_asked: bool) -> None:

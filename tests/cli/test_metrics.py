@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backup_frames.cli.metrics import write_metrics
+from backup_frames.cli.runs.metrics import write_metrics
 from backup_frames.errors import ConfigError
 
 GOOD = {

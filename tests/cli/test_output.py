@@ -13,9 +13,9 @@ import pytest
 import typer
 
 from backup_frames.cli import main
-from backup_frames.cli.output import write_out
-from backup_frames.cli.session import Session, command, release_log
-from backup_frames.cli.tables import print_rows
+from backup_frames.cli.screen.output import write_out
+from backup_frames.cli.screen.tables import print_rows
+from backup_frames.cli.session.session import Session, command, release_log
 from backup_frames.errors import AuthError
 
 HOSTILE = "\x1b]0;owned\x07 [red]x[/] \x9b31m \u202egnp.exe\nsecond"

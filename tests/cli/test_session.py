@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from backup_frames import errors
-from backup_frames.cli.session import LogFormat, Session, command, release_log
+from backup_frames.cli.session.session import LogFormat, Session, command, release_log
 from backup_frames.settings import load_settings
 
 CANARY = "canary-0815"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TextIO
 
-from ..api.scrub import as_printable
+from ...api.scrub import as_printable
 
 
 class OutputError(Exception):
@@ -41,6 +41,12 @@ def is_terminal() -> bool:
     with suppress(AttributeError, ValueError):
         return sys.stdout.isatty()
     return False
+
+
+def is_styled() -> bool:
+    """Whether colours may go to stdout: it is a terminal that knows them, and NO_COLOR is not set."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
+    return is_terminal() and wanted
 
 
 def write_out(text: str) -> None:

@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..api.scrub import as_printable
-from ..errors import BackupFramesError
+from ...api.scrub import as_printable
+from ...errors import BackupFramesError
+from ..screen.output import OutputError, flush_out, write_err, write_out
 from .faults import explain_fault
-from .output import OutputError, flush_out, write_err, write_out
 
 if TYPE_CHECKING:
-    from ..settings import Settings
+    from ...settings import Settings
 
 Advance = Callable[[int, int | None], None]
 
@@ -76,7 +76,7 @@ class Session:
 
     def load(self, config: Any = None, **arguments: Any) -> Settings:
         """Load settings as `load_settings` does, and remember their secrets."""
-        from ..settings import load_settings
+        from ...settings import load_settings
 
         return self.watch(load_settings(config, **arguments))
 
@@ -154,7 +154,7 @@ class Session:
         Yields:
             A function of (rows done, rows expected or None), to be called as often as one likes.
         """
-        from ..insight.progress import show_progress
+        from ...insight.progress import show_progress
 
         is_plain = self.is_quiet or self.log_format is LogFormat.JSON
         with show_progress(label, is_plain=is_plain) as advance:

@@ -15,18 +15,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BackupFramesError
-from ..whole_files import find_target
-from .lake import lake_of
-from .metrics import write_metrics
-from .options import Config, Endpoint, Lake, MaxConnections, MaxRequests, ProjectId, Region
-from .output import OutputError, flush_out
-from .projects import run_side_by_side
-from .session import LogFormat, Session, command
+from ...errors import BackupFramesError
+from ...whole_files import find_target
+from ..runs.metrics import write_metrics
+from ..runs.projects import run_side_by_side
+from ..screen.output import OutputError, flush_out
+from ..session.options import (
+    Config,
+    Endpoint,
+    Lake,
+    MaxConnections,
+    MaxRequests,
+    ProjectId,
+    Region,
+    lake_of,
+)
+from ..session.session import LogFormat, Session, command
 
 if TYPE_CHECKING:
-    from ..settings import Settings
-    from ..sync.one_project import SyncReport
+    from ...settings import Settings
+    from ...sync.one_project import SyncReport
 
 
 def register(app: typer.Typer) -> None:
@@ -98,7 +106,7 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     with its own limits and retries; one that fails or waits does not stop the others, and the exit
     code is the worst.
     """
-    from ..settings import load_projects
+    from ...settings import load_projects
 
     projects = load_projects(
         config,
@@ -114,7 +122,7 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         max_connections=max_connections,
     )
     if metrics_file is not None:
-        from ..lake.outside import check_outside
+        from ...lake.outside import check_outside
 
         for settings in projects:
             check_outside(metrics_file, settings.lake)
@@ -225,7 +233,7 @@ def _label(settings: Settings) -> str:
 
 def _result(settings: Settings, options: dict[str, Any]) -> SyncReport | Exception:
     """Sync one project; what goes wrong ends here, so that the others get their turn."""
-    from ..sync.one_project import sync_backups
+    from ...sync.one_project import sync_backups
 
     try:
         lake_of(settings)

@@ -14,9 +14,9 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ConfigError
-from .output import is_terminal, write_out, write_styled
-from .session import Session, command
+from ...errors import ConfigError
+from ..screen.output import is_terminal, write_out, write_styled
+from ..session.session import Session, command
 
 SHOWN_WIDTH = 100  # longer lines of prose are hard to follow, however wide the window
 

@@ -1,6 +1,6 @@
-"""Commands that need no account: sandbox, config.
+"""The command ``sandbox``: the API's twin on 127.0.0.1.
 
-In: settings and options. Out: lines on stdout.
+In: what it shall hold and do wrong. Out: lines to export on stdout, until Ctrl-C.
 """
 
 # ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
@@ -11,17 +11,14 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ConfigError
-from .options import Config, Endpoint, Lake, ProjectId, Region
-from .output import flush_out
-from .session import Session, command
-from .tables import print_rows
+from ...errors import ConfigError
+from ..screen.output import flush_out
+from ..session.session import Session, command
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
+    """Add the command of this module."""
     app.command("sandbox")(serve_sandbox)
-    app.command("config")(show_config)
 
 
 @command
@@ -66,7 +63,7 @@ def serve_sandbox(  # noqa: PLR0913  # one option per thing that may be differen
     Prints NAME=value lines that point backup-frames there: export them in another shell. Options
     from --time-filter on make it mean something else than we assume of the service.
     """
-    from ..sandbox import Dialect, parse_faults, serve
+    from ...sandbox import Dialect, parse_faults, serve
 
     def tell(line: str) -> None:
         session.print(line)
@@ -100,22 +97,3 @@ def serve_sandbox(  # noqa: PLR0913  # one option per thing that may be differen
         )
     except OSError as error:
         raise ConfigError(f"Cannot serve on port {port}: {error}. Give another --port.") from error
-
-
-@command
-def show_config(
-    session: Session,  # noqa: ARG001 - every command gets it
-    *,
-    endpoint: Endpoint = None,
-    region: Region = None,
-    project_id: ProjectId = None,
-    lake: Lake = None,
-    config: Config = None,
-) -> None:
-    """Show every setting, its value (secrets as ***) and where it came from."""
-    from ..settings import describe_settings
-
-    rows = describe_settings(
-        config, endpoint=endpoint, region=region, project_id=project_id, lake=lake
-    )
-    print_rows(("setting", "value", "source"), rows)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError
-from .session import Session, command
-from .tables import print_rows
+from ...errors import ConfigError
+from ..screen.tables import print_rows
+from ..session.session import Session, command
 
 if TYPE_CHECKING:
-    from ..sandbox import Sandbox
-    from ..settings import Settings
-    from ..sync.one_project import SyncReport
+    from ...sandbox import Sandbox
+    from ...settings import Settings
+    from ...sync.one_project import SyncReport
 
 # Times are shown as UTC without a zone: with one, DuckDB would show the machine's.
 QUERIES = {
@@ -67,7 +67,7 @@ def run_demo(
     Needs no account and leaves the network alone. A folder that holds anything but an earlier
     demo's lake is refused.
     """
-    from ..sandbox import Sandbox
+    from ...sandbox import Sandbox
 
     # It ends today, so that what is said of the last days is said of the reader's.
     start = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC) - timedelta(days=1)
@@ -125,7 +125,7 @@ def clear_demo_lake(folder: Path, project_id: str, results: Sequence[Path] = ())
 def _sandbox_settings(sandbox: Sandbox, lake: Path) -> Settings:
     from pydantic import SecretStr
 
-    from ..settings import Settings
+    from ...settings import Settings
 
     # Made without the environment: somebody's account and settings have no part in a demo.
     return Settings.model_construct(
@@ -139,7 +139,7 @@ def _sandbox_settings(sandbox: Sandbox, lake: Path) -> Settings:
 
 
 def _sync(session: Session, sandbox: Sandbox, settings: Settings) -> SyncReport:
-    from ..sync.one_project import sync_backups
+    from ...sync.one_project import sync_backups
 
     with session.progress("Sync") as advance:
         report = sync_backups(settings=settings, clock=sandbox.clock, progress=advance)
@@ -148,8 +148,8 @@ def _sync(session: Session, sandbox: Sandbox, settings: Settings) -> SyncReport:
 
 
 def _show_lake(session: Session, lake: Path, database: Path) -> None:
-    from ..insight.charts.report import write_report
-    from ..insight.kpi.publish import connect_lake, publish_lake
+    from ...insight.charts.report import write_report
+    from ...insight.kpi.publish import connect_lake, publish_lake
 
     publish_lake(str(lake), database)
     session.note(f"Wrote {database}")

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BackupFramesError
-from .options import Config, Endpoint, Lake, ProjectId, Region, tool_version
-from .session import LOG, Session, command
+from ...errors import BackupFramesError
+from ..session.options import Config, Endpoint, Lake, ProjectId, Region, tool_version
+from ..session.session import LOG, Session, command
 
 if TYPE_CHECKING:
-    from ..api.answers import Page
-    from ..api.doctor import Check
-    from ..settings import Settings
+    from ...api.answers import Page
+    from ...api.doctor import Check
+    from ...settings import Settings
 
 
 @dataclass
@@ -85,7 +85,7 @@ def _run_all(
     session: Session, config: Any, given: dict[str, Any], sample: Sample
 ) -> Iterator[Check]:
     """Every check, those that depend on a failed one left out."""
-    from ..api.doctor import failed_check, run_checks
+    from ...api.doctor import failed_check, run_checks
 
     try:
         settings = session.load(config, **given)
@@ -108,10 +108,10 @@ def _run_all(
 
 def _check_assumptions(settings: Settings, sample: Sample) -> Iterator[Check]:
     """What is assumed of the service; its answers are kept."""
-    from ..api.connect import open_client
-    from ..api.doctor import failed_check, failure_shape
-    from ..api.query import BackupQuery
-    from ..scan.proof.service_checks import check_service
+    from ...api.connect import open_client
+    from ...api.doctor import failed_check, failure_shape
+    from ...api.query import BackupQuery
+    from ...scan.proof.service_checks import check_service
 
     try:
         client, found_id = open_client(settings)
@@ -134,8 +134,8 @@ def _check_assumptions(settings: Settings, sample: Sample) -> Iterator[Check]:
 
 
 def _check_small_read(settings: Settings) -> Check:
-    from ..api.doctor import Check, failed_check, magnitude
-    from ..read.one_liners import read_backups
+    from ...api.doctor import Check, failed_check, magnitude
+    from ...read.one_liners import read_backups
 
     begin = datetime.now(UTC) - timedelta(days=1)
     try:
@@ -147,8 +147,8 @@ def _check_small_read(settings: Settings) -> Check:
 
 
 def _check_lake(lake: str, settings: Settings) -> Iterator[Check]:
-    from ..api.doctor import Check
-    from ..lake.storage.urls import check_store
+    from ...api.doctor import Check
+    from ...lake.storage.urls import check_store
 
     for step in check_store(lake, scratch="_meta/doctor/tmp", settings=settings):
         name = f"lake {step.step}"
@@ -156,7 +156,7 @@ def _check_lake(lake: str, settings: Settings) -> Iterator[Check]:
 
 
 def _describe_shapes(sample: Sample) -> Iterator[str]:
-    from ..scan.proof.shapes import describe_shapes
+    from ...scan.proof.shapes import describe_shapes
 
     system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
     yield f"version: backup-frames {tool_version()}, {system}"

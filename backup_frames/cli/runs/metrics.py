@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..whole_files import write_whole
+from ...whole_files import write_whole
 
 PREFIX = "backup_frames_sync_"
 MOMENTS = ("as_of", "started_at", "oldest_verified_at")
