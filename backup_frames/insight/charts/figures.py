@@ -20,9 +20,9 @@ import duckdb
 import pyarrow as pa
 
 from ...frames.schema import SYNC_RUNS
-from . import data, drawing
 from ..kpi.catalog import create_views
 from ..kpi.relations import create_arrow_relations
+from . import data, drawing
 from .style import Theme
 
 if TYPE_CHECKING:
