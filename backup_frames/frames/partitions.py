@@ -32,9 +32,6 @@ from .flatten import ArrowFrames
 #: Where rows without begin time go.
 NO_DATE = date(1970, 1, 1)
 
-#: Folder of each table of `ArrowFrames`, in its order.
-FRAME_TABLES = ("backups", "backup_databases", "backup_tables")
-
 # What a file may decode to at most: the rows it should have, or so many (a thousand times a large
 # day), each of so many bytes; a schema of so many columns.
 _MAX_ROWS, _ROW_BYTES, _SPARE_BYTES, _MAX_PARTS = 1 << 22, 1 << 14, 1 << 27, 1 << 12

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 from ...api.answers import Page, read_seconds
 from ...api.doctor import Check, failed_check, failure_shape
-from ...api.query import LEVELS, BackupQuery, Level
+from ...api.query import FILTERS, LEVELS, BackupQuery, Level
 from ...errors import BackupFramesError, QueryError, RejectedError
 from ..assumptions import ASKS, TimedRow, ask_sound, drive, find_ends, find_qualifying, read_rows
 from ..checks import find_breach
 from ..finished import Window
 from ..plan import CEILING_S, DAY_S, FLOOR_S, look_at
-from .trial import FILTER_PATHS, Trial, filter_value, matches
+from .trial import Trial, filter_value, matches
 
 Fetch = Callable[[BackupQuery], Page]
 Pages = Mapping[Level, Page]
@@ -170,7 +170,7 @@ def _check_filters(query: BackupQuery, newest: Page, fetch: Fetch) -> Check:
     if not rows:
         return _unproven("filters", "no backup is listed")
     wrong, unsure = list[str](), list[str]()
-    for name in FILTER_PATHS:
+    for name in FILTERS:
         values = Counter(v for row in rows if isinstance(v := filter_value(row, name), str) and v)
         rarest = values.most_common()[-1][0] if values else ""
         if name == "datastore_type":

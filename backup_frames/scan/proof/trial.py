@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ...api.answers import Page
-from ...api.query import LEVELS, BackupQuery, Level
+from ...api.query import FILTERS, LEVELS, BackupQuery, Level
 from ...errors import RejectedError
 from ..assumptions import (
     ASKS,
@@ -30,14 +30,6 @@ from ..plan import CEILING_S, FLOOR_S, SERVICE_START_S, ask_window, to_moment
 
 ROWS: Final = 3
 """Backups that must fail before the time filter counts as failed: one alone may have been deleted."""
-
-FILTER_PATHS: Final = {
-    "instance_id": ("instance_id",),
-    "datastore_type": ("datastore", "type"),
-    "backup_id": ("id",),
-    "backup_type": ("type",),
-}
-"""Filter of a query -> where a row shows its value."""
 
 Steps = Generator[BackupQuery, Page, None]
 
@@ -225,7 +217,7 @@ class Trial:
 
     def _doubt_filters(self) -> Steps:
         """Hold an empty answer against the newest rows without filters."""
-        plain = replace(self.query, **dict.fromkeys(FILTER_PATHS))  # type: ignore[arg-type]  # names of filters
+        plain = replace(self.query, **dict.fromkeys(FILTERS))  # type: ignore[arg-type]  # names of filters
         page = yield from ask_sound(plain)
         for backup_id, row in zip(page.ids, read_rows(page), strict=True):
             if matches(row, self.query.filters()):
@@ -266,7 +258,7 @@ def matches(row: dict[str, Any], filters: dict[str, str]) -> bool:
 def filter_value(row: dict[str, Any], name: str) -> object:
     """What a row, as sent, shows for a filter; None if nothing."""
     value: Any = row
-    for key in FILTER_PATHS[name]:
+    for key in FILTERS[name]:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
