@@ -18,8 +18,8 @@ from typing import Annotated
 import typer
 
 from ..api.scrub import as_printable
+from ..version import VERSION
 from . import changes, demo, doctor, guide, lake, query, read, service, sync
-from .options import tool_version
 from .output import flush_out, write_err, write_out
 from .session import Debug, LogFormatOption, Quiet, Session, release_log
 
@@ -45,7 +45,7 @@ for room in (demo, read, sync, lake, changes, query, guide, doctor, service):
 def _show_version(is_asked: bool) -> None:
     if not is_asked:
         return
-    write_out(f"backup-frames {tool_version()}\n")
+    write_out(f"backup-frames {VERSION}\n")
     raise typer.Exit
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BackupFramesError
-from .options import Config, Endpoint, Lake, ProjectId, Region, tool_version
+from ..version import VERSION
+from .options import Config, Endpoint, Lake, ProjectId, Region
 from .session import LOG, Session, command
 
 if TYPE_CHECKING:
@@ -159,6 +160,6 @@ def _describe_shapes(sample: Sample) -> Iterator[str]:
     from ..scan.shapes import describe_shapes
 
     system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
-    yield f"version: backup-frames {tool_version()}, {system}"
+    yield f"version: backup-frames {VERSION}, {system}"
     yield f"errors: {'; '.join(sorted(set(sample.errors))) or 'none'}"
     yield from describe_shapes(sample.pages)

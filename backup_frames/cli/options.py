@@ -1,9 +1,7 @@
-"""What several commands share, stated once: options, and the version.
+"""What several commands share, stated once: options.
 
 In: nothing. Out: annotated types for the parameters of typer commands.
 """
-
-# ruff: noqa: PLC0415 - what is heavy loads only when it is needed
 
 from __future__ import annotations
 
@@ -48,13 +46,3 @@ MaxRequests = Annotated[
 MaxConnections = Annotated[
     int | None, typer.Option("--max-connections", help="Requests side by side; default 8.")
 ]
-
-
-def tool_version() -> str:
-    """The installed version of this package."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("backup-frames")
-    except PackageNotFoundError:  # run from a folder that was never installed
-        return "unknown"
