@@ -87,8 +87,11 @@ def _run_all(
 ) -> Iterator[Check]:
     """Every check, those that depend on a failed one left out."""
     from ..api.doctor import failed_check, run_checks
+    from ..settings import find_unknown_variables
 
     try:
+        for text in find_unknown_variables(config):
+            session.warn(text)
         settings = session.load(config, **given)
     except BackupFramesError as error:
         yield failed_check("settings", error)

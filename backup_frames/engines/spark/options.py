@@ -17,7 +17,7 @@ from ...api.query import LEVELS, BackupQuery, Level, check_project_id, parse_mom
 from ...errors import ConfigError, QueryError
 from ...frames.partitions import FRAME_TABLES
 from ...frames.schema import TABLES
-from ...settings.resolve import Settings, load_projects, load_settings
+from ...settings import Settings, load_projects, load_settings
 from ...settings.toml_file import SECRETS
 
 FILTERS: Final = ("instance_id", "datastore_type", "backup_id", "backup_type")

@@ -46,7 +46,7 @@ from ...frames.partitions import FRAME_TABLES
 from ...frames.schema import TABLES, comment_of
 from ...scan.certificate import Certificate
 from ...scan.plan import to_moment, to_span
-from ...settings.resolve import environment_names, load_settings
+from ...settings import environment_names, load_settings
 from ...settings.toml_file import SECRETS
 from .lake import LakeDays, lake_schema, plan_days, read_days
 from .options import SourceOptions, narrow_options, parse_options
