@@ -16,7 +16,7 @@ from typing import Any, Final
 from ...api.query import FILTERS, LEVELS, BackupQuery, Level, check_project_id, parse_moment
 from ...errors import ConfigError, QueryError
 from ...frames.schema import FRAME_TABLES, TABLES
-from ...settings.resolve import Settings, load_projects, load_settings
+from ...settings import Settings, load_projects, load_settings
 from ...settings.toml_file import SECRETS
 
 CONNECTIONS: Final = 2

@@ -45,7 +45,7 @@ from ...frames.flatten import ArrowFrames
 from ...frames.schema import FRAME_TABLES, LAKE_TABLES, TABLES, comment_of
 from ...scan.certificate import Certificate
 from ...scan.plan import to_moment, to_span
-from ...settings.resolve import environment_names, load_settings
+from ...settings import environment_names, load_settings
 from ...settings.toml_file import SECRETS
 from .lake import LakeDays, plan_days, read_days
 from .options import SourceOptions, narrow_options, parse_options
