@@ -132,7 +132,8 @@ def check_choice(kind: Any) -> Callable[[Any], Any]:
 
     def check(value: Any) -> Any:
         if value not in words:
-            raise ValueError(f"must be {' or '.join(map(repr, words))}")
+            *most, last = map(repr, words)
+            raise ValueError(f"must be {', '.join(most)} or {last}")
         return value
 
     return check

@@ -489,7 +489,7 @@ def test_a_variable_that_the_file_names_is_known(monkeypatch, write_config):
         ("max_connections", 2.5, "must be a whole number from 1 to 64."),
         ("max_connections", float("inf"), "must be a whole number from 1 to 64."),
         ("partition_by", "year", "must be 'day' or 'month'."),
-        ("lake_format", ["delta"], "must be 'parquet' or 'delta' or 'iceberg'."),
+        ("lake_format", ["delta"], "must be 'parquet', 'delta' or 'iceberg'."),
         ("project_id", 7, "project_id = '7' (argument): is of type int; give text."),
         ("token", b"t", "token (argument): is of type bytes; give text."),
         ("lake", "", "lake = '' (argument): is empty; give a text, or leave it out."),
