@@ -87,9 +87,9 @@ class Trial:
         self.page = page if page.total_count else None  # that there is none, the walk makes sure of
         newest_s = max((s for s in page.begin_s if s is not None), default=0)
         self._window.newest_s[self.query.level] = newest_s
-        if page.total_count == 0:
-            if self.query.filters():
-                yield from self._doubt_filters()
+        if self.query.filters():
+            yield from self._doubt_filters(page)
+        if page.total_count == 0 or self.failure is not None:
             return
         rows = find_qualifying(page) or find_begun(page)
         if rows and not (yield from self._prove_at_once(page, rows[0])):
@@ -215,20 +215,21 @@ class Trial:
         if is_last and page.begin_s[-1] is not None:
             self._window.oldest_s[self.query.level] = page.begin_s[-1]
 
-    def _doubt_filters(self) -> Steps:
-        """Hold an empty answer against the newest rows without filters."""
+    def _doubt_filters(self, page: Page) -> Steps:
+        """Hold the answer against the newest rows without filters: it must hold those that match."""
         plain = replace(self.query, **dict.fromkeys(FILTERS))  # type: ignore[arg-type]  # names of filters
-        page = yield from ask_sound(plain)
-        for backup_id, row in zip(page.ids, read_rows(page), strict=True):
-            if matches(row, self.query.filters()):
-                if (yield from ask_sound(self.query)).total_count:
-                    return  # an empty answer by accident
-                self.is_filter_failed = True
-                self.failure = (
-                    f"{self.query.level}: {self.query.filters()} finds nothing, but the list without "
-                    f"filters holds backup {backup_id}, which matches"
-                )
-                return
+        newest = yield from ask_sound(plain)
+        hidden = find_hidden(newest, page, self.query.filters())
+        if hidden:  # by accident, if it came or went just now
+            again = yield from ask_sound(self.query)
+            newest = yield from ask_sound(plain)
+            hidden &= find_hidden(newest, again, self.query.filters())
+        if hidden:
+            self.is_filter_failed = True
+            self.failure = (
+                f"{self.query.level}: {self.query.filters()} does not find backup {min(hidden)}, "
+                "which matches: the list without filters holds it"
+            )
 
 
 def is_as_assumed(
@@ -236,7 +237,8 @@ def is_as_assumed(
 ) -> bool:
     """Whether nothing speaks against reading spans of time apart, level by level.
 
-    Costs three requests per level, one more if only one is asked, and more where something fails.
+    Costs three requests per level, one more if only one is asked, another with filters, and more
+    where something fails.
     """
     seen: list[tuple[str, ...]] = []
     for level in levels:
@@ -248,6 +250,20 @@ def is_as_assumed(
         seen += [trial.page.ids if trial.page else (), trial.other_ids]
     ids = [one for page in seen for one in page]
     return len(ids) == len(set(ids))
+
+
+def find_hidden(newest: Page, page: Page, filters: dict[str, str]) -> set[str]:
+    """Of the newest rows the ids of those that match, and that the page for these filters lacks.
+
+    Where the page is not the whole answer, what began in its oldest second may lie beyond it.
+    """
+    oldest_s = min((s for s in page.begin_s if s is not None), default=FLOOR_S)
+    is_whole = page.total_count == len(page.ids)
+    return {
+        backup_id
+        for row, backup_id, s in zip(read_rows(newest), newest.ids, newest.begin_s, strict=True)
+        if (is_whole or (s is not None and s > oldest_s)) and matches(row, filters)
+    } - set(page.ids)
 
 
 def matches(row: dict[str, Any], filters: dict[str, str]) -> bool:
