@@ -20,7 +20,7 @@ from pyarrow import dataset as ds
 from ..api.query import parse_moment
 from ..errors import LakeError, QueryError
 from ..frames.partitions import NO_DATE, decode_table, open_parquet
-from ..frames.schema import KEYS, TABLES, with_ledger
+from ..frames.schema import KEYS, TABLES, with_later_columns, with_ledger
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
 from ..settings.values import Place
@@ -217,7 +217,9 @@ class Lake:
 
         with ThreadPoolExecutor(_READERS) as pool:
             parts = list(pool.map(load, keys))
-        return pa.concat_tables([LEDGER_SCHEMAS[table].empty_table(), *parts]).combine_chunks()
+        none = LEDGER_SCHEMAS[table].empty_table()
+        parts = [with_later_columns(part, none.schema) for part in parts]
+        return pa.concat_tables([none, *parts]).combine_chunks()
 
     def _keys(self, table: str) -> Iterator[str]:
         named = {file.key: parse_key(file.key) for file in self._store.list(table)}
