@@ -37,6 +37,8 @@ def test_pandas_types(bodies: list[bytes]) -> None:
     frames = frames_of(*bodies)
     types = frames.backups.dtypes.astype(str).to_dict()
     assert types["begin_time"] == types["end_time"] == "datetime64[us, UTC]"
+    days = [one.dtypes["begin_date"] for one in (frames.backups, frames.databases, frames.joined())]
+    assert all(str(day).startswith("datetime64[") for day in days)
     assert types["database_count"] == "Int32"
     assert types["size_kb"] == "float64"
     assert types["backup_id"] == str(pd.Series(["x"]).dtype)

@@ -151,22 +151,7 @@ def read_since(since: str | datetime | timedelta, *, now: datetime | None = None
         >>> read_since("24h", now=datetime(2026, 1, 31, tzinfo=UTC)).isoformat()
         '2026-01-30T00:00:00+00:00'
     """
-    now = now or datetime.now(UTC)
-    if isinstance(since, str):
-        number, unit = since.strip()[:-1], since.strip()[-1:]
-        if number.isdecimal() and unit in _UNITS:
-            since = timedelta(**{_UNITS[unit]: int(number)})
-    if not isinstance(since, timedelta):
-        return parse_moment(since, "since")
-    if since < timedelta(0):
-        raise QueryError(f"since is {since}; give a time back from now, such as 24h.")
-    try:
-        return now - since
-    except OverflowError as error:
-        raise QueryError(f"since is {since}, before the calendar begins; give less.") from error
-
-
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    return parse_moment(since, "since", now=now)
 
 
 def _new_exceptions(
