@@ -156,6 +156,14 @@ LEDGER_FIELDS: tuple[pa.Field, ...] = (
 LATER_COLUMNS = frozenset({"api_version", "caller", "incremental_period_min", "service", *_LATER})
 
 
+def with_later_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table that an earlier version may have written, with null in the columns it lacks."""
+    missing = [one for one in schema if one.name not in table.column_names]
+    for one in missing:
+        table = table.append_column(one, pa.nulls(table.num_rows, one.type))
+    return table.select(schema.names) if missing else table
+
+
 def with_ledger(schema: pa.Schema) -> pa.Schema:
     """The schema of a table in a lake: its own columns, `LEDGER_FIELDS`, and what came later.
 

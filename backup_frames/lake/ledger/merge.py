@@ -247,7 +247,8 @@ def _add_fresh(remaining: LedgerTables, fresh: ArrowFrames, backups: pa.Table) -
 def _joined(remaining: pa.Table, fresh: pa.Table) -> pa.Table:
     if not fresh.num_rows:
         return remaining
-    fresh = pa.Table.from_arrays(fresh.columns, schema=remaining.schema)  # with its metadata
+    columns = fresh.select(remaining.schema.names).columns
+    fresh = pa.Table.from_arrays(columns, schema=remaining.schema)  # with its metadata
     return pa.concat_tables([remaining, fresh]) if remaining.num_rows else fresh
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ...errors import ConfigError, LakeConflictError, LakeError
 from ...frames.partitions import NO_DATE, partition_path
-from ...frames.schema import LEDGER_FIELDS, SYNC_RUNS, as_written
+from ...frames.schema import LEDGER_FIELDS, SYNC_RUNS, as_written, with_later_columns
 from ...scan.ranges import DAY_S, Grain, day_of, partition_span
 from ..storage.layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from ..storage.store import Store
@@ -191,7 +191,8 @@ def load_table(store: Store, records: ProjectRecords, table: str, partition: dat
         DamagedFileError: the file is damaged, missing or unreadable.
     """
     key = partition_path(table, partition, records.manifest.project_id)
-    return load_file(store, records, key, LEDGER_SCHEMAS[table])
+    schema = LEDGER_SCHEMAS[table]
+    return with_later_columns(load_file(store, records, key, schema), schema)
 
 
 def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema) -> pa.Table:
