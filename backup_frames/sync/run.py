@@ -272,10 +272,8 @@ class SyncRun:
 
     def _stream(self, plan: SyncPlan, collector: PartitionCollector, merge: LedgerMerge) -> None:
         for part in self._reader.scan(plan.spans, is_full=plan.is_full):
-            for fresh in collector.add(part):
-                merge.add(fresh)
-        for fresh in collector.finish():
-            merge.add(fresh)
+            merge.add_all(collector.add(part))
+        merge.add_all(collector.finish())
 
     def _keep_proven(
         self,

@@ -66,7 +66,7 @@ class Tables(Protocol):
         """The files of the table's newest version; None if there is no table yet."""
 
     def encode(self, slot: Slot, rows: pa.Table) -> bytes:
-        """The bytes of a data file with these rows."""
+        """The bytes of a data file with these rows, in the order they are in."""
 
     def decode(self, table: str, slot: Slot, data: bytes, *, rows: int | None = None) -> pa.Table:
         """The rows of a data file, with all columns of the table; at most so many, if it is known.

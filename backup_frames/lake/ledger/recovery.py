@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +25,7 @@ from ..storage.layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_
 from ..storage.store import Store
 from .counts import count_days, count_unknown_begin
 from .encoding import encoding_of, in_this_encoding
-from .identity import hash_ids
+from .identity import Hashes, hash_each, hash_ids
 from .merge import LEDGER_SCHEMAS
 from .metadata import (
     LAYOUT_VERSION,
@@ -242,6 +244,29 @@ def recount_partition(
     state.days |= days
     if partition == NO_DATE:
         state.unknown_begin = count_unknown_begin(backups)
+
+
+def count_first(
+    state: State, partitions: Mapping[date, pa.Table], backups: pa.Table, verified_at_s: int
+) -> Hashes:
+    """Bring a state up to partitions that it knows nothing of, all in one; not that of untimed rows.
+
+    Args:
+        state: is changed in place.
+        partitions: slices of `backups`, one behind the other.
+        backups: rows that are all present.
+        verified_at_s: when they were read.
+
+    Returns:
+        The hashes of all ids, sorted.
+    """
+    hashes, begin = hash_each(backups["backup_id"]), 0
+    for partition, rows in partitions.items():
+        end = begin + rows.num_rows
+        state.ids[partition.isoformat()] = np.sort(hashes[begin:end]).tobytes()
+        begin = end
+    state.days |= count_days(backups, verified_at_s)
+    return np.sort(hashes)
 
 
 def survey_ledger(store: Store, records: ProjectRecords) -> State:

@@ -16,7 +16,8 @@ import fcntl
 import os
 import stat
 import uuid
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
@@ -114,6 +115,27 @@ class LocalStore(PlainFiles):
                 with suppress(OSError):
                     os.unlink(aside, dir_fd=scratch)
                 raise
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Make the folders that are not there yet, and flush each that got some once.
+
+        A folder without a file is nothing to any reader.
+        """
+        groups = defaultdict[str, set[str]](set)
+        for key in keys:
+            parent, _, name = check_key(key).rpartition("/")[0].rpartition("/")
+            if parent:
+                groups[parent].add(name)
+        for parent, names in groups.items():
+            path = parent.split("/")
+            with self._step("make", parent), self._folder(path, is_made=True) as folder:
+                with os.scandir(folder) as entries:
+                    new = names - {entry.name for entry in entries}
+                for name in new:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=folder)
+                if new:
+                    flush_folder(folder)
 
     def list(self, prefix: str) -> list[StoredFile]:
         """All files below the folder, sorted by key; links count as files, which no read follows.

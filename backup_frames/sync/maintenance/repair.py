@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from ...api.clock import Clock
 from ...errors import LakeConflictError, LakeError
-from ...frames.flatten import concat_frames
 from ...frames.partitions import NO_DATE, partition_path
 from ...frames.schema import TABLES, as_written
 from ...lake.ledger.collect import FreshPartition, PartitionCollector
@@ -137,10 +136,7 @@ class _Repair:
                 read.setdefault(one.partition, one)
         if has_failures(self._reader.certificate):  # then what was not shown may be there
             read = {day: replace(one, proof=Proof()) for day, one in read.items()}
-        return [
-            read.get(day, FreshPartition(day, concat_frames([]), Proof()))
-            for day in sorted(damaged)
-        ]
+        return [read.get(day, FreshPartition(day, [], Proof())) for day in sorted(damaged)]
 
     def _mend(self, fresh: FreshPartition) -> None:
         partition = fresh.partition
