@@ -13,10 +13,10 @@ from support.lake_service import DAY, HOUR, PROJECT, sync
 from support.lake_world import World
 
 from backup_frames.frames.partitions import encode_table
+from backup_frames.frames.schema import LEDGER_SCHEMAS
 from backup_frames.insight.kpi.publish import connect_lake
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.ledger.merge import LEDGER_SCHEMAS
 from backup_frames.lake.ledger.metadata import (
     Manifest,
     State,

@@ -14,8 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import pyarrow as pa
 
 from ...errors import LakeError
-from ...frames.schema import TABLES, comment_of
-from ..ledger.merge import LEDGER_SCHEMAS
+from ...frames.schema import LEDGER_SCHEMAS, TABLES, comment_of
 from ..storage.layout import INVENTORY_NAMES
 from ..storage.store import RunNote
 

@@ -17,26 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...frames.schema import (
-    BACKUP_DATABASES,
-    BACKUP_TABLES,
-    BACKUPS,
-    LEDGER_FIELDS,
-    TIMESTAMP,
-    with_ledger,
-)
+from ...frames.schema import BACKUPS, LEDGER_FIELDS, LEDGER_SCHEMAS, TIMESTAMP
 from ...frames.settle import sort_table
 from ...scan.ranges import Span
 
 if TYPE_CHECKING:
     from ...frames.flatten import ArrowFrames
-
-LEDGER_SCHEMAS: Final[Mapping[str, pa.Schema]] = {
-    "backup_databases": BACKUP_DATABASES,
-    "backup_tables": BACKUP_TABLES,
-    "backups": with_ledger(BACKUPS),
-}
-"""The lake's three tables, children first: the order in which they are written."""
 
 _FIRST_SEEN_AT, _UPDATED_AT, _GONE_AT = LEDGER_FIELDS
 

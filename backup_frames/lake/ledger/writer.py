@@ -21,12 +21,13 @@ import pyarrow as pa
 
 from ...api.clock import Clock
 from ...frames.partitions import NO_DATE, partition_path
+from ...frames.schema import LEDGER_SCHEMAS
 from ...frames.settle import sort_table
 from ...scan.ranges import Grain
 from ..storage.layout import LAKE_KEY, meta_key
 from ..storage.store import Lock, RunNote, Store
 from .encoding import encoding_of
-from .merge import LEDGER_SCHEMAS, LedgerTables
+from .merge import LedgerTables
 from .metadata import (
     LAYOUT_VERSION,
     FileEntry,
