@@ -28,6 +28,7 @@ LAYERS = [
     "lake/ledger",
     "lake/formats",
     "lake",
+    "sync/planning",
     "sync",
     "sync/maintenance",
     "insight/kpi",

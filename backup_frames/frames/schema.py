@@ -174,6 +174,15 @@ def with_ledger(schema: pa.Schema) -> pa.Schema:
     return pa.schema([*first, *LEDGER_FIELDS, *later], metadata=schema.metadata)
 
 
+#: The lake's tables in partitions, children first: the order in which they are written.
+LEDGER_SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
+    {
+        "backup_databases": BACKUP_DATABASES,
+        "backup_tables": BACKUP_TABLES,
+        "backups": with_ledger(BACKUPS),
+    }
+)
+
 SYNC_RUNS = _schema(
     "One row per sync of a project: its certificate, flat, and what it changed.",
     ("project_id", "run_id"),

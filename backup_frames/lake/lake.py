@@ -20,12 +20,11 @@ from pyarrow import dataset as ds
 from ..api.query import Moment, parse_moment
 from ..errors import LakeError, QueryError
 from ..frames.partitions import NO_DATE, open_parquet
-from ..frames.schema import KEYS, TABLES, with_later_columns, with_ledger
+from ..frames.schema import KEYS, LEDGER_SCHEMAS, TABLES, with_later_columns, with_ledger
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
 from ..settings.values import Place
 from .formats.open_tables import open_lake_store
-from .ledger.merge import LEDGER_SCHEMAS
 from .ledger.metadata import LakeRecord, decode_record
 from .listed import ListedFiles
 from .storage.arrow_files import open_file_system

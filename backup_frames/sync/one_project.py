@@ -22,8 +22,8 @@ from ..scan.ranges import Grain
 from ..settings import Settings, resolve_settings
 from ..settings.values import LakeFormat, Place
 from .inventory import sync_inventory
-from .plan import SyncSettings
-from .reader import Reader
+from .planning.plan import SyncSettings
+from .planning.reader import Reader
 from .report import SyncReport
 from .run import SyncRun
 

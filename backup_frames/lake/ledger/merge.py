@@ -17,31 +17,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...frames.schema import (
-    BACKUP_DATABASES,
-    BACKUP_TABLES,
-    BACKUPS,
-    LEDGER_FIELDS,
-    TIMESTAMP,
-    with_ledger,
-)
+from ...frames.deduplicate import sort_table
+from ...frames.schema import BACKUPS, LEDGER_FIELDS, LEDGER_SCHEMAS, TIMESTAMP
 from ...scan.ranges import Span
 
 if TYPE_CHECKING:
     from ...frames.flatten import ArrowFrames
 
-LEDGER_SCHEMAS: Final[Mapping[str, pa.Schema]] = {
-    "backup_databases": BACKUP_DATABASES,
-    "backup_tables": BACKUP_TABLES,
-    "backups": with_ledger(BACKUPS),
-}
-"""The lake's three tables, children first: the order in which they are written."""
-
 _FIRST_SEEN_AT, _UPDATED_AT, _GONE_AT = LEDGER_FIELDS
 
 
 class LedgerTables(NamedTuple):
-    """One partition's rows, in any order: `encode_table` sorts them."""
+    """Rows of the three tables, in any order."""
 
     backup_databases: pa.Table
     backup_tables: pa.Table
@@ -147,6 +134,12 @@ def merge_fresh(
     )
     history = _with_history(rows, as_of, first_seen_at, updated_at)
     return replace(merge, tables=_add_fresh(remaining, fresh, history))
+
+
+def first_seen(frames: ArrowFrames, *, as_of: datetime) -> LedgerTables:
+    """What the ledger holds of backups that it never saw: tables sorted, of any number of partitions."""
+    tables = _add_fresh(EMPTY_LEDGER, frames, _with_history(frames.backups, as_of))
+    return LedgerTables(*map(sort_table, tables))
 
 
 def mark_gone(backups: pa.Table, ids: pa.Array, *, as_of: datetime) -> pa.Table:
