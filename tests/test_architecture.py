@@ -12,6 +12,7 @@ import backup_frames
 ROOT = Path(backup_frames.__file__).parent
 # A room may import itself and those before it; the sandbox stands apart, so that it can disagree.
 LAYERS = [
+    "version",
     "errors",
     "whole_files",
     "settings",

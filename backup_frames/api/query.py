@@ -7,6 +7,7 @@ exact path and parameters it has on the wire. No I/O happens here.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal, get_args
@@ -18,6 +19,18 @@ Level = Literal["Instance", "DatabaseTable"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 API_VERSIONS: Final[tuple[ApiVersion, ...]] = get_args(ApiVersion)
+
+ENGINES: Final = ("cassandra", "redis", "mongodb", "influxdb")
+"""Values of ``datastore_type`` that the reference page names."""
+BACKUP_TYPES: Final = ("Auto", "Manual")
+
+FILTERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "instance_id": ("instance_id",),
+    "datastore_type": ("datastore", "type"),
+    "backup_id": ("id",),
+    "backup_type": ("type",),
+}
+"""The filters of a query, each with the place where a row, as sent, shows its value."""
 
 MAX_LIMIT: Final = 100
 """Rows the service hands out per request at most (reference page, ``limit``)."""
@@ -103,8 +116,7 @@ class BackupQuery:
 
     def filters(self) -> dict[str, str]:
         """The filters that are set, by name, without level, times and paging."""
-        names = ("instance_id", "datastore_type", "backup_id", "backup_type")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: value for name in FILTERS if (value := getattr(self, name)) is not None}
 
     @property
     def path(self) -> str:

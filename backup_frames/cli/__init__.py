@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from ..api.scrub import as_printable
+from ..version import VERSION
 from .commands import (
     changes,
     check,
@@ -34,7 +35,6 @@ from .commands import (
     verify,
 )
 from .screen.output import flush_out, write_err, write_out
-from .session.options import tool_version
 from .session.session import Debug, LogFormatOption, Quiet, Session, release_log
 
 __all__ = ["app", "main"]
@@ -61,7 +61,7 @@ for each in (
 def _show_version(is_asked: bool) -> None:
     if not is_asked:
         return
-    write_out(f"backup-frames {tool_version()}\n")
+    write_out(f"backup-frames {VERSION}\n")
     raise typer.Exit
 
 

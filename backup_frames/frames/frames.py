@@ -20,16 +20,15 @@ from ..api.query import check_project_id
 from ..errors import ConfigError, LakeError
 from ..scan.certificate import facts_as_html
 from ..whole_files import write_whole
+from .exports import encode_workbook, join_frames
 from .flatten import ArrowFrames
-from .joined import join_frames
 from .partitions import (
-    FRAME_TABLES,
     encode_table,
     partition_path,
     split_by_date,
 )
 from .records import rebuild_records
-from .workbook import encode_workbook
+from .schema import FRAME_TABLES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ from pyarrow import dataset as ds
 
 from ..api.query import parse_moment
 from ..errors import LakeError, QueryError
-from ..frames.partitions import NO_DATE, decode_table, open_parquet
+from ..frames.partitions import NO_DATE, open_parquet
 from ..frames.schema import KEYS, TABLES, with_ledger
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
@@ -228,27 +228,27 @@ class Lake:
         yield from self._listed.select(key for key, one in found.items() if one in projects)
 
     def _load(self, key: str, missing: pa.Table | None = None) -> pa.Table:
-        data = self._store.read(key)
-        if data is None and missing is not None:
-            return missing
-        if data is None:
-            raise LakeError(
-                f"{key} of {self.url} vanished while it was read. Run `backup-frames verify`.",
-                path=key,
-            )
-        return self._explained(decode_table, key, data)
+        def read(most_rows: int | None) -> pa.Table:
+            data = self._store.read(key)
+            if data is None and missing is not None:
+                return missing
+            if data is None:
+                raise LakeError("It vanished while it was read. Run `backup-frames verify`.")
+            return self._store.decode(key, data, rows=most_rows)
+
+        return self._explained(read, key)
 
     def _check(self, key: str, data: bytes) -> None:
         """Raise a `LakeError` if a file would decode to more than it may."""
-        self._explained(open_parquet, key, data).close()
+        self._explained(lambda rows: open_parquet(data, rows=rows), key).close()
 
-    def _explained(self, read: Callable[..., Result], key: str, data: bytes) -> Result:
+    def _explained(self, read: Callable[[int | None], Result], key: str) -> Result:
         try:
             try:
-                return read(data, rows=self._listed.most_rows(key))
+                return read(self._listed.most_rows(key))
             except LakeError:
                 self._listed.forget()  # a sync may just have written the file with more rows
-                return read(data, rows=self._listed.most_rows(key))
+                return read(self._listed.most_rows(key))
         except LakeError as error:
             raise LakeError(f"{key} of {self.url}: {error}", path=key) from error
 
@@ -261,13 +261,17 @@ class Lake:
         return to_moment(begin_s), to_moment(end_s)
 
     def _promise(self, key: str) -> pc.Expression | None:
-        """What is true of all rows of a file, for Arrow to skip it."""
+        """What is true of all rows of a file, for Arrow to skip it, or to know a column of it."""
         parts, span = parse_key(key), self._span(key)
+        promise = None
+        if parts is not None and self._store.format != "parquet":
+            promise = pc.field("project_id") == parts.project_id  # a file may lack the column
         if span is None or parts is None or parts.table not in LEDGER_SCHEMAS:
-            return None
+            return promise
         days = span[0].date(), (span[1] - timedelta(microseconds=1)).date()
         begin_date = pc.field("begin_date")
-        return (begin_date >= pa.scalar(days[0])) & (begin_date <= pa.scalar(days[1]))
+        is_in = (begin_date >= pa.scalar(days[0])) & (begin_date <= pa.scalar(days[1]))
+        return is_in if promise is None else promise & is_in
 
 
 class _Wanted:

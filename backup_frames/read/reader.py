@@ -24,6 +24,7 @@ from ..frames.believe import derive_levels, keep_matching, keep_within
 from ..frames.deduplicate import deduplicate_frames
 from ..frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from ..frames.frames import Part
+from ..frames.record.fields import FIELDS
 from ..frames.record.odd_values import SHOWN_LENGTH, OddValue
 from ..scan.asking.schedule import Schedule
 from ..scan.asking.workers import Workers
@@ -41,12 +42,6 @@ PART_BYTES: Final = 2**21
 
 IGNORED_SKEW_S: Final = 120
 """A clock that is so far off is as good as right."""
-
-_KNOWN_VALUES: Final = {
-    "datastore_type": ("cassandra", "redis", "mongodb", "influxdb"),
-    "backup_type": ("Auto", "Manual"),
-    "status": ("BUILDING", "COMPLETED", "FAILED"),
-}
 
 
 class BackupReader:
@@ -300,11 +295,13 @@ class BackupReader:
             self._first_odd = OddValue(*(text[:SHOWN_LENGTH] for text in clean))
 
     def _note_unknown(self, backups: pa.Table) -> None:
-        for name, known in _KNOWN_VALUES.items():
-            values = set(pc.unique(backups[name]).to_pylist()) - {None, *known}
+        for field in FIELDS:
+            if not field.known:
+                continue
+            values = set(pc.unique(backups[field.column]).to_pylist()) - {None, *field.known}
             if values:
                 clean = (self.client.scrub(value)[:SHOWN_LENGTH] for value in values)
-                self._unknown.setdefault(name, set()).update(clean)
+                self._unknown.setdefault(field.column, set()).update(clean)
 
     def close_books(self, rows: int, duplicates: int) -> None:
         """Tell how many rows are left after duplicates between parts were removed."""

@@ -63,7 +63,7 @@ ASSUMPTIONS: Final = (
     Assumption(
         "filters",
         "instance_id, datastore_type, backup_id and backup_type select rows with that very value",
-        "every row is checked; an empty answer is held against the newest rows without filters",
+        "every row is checked; of the newest rows without filters those that match are in the answer",
         "rows that do not match are left out, and told; a matching row that a filter hides: read by "
         "offset without it, incomplete, nothing marked gone",
     ),

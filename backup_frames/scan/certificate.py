@@ -11,24 +11,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from ..api.scrub import as_printable
+from ..version import VERSION
 from .assumptions import ServiceProof
 from .finished import FinishedRange
 from .plan import to_moment
 
 Verdict = Literal["complete", "incomplete"]
 _SHOWN_REASONS = 5
-
-
-def tool_version() -> str:
-    """The installed version of this package."""
-    try:
-        return version("backup-frames")
-    except PackageNotFoundError:  # run from a folder that was never installed
-        return "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +109,7 @@ class Certificate:
     proof: ServiceProof | None = None
     service: str = "geminidb"
     api_version: str = "v3.1"
-    tool_version: str = field(default_factory=tool_version)
+    tool_version: str = VERSION
     caller: str = "unknown"
     warnings: list[str] = field(default_factory=list)
     odd_value_count: int = 0

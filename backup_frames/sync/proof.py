@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..lake.ledger.metadata import ProofState
-from ..scan.certificate import tool_version
 from ..scan.ranges import DAY_S
+from ..version import VERSION
 
 if TYPE_CHECKING:
     from ..scan.assumptions import ServiceProof
@@ -27,7 +27,7 @@ def recall(past: ProofState | None, asked: Certificate, *, now_s: int) -> Servic
         asked: a certificate of this run's reader, which names the endpoint.
         now_s: the run's moment.
     """
-    if past is None or (past.endpoint, past.tool_version) != (_asked(asked), tool_version()):
+    if past is None or (past.endpoint, past.tool_version) != (_asked(asked), VERSION):
         return None
     return past.service if 0 <= now_s - past.service.at_s < MAX_AGE_S else None
 
@@ -37,7 +37,7 @@ def remember(certificate: Certificate, *, is_complete: bool) -> ProofState | Non
     proof = certificate.proof
     if not is_complete or proof is None:
         return None
-    return ProofState(_asked(certificate), tool_version(), proof)
+    return ProofState(_asked(certificate), VERSION, proof)
 
 
 def has_failures(certificate: Certificate) -> bool:

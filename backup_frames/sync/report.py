@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from ..api.scrub import as_printable
 from ..frames.schema import SYNC_RUNS
-from ..scan.certificate import facts_as_html, tool_version
+from ..scan.certificate import facts_as_html
+from ..version import VERSION
 
 if TYPE_CHECKING:
     from ..scan.certificate import Certificate
@@ -181,7 +182,7 @@ def run_row(report: SyncReport, *, error: str | None = None) -> pa.Table:
         "byte_count": report.byte_count,
         "oldest_verified_at": report.oldest_verified_at,
         "error": error,
-        "tool_version": tool_version(),
+        "tool_version": VERSION,
         "caller": certificate.caller,
         "service": certificate.service,
         "api_version": certificate.api_version,

@@ -20,7 +20,6 @@ import numpy as np
 from ..api.clock import Clock
 from ..api.query import LEVELS
 from ..errors import AuthError, ConfigError, LakeError
-from ..frames.partitions import encode_table
 from ..lake.ledger.collect import PartitionCollector
 from ..lake.ledger.counts import (
     LoadSeconds,
@@ -166,7 +165,7 @@ class SyncRun:
             if brake is None:
                 self._state.caller = certificate.caller
         self._state.proof = remember(report.certificate, is_complete=is_proven)
-        run = (self._run_key, encode_table(run_row(report)))
+        run = (self._run_key, self._store.encode(self._run_key, run_row(report)))
         writer.commit(self._state, run, verdict=report.verdict, is_finished=True)
         return report
 
@@ -294,7 +293,7 @@ class SyncRun:
                 reasons = [f"The run ended early: {error or type(error).__name__}"]
                 report = self._report(plan, reasons, merge.tally, writer)
                 row = run_row(report, error=f"{type(error).__name__}: {error}")
-                run = (self._run_key, encode_table(row))
+                run = (self._run_key, self._store.encode(self._run_key, row))
                 writer.commit(self._state, run, verdict=report.verdict, is_finished=False)
 
     def _report(

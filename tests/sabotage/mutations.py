@@ -86,7 +86,7 @@ MUTATIONS = (
         "size-bounds-reading",
         "if found.st_size > MAX_FILE_BYTES:",
         "if False:",
-        (*_LOCAL, "test_store_contract.py"),
+        ("test_bombs.py",),
     ),
     # A lock is checked by what it protects.
     Mutation(

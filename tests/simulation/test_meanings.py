@@ -285,6 +285,31 @@ def test_backups_too_short_to_prove_speak_against_a_window_all_the_same(
     assert not certificate.is_complete
 
 
+@pytest.mark.parametrize("name", ["instance_id", "datastore_type", "backup_type"])
+@pytest.mark.parametrize("rows", [60, 900])
+def test_a_filter_that_hides_some_rows_is_found_out(name: str, rows: int) -> None:
+    """A filter that finds most of what matches is no less broken than one that finds nothing."""
+    service = Service(rows=rows, misread=f"thins: {name}")
+    kept = [row for row in service.model.rows.values() if row.level == "Instance"]
+    newest = sorted(kept, key=lambda row: -(row.begin or 0))[:60]
+    value = FILTERS[name](next(row for row in newest if int(row.id[:2], 16) % 4 == 0))
+    wanted = {one for one, row in service.model.rows.items() if FILTERS[name](row) == value}
+    ids, certificate, _ = service.read(**{name: value})
+    assert (ids, certificate.verdict) == (wanted, "incomplete")
+    assert "which matches" in str(certificate)
+
+
+@pytest.mark.parametrize("rows", [60, 900])
+def test_filters_that_hold_cost_two_requests_to_prove(rows: int) -> None:
+    """Ties and new backups do not speak against a filter, and one look per level is enough."""
+    for seed in range(12):
+        service = Service(rows=rows, ties=30, is_order_unstable=True, insert=0.2 * (seed % 2))
+        ids, certificate, _ = service.read(instance_id=f"{seed:032x}in06", backup_type="Auto")
+        assert certificate.is_complete, certificate.reasons
+        held = (service.model.rows[one] for one in service.model.held)
+        assert ids >= {row.id for row in held if (row.instance, row.kind) == (seed, "Auto")}
+
+
 def _mixed_levels(request: httpx.Request) -> httpx.Response:
     """A service that lists all at the default level, and nothing at the other."""
     asked = request.url.params

@@ -274,6 +274,8 @@ def sync(service: ModelService, store: Any, **settings: Any) -> SyncReport:
 def table_of(store: Any, name: str, project_id: str = PROJECT) -> list[Row]:
     """All rows of a table in the store, in the order of the files."""
     files = [file.key for file in store.list(name) if file.key.endswith(f"/{project_id}.parquet")]
+    if store.format != "parquet":
+        return [row for key in files for row in store.decode(key, store.read(key)).to_pylist()]
     return [row for key in files for row in _decoded(store.read(key))]
 
 

@@ -79,7 +79,7 @@ class Profile:
     """Wide windows silently hold the rows of their last so many seconds only."""
     is_cap_from_now: bool = False
     misread: str | None = None
-    """A filter that the service ignores, or "hides: <filter>" for one that finds nothing."""
+    """A filter that the service ignores; "hides: <filter>" finds nothing, "thins: …" some rows."""
     longest_s: int = 5_400
     throttle: tuple[int, float] | None = None
     retry_after_s: int | None = None
@@ -351,6 +351,8 @@ class Model:
                 rows = []
             elif name in params and profile.misread != name:
                 rows = [row for row in rows if value_of(row) == params[name]]
+                if profile.misread == f"thins: {name}":
+                    rows = [row for row in rows if int(row.id[:2], 16) % 4]
         return rows
 
     def _as_read(self, window: tuple[float, float]) -> tuple[float, float]:

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 @command
 def show_config(
-    session: Session,  # noqa: ARG001 - every command gets it
+    session: Session,
     *,
     endpoint: Endpoint = None,
     region: Region = None,
@@ -30,8 +30,10 @@ def show_config(
     config: Config = None,
 ) -> None:
     """Show every setting, its value (secrets as ***) and where it came from."""
-    from ...settings import describe_settings
+    from ...settings import describe_settings, find_unknown_variables
 
+    for text in find_unknown_variables(config):
+        session.warn(text)
     rows = describe_settings(
         config, endpoint=endpoint, region=region, project_id=project_id, lake=lake
     )

@@ -123,16 +123,14 @@ def clear_demo_lake(folder: Path, project_id: str, results: Sequence[Path] = ())
 
 
 def _sandbox_settings(sandbox: Sandbox, lake: Path) -> Settings:
-    from pydantic import SecretStr
-
     from ...settings import Settings
 
     # Made without the environment: somebody's account and settings have no part in a demo.
-    return Settings.model_construct(
+    return Settings.of(
         endpoint=sandbox.endpoint,
         region=sandbox.region,
         project_id=sandbox.project_id,
-        token=SecretStr(sandbox.token),
+        token=sandbox.token,
         lake=str(lake),
         partition_by="day",
     )

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import BackupFramesError
-from ..session.options import Config, Endpoint, Lake, ProjectId, Region, tool_version
+from ...version import VERSION
+from ..session.options import Config, Endpoint, Lake, ProjectId, Region
 from ..session.session import LOG, Session, command
 
 if TYPE_CHECKING:
@@ -86,8 +87,11 @@ def _run_all(
 ) -> Iterator[Check]:
     """Every check, those that depend on a failed one left out."""
     from ...api.doctor import failed_check, run_checks
+    from ...settings import find_unknown_variables
 
     try:
+        for text in find_unknown_variables(config):
+            session.warn(text)
         settings = session.load(config, **given)
     except BackupFramesError as error:
         yield failed_check("settings", error)
@@ -159,6 +163,6 @@ def _describe_shapes(sample: Sample) -> Iterator[str]:
     from ...scan.proof.shapes import describe_shapes
 
     system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
-    yield f"version: backup-frames {tool_version()}, {system}"
+    yield f"version: backup-frames {VERSION}, {system}"
     yield f"errors: {'; '.join(sorted(set(sample.errors))) or 'none'}"
     yield from describe_shapes(sample.pages)

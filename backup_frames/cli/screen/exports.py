@@ -50,7 +50,7 @@ def encode_answer(table: pa.Table, form: AnswerFormat) -> bytes:
 
         pq.write_table(table, file)
     elif form is AnswerFormat.EXCEL:
-        from ...frames.workbook import encode_workbook
+        from ...frames.exports import encode_workbook
 
         file.write(encode_workbook({"answer": table}))
     elif form is AnswerFormat.JSON:

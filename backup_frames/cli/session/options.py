@@ -1,9 +1,7 @@
-"""What several commands share, stated once: options, and the version.
+"""What several commands share, stated once: options.
 
 In: nothing. Out: annotated types for the parameters of typer commands.
 """
-
-# ruff: noqa: PLC0415 - what is heavy loads only when it is needed
 
 from __future__ import annotations
 
@@ -143,13 +141,3 @@ def lake_of(settings: Settings) -> str:
     if settings.lake is None:
         raise ConfigError("No lake is set. Give --lake, or export BACKUP_FRAMES_LAKE.")
     return settings.lake
-
-
-def tool_version() -> str:
-    """The installed version of this package."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("backup-frames")
-    except PackageNotFoundError:  # run from a folder that was never installed
-        return "unknown"

@@ -23,7 +23,7 @@ from ...api.query import BackupQuery
 from ...errors import RejectedError
 from ...scan.plan import look_at, to_span
 from ...scan.proof.trial import is_as_assumed
-from ...settings.resolve import Settings
+from ...settings import Settings
 from .options import SourceOptions
 
 Span = tuple[int, int]

@@ -21,7 +21,7 @@ from ...scan.certificate import Certificate, RangeCount
 from ...scan.finished import FinishedRange
 from ...scan.plan import CoveredSpan, to_moment
 from ...scan.walks.witness import Witness
-from ...settings.resolve import Settings
+from ...settings import Settings
 from .options import CONNECTIONS, SourceOptions
 from .plan import PlannedRange
 

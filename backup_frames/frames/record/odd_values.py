@@ -18,9 +18,12 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from ...api.json_text import parse_json
 from .diagnose import explain_bodies, explain_value
-from .extras import canonical, join_members, size_as_sent, split_json
+from .extras import canonical, join_members, number_as_sent, split_json
+from .fields import ENTRIES, FIELDS, NUMBER, OBJECTS, RECORD_NAMES, TEXT, TIMESTAMP
 
 SHOWN_LENGTH = 200
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -108,13 +111,17 @@ def _check_text(text: str) -> _Clean:
     return _Clean(text) if is_text or text == "null" else _odd(text)
 
 
-def _check_size(text: str) -> _Clean:
+def _check_number(text: str) -> _Clean:
     if text == "null":
         return _Clean(text)
     is_number = text[0] in "-0123456789"
     if is_number and math.isfinite(float(text)) and float(text) >= 0:
-        return _Clean(text, size_as_sent(text))
+        return _Clean(text, number_as_sent(text))
     return _odd(text)
+
+
+def _check_yes_no(text: str) -> _Clean:
+    return _Clean(text) if text in ("true", "false", "null") else _odd(text)
 
 
 def _check_texts(text: str) -> _Clean:
@@ -126,10 +133,15 @@ def _check_texts(text: str) -> _Clean:
     return _Clean(clean, text, (("", text),)) if is_odd else _Clean(clean)
 
 
-def _check_datastore(text: str) -> _Clean:
-    if text.startswith("{"):
-        return _check_object(text, _DATASTORE)
-    return _Clean(text) if text == "null" else _odd(text)
+def _check_inner(checks: Mapping[str, _Check]) -> _Check:
+    """The check of an object inside a record."""
+
+    def check(text: str) -> _Clean:
+        if text.startswith("{"):
+            return _check_object(text, checks)
+        return _Clean(text) if text == "null" else _odd(text)
+
+    return check
 
 
 def _check_entries(text: str) -> _Clean:
@@ -171,12 +183,19 @@ def _check_object(text: str, checks: Mapping[str, _Check]) -> _Clean:
     return _Clean(join_members(clean), kept, tuple(odd.items()))
 
 
-_DATASTORE: Mapping[str, _Check] = {"type": _check_text, "version": _check_text}
+_BY_TYPE: Mapping[pa.DataType, _Check] = {
+    TEXT: _check_text,
+    TIMESTAMP: _check_text,
+    NUMBER: _check_number,
+    pa.bool_(): _check_yes_no,
+}
+_BY_PATH = {field.path: _BY_TYPE[field.type] for field in FIELDS}
 _ENTRY: Mapping[str, _Check] = {"database_name": _check_text, "table_names": _check_texts}
-_TEXTS = ("id", "name", "instance_id", "instance_name", "type", "begin_time", "end_time")
 _RECORD: Mapping[str, _Check] = {
-    **dict.fromkeys((*_TEXTS, "status", "description"), _check_text),
-    "size": _check_size,
-    "datastore": _check_datastore,
-    "database_tables": _check_entries,
+    **{name: _BY_PATH[name] for name in RECORD_NAMES if name not in OBJECTS},
+    **{
+        name: _check_inner({one: _BY_PATH[f"{name}.{one}"] for one in inner})
+        for name, inner in OBJECTS.items()
+    },
+    ENTRIES: _check_entries,
 }

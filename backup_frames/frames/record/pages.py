@@ -11,24 +11,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.json
 
-_TEXT = pa.string()
-_ENTRY = pa.struct([("database_name", _TEXT), ("table_names", pa.list_(_TEXT))])
-RECORD = pa.struct(
-    [
-        ("id", _TEXT),
-        ("name", _TEXT),
-        ("instance_id", _TEXT),
-        ("instance_name", _TEXT),
-        ("datastore", pa.struct([("type", _TEXT), ("version", _TEXT)])),
-        ("type", _TEXT),
-        ("begin_time", _TEXT),
-        ("end_time", _TEXT),
-        ("status", _TEXT),
-        ("size", pa.float64()),
-        ("description", _TEXT),
-        ("database_tables", pa.list_(_ENTRY)),
-    ]
-)
+from .fields import RECORD
+
 _PAGE = pa.schema([("total_count", pa.int64()), ("backups", pa.list_(RECORD))])
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ...errors import LakeError
 from ...frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
@@ -297,8 +296,8 @@ def _hold_files(
         if data is None:
             continue  # the count of rows will tell
         try:
-            table = pq.read_table(pa.BufferReader(data))
-        except pa.ArrowException as error:
+            table = store.decode(key, data)
+        except LakeError as error:
             raise LakeError(
                 f"{key} is not readable as Parquet: {error}. Run `backup-frames verify`.",
                 path=key,

@@ -92,15 +92,15 @@ class DeltaTables:
         """Parquet without the partition's columns."""
         return encode_table(rows.drop_columns(["project_id"]))
 
-    def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:
+    def decode(self, table: str, slot: Slot, data: bytes, *, rows: int | None = None) -> pa.Table:
         """The rows, with the project that the partition names."""
-        rows = decode_table(data)
+        found = decode_table(data, rows=rows)
         # of an earlier version it has the bytes that the manifest knows without later columns
-        schema = as_written(SCHEMAS[table], [*rows.column_names])
-        project = pa.repeat(pa.scalar(slot[0]), rows.num_rows)
+        schema = as_written(SCHEMAS[table], [*found.column_names])
+        project = pa.repeat(pa.scalar(slot[0]), found.num_rows)
         try:
             columns = [
-                project if field.name == "project_id" else rows[field.name].cast(field.type)
+                project if field.name == "project_id" else found[field.name].cast(field.type)
                 for field in schema
             ]
         except (KeyError, pa.ArrowException) as error:

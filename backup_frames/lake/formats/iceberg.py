@@ -184,13 +184,20 @@ class IcebergTables:
         ]
         return encode_table(rows.cast(pa.schema(fields)))
 
-    def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:  # noqa: ARG002 - protocol
+    def decode(
+        self,
+        table: str,
+        slot: Slot,  # noqa: ARG002 - protocol
+        data: bytes,
+        *,
+        rows: int | None = None,
+    ) -> pa.Table:
         """The rows, under the table's own schema."""
-        rows = decode_table(data)
+        found = decode_table(data, rows=rows)
         # of an earlier version it has the bytes that the manifest knows without later columns
-        schema = as_written(SCHEMAS[table], [*rows.column_names])
+        schema = as_written(SCHEMAS[table], [*found.column_names])
         try:
-            columns = [rows[field.name].cast(field.type) for field in schema]
+            columns = [found[field.name].cast(field.type) for field in schema]
         except (KeyError, pa.ArrowException) as error:
             raise LakeError(f"A file of {table} lacks a column: {error}.") from error
         return pa.Table.from_arrays(columns, schema=schema)

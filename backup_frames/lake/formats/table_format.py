@@ -68,8 +68,8 @@ class Tables(Protocol):
     def encode(self, slot: Slot, rows: pa.Table) -> bytes:
         """The bytes of a data file with these rows."""
 
-    def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:
-        """The rows of a data file, with all columns of the table.
+    def decode(self, table: str, slot: Slot, data: bytes, *, rows: int | None = None) -> pa.Table:
+        """The rows of a data file, with all columns of the table; at most so many, if it is known.
 
         Raises:
             LakeError: the bytes are damaged, or lack a column.

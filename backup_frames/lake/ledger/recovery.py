@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import ConfigError, LakeConflictError, LakeError
-from ...frames.partitions import NO_DATE, decode_table, partition_path
+from ...frames.partitions import NO_DATE, partition_path
 from ...frames.schema import LEDGER_FIELDS, SYNC_RUNS, as_written
 from ...scan.ranges import DAY_S, Grain, day_of, partition_span
 from ..storage.layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
@@ -205,10 +205,13 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
         if data is None:
             problem = "is missing"
         elif entry is None or describe_file(data, entry.rows) == entry:
-            table = decode_table(data, rows=entry.rows if entry else None)
+            table = store.decode(key, data, rows=entry.rows if entry else None)
             if table.schema.equals(as_written(schema, table.column_names)):
                 # What no record named, such as a partition restored by hand, is the ledger's now.
-                records.manifest.files.setdefault(key, describe_file(data, table.num_rows))
+                # An empty one is made up by a table format, which keeps no empty files.
+                if table.num_rows or store.format == "parquet":
+                    entry = describe_file(data, table.num_rows)
+                    records.manifest.files.setdefault(key, entry)
                 return table
             problem = "has other columns than the table"
     except LakeConflictError:
@@ -286,7 +289,7 @@ def _read_entry(store: Store, key: str) -> FileEntry | None:
     """The entry of a file as it is, None if it is missing, unreadable or no Parquet."""
     try:
         data = store.read(key)
-        return None if data is None else describe_file(data, decode_table(data).num_rows)
+        return None if data is None else describe_file(data, store.decode(key, data).num_rows)
     except LakeError:
         return None
 
@@ -322,7 +325,7 @@ def _settle(store: Store, records: ProjectRecords, pending: Pending, grain: Grai
                 records.state,
                 parts.partition,
                 grain,
-                decode_table(data, rows=found[0].rows),
+                store.decode(key, data, rows=found[0].rows),
                 pending.as_of_s,
             )
     for partition, tables in sorted(is_done.items()):

@@ -14,14 +14,13 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
 
 from ...api.clock import Clock
-from ...frames.partitions import encode_table, partition_path
+from ...frames.partitions import partition_path
 from ...scan.ranges import Grain
 from ..storage.layout import LAKE_KEY, meta_key
 from ..storage.store import Lock, RunNote, Store
@@ -221,9 +220,9 @@ class LakeWriter:
         if not self._encoding and not self._staged:
             self._held_since_s = self.clock.monotonic()
         if self.pool:
-            self._encoding[name] = self.pool.submit(_encode_files, tables).result
+            self._encoding[name] = self.pool.submit(self._encode_files, tables).result
         else:
-            files = _encode_files(tables)
+            files = self._encode_files(tables)
             self._encoding[name] = lambda: files
         self._held_rows += sum(table.num_rows for table in tables.values())
         is_old = self.clock.monotonic() - self._held_since_s > HOLD_S
@@ -256,24 +255,16 @@ class LakeWriter:
             self.is_new = False
         self._put_record("pending.json", encode_record(self.pending))
 
+    def _encode_files(self, tables: Mapping[str, pa.Table]) -> _Files:
+        files = []
+        for key, table in tables.items():
+            data = self.store.encode(key, table)
+            files.append(_File(key, data, describe_file(data, table.num_rows)))
+        return files
+
     def _put(self, files: _Files) -> None:
         for key, data, _ in files:
             self.store.put(key, data)
 
     def _put_record(self, name: str, data: bytes) -> None:
         self.store.put(meta_key(self.pending.project_id, name), data)
-
-
-def _encode_files(tables: Mapping[str, pa.Table]) -> _Files:
-    files = []
-    for key, table in tables.items():
-        name = key.partition("/")[0]
-        is_empty = name in LEDGER_SCHEMAS and not table.num_rows
-        data = _encode_empty(name) if is_empty else encode_table(table)
-        files.append(_File(key, data, describe_file(data, table.num_rows)))
-    return files
-
-
-@cache
-def _encode_empty(table: str) -> bytes:
-    return encode_table(LEDGER_SCHEMAS[table].empty_table())

@@ -27,7 +27,7 @@ from ...whole_files import fill_file, flush_folder, swap_in
 from .layout import is_data_file, is_ours, is_temporary
 from .store import (
     MAX_FILE_BYTES,
-    RunNote,
+    PlainFiles,
     StoredFile,
     check_key,
     describe_holder,
@@ -55,7 +55,7 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class LocalStore:
+class LocalStore(PlainFiles):
     """A `Store` in a folder, which is created with the first file.
 
     Args:
@@ -65,7 +65,6 @@ class LocalStore:
         clock: what the lock's "since" is taken from.
     """
 
-    format = "parquet"
     warnings: tuple[str, ...] = ()
 
     def __init__(self, root: Path, *, url: str, scratch: str, clock: Clock) -> None:
@@ -115,9 +114,6 @@ class LocalStore:
                 with suppress(OSError):
                     os.unlink(aside, dir_fd=scratch)
                 raise
-
-    def commit(self, note: RunNote) -> None:
-        """Nothing: each file was shown as it was put."""
 
     def list(self, prefix: str) -> list[StoredFile]:
         """All files below the folder, sorted by key; links count as files, which no read follows.

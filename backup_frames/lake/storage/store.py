@@ -1,6 +1,7 @@
 """What the ledger asks of storage, and what all kinds of it share.
 
-In: keys such as ``backups/date=2026-01-31/<project_id>.parquet``, and bytes. Out: whole files.
+In: keys such as ``backups/date=2026-01-31/<project_id>.parquet``, and bytes: of records as they are, of
+rows as the store encodes them. Out: whole files.
 A reader of the lake sees a file as it was before a `put` or as it is after it, never between.
 """
 
@@ -13,8 +14,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+import pyarrow as pa
+
 from ...api.clock import Clock
 from ...errors import LakeError
+from ...frames.partitions import decode_table, encode_table
 
 MAX_FILE_BYTES: Final = 1 << 30
 """No file of a lake is larger (a million backups take a tenth of it): what is, is not read."""
@@ -104,6 +108,21 @@ class Store(Protocol):
             LakeConflictError: the lock was lost, or the file is not as this run has seen it.
         """
 
+    def encode(self, key: str, rows: pa.Table) -> bytes:
+        """The bytes of a data file under that key with these rows, in whatever order they are."""
+
+    def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:
+        """The rows of a data file that was read.
+
+        Args:
+            key: what it was read from.
+            data: its bytes.
+            rows: how many it may have; None if nobody knows.
+
+        Raises:
+            LakeError: the bytes are damaged, or would decode to more than they may.
+        """
+
     def commit(self, note: RunNote) -> None:
         """Let readers see the tables' files that were put since the last commit.
 
@@ -128,6 +147,23 @@ class Store(Protocol):
             LakeConflictError: at once, with who holds it. A dead owner never blocks: the
                 kernel frees a local lock, an object's lease runs out after a minute.
         """
+
+
+class PlainFiles:
+    """What stores of a plain lake share: a data file is Parquet with all of a table's columns."""
+
+    format = "parquet"
+
+    def encode(self, key: str, rows: pa.Table) -> bytes:  # noqa: ARG002 - protocol
+        """Parquet, the same for the same rows."""
+        return encode_table(rows)
+
+    def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:  # noqa: ARG002 - protocol
+        """The rows, with the schema that they were written with."""
+        return decode_table(data, rows=rows)
+
+    def commit(self, note: RunNote) -> None:
+        """Nothing: each file was shown as it was put."""
 
 
 def check_key(key: str) -> str:

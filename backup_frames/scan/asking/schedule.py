@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from ...api.answers import Page
-from ...api.query import BackupQuery, Level
+from ...api.query import FILTERS, BackupQuery, Level
 from ...errors import RejectedError
 from ..assumptions import ServiceProof, TimedRow, find_qualifying
 from ..checks import STRAYED
 from ..finished import FinishedRange, Window
 from ..plan import cut_second
-from ..proof.trial import FILTER_PATHS, Trial
+from ..proof.trial import Trial
 from ..walks.offset_read import OffsetRead
 from ..walks.walk import Walk
 from ..walks.witness import Witness
@@ -211,7 +211,7 @@ class Schedule:
         query = replace(self._query, level=level)
         trial = self._trials.get(level)
         if trial is not None and trial.is_filter_failed:
-            query = replace(query, **dict.fromkeys(FILTER_PATHS))  # type: ignore[arg-type]  # names of filters
+            query = replace(query, **dict.fromkeys(FILTERS))  # type: ignore[arg-type]  # names of filters
         self._add(
             OffsetRead(query, self._spans, is_full=self._is_full, reason=self._failures[level])
         )

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 from ...api.answers import Page, read_seconds
 from ...api.doctor import Check, failed_check, failure_shape
-from ...api.query import LEVELS, BackupQuery, Level
+from ...api.query import FILTERS, LEVELS, BackupQuery, Level
 from ...errors import BackupFramesError, QueryError, RejectedError
 from ..assumptions import ASKS, TimedRow, ask_sound, drive, find_ends, find_qualifying, read_rows
 from ..checks import find_breach
 from ..finished import Window
 from ..plan import CEILING_S, DAY_S, FLOOR_S, look_at
-from .trial import FILTER_PATHS, Trial, filter_value, matches
+from .trial import Trial, filter_value, find_hidden, matches
 
 Fetch = Callable[[BackupQuery], Page]
 Pages = Mapping[Level, Page]
@@ -166,26 +166,15 @@ def _check_width(query: BackupQuery, window: Window, fetch: Fetch, *, is_proven:
 
 def _check_filters(query: BackupQuery, newest: Page, fetch: Fetch) -> Check:
     """Each filter with a value of the newest backups, and if they are alike, with one of none."""
-    rows = read_rows(newest)
-    if not rows:
+    if not newest.ids:
         return _unproven("filters", "no backup is listed")
     wrong, unsure = list[str](), list[str]()
-    for name in FILTER_PATHS:
-        values = Counter(v for row in rows if isinstance(v := filter_value(row, name), str) and v)
-        rarest = values.most_common()[-1][0] if values else ""
-        if name == "datastore_type":
-            rarest = rarest.casefold()  # engines are named in either case, asked in lower case
-        found = _ask_filter(query, name, rarest, fetch)
-        strays = _find_strays(found, name, rarest)
-        if len(values) < 2:  # alike: it takes a value that none of them has to tell
-            other = _other_value(name, rarest)
-            strays += _find_strays(_ask_filter(query, name, other, fetch), name, other)
-        if found is None:
+    for name in FILTERS:
+        told = _try_filter(query, newest, name, fetch)
+        if told is None:
             unsure.append(name)
-        elif not found:
-            wrong.append(f"{name} finds nothing for a value of the list")
-        elif strays:
-            wrong.append(f"{name} lets other backups through")
+        elif told:
+            wrong.append(f"{name} {told}")
     if wrong:
         seen = "; ".join(wrong)
         message = f"{seen}. Reads check each row and say what they left out. {REPORT}"
@@ -196,19 +185,46 @@ def _check_filters(query: BackupQuery, newest: Page, fetch: Fetch) -> Check:
     return Check("filters", is_ok=True, message=message, shape=message)
 
 
-def _ask_filter(
-    query: BackupQuery, name: str, value: str, fetch: Fetch
-) -> list[dict[str, Any]] | None:
-    """The rows for a filter; None if the value is refused."""
+def _try_filter(query: BackupQuery, newest: Page, name: str, fetch: Fetch) -> str | None:
+    """What a filter does wrong; empty if nothing, None if the value is refused."""
+    shown = (filter_value(row, name) for row in read_rows(newest))
+    values = Counter(value for value in shown if isinstance(value, str) and value)
+    rarest = values.most_common()[-1][0] if values else ""
+    if name == "datastore_type":
+        rarest = rarest.casefold()  # engines are named in either case, asked in lower case
+    found = _ask_filter(query, name, rarest, fetch)
+    strays = _find_strays(found, name, rarest)
+    if len(values) < 2:  # alike: it takes a value that none of them has to tell
+        other = _other_value(name, rarest)
+        strays += _find_strays(_ask_filter(query, name, other, fetch), name, other)
+    if found is None:
+        return None
+    if not found.ids:
+        return "finds nothing for a value of the list"
+    if _is_hiding(newest, found, name, rarest, fetch):
+        return "hides some backups with a value of the list"
+    return "lets other backups through" if strays else ""
+
+
+def _ask_filter(query: BackupQuery, name: str, value: str, fetch: Fetch) -> Page | None:
+    """The newest rows for a filter; None if the value is refused."""
     try:
-        page = drive(ask_sound(replace(query, **{name: value})), fetch)  # type: ignore[arg-type]  # a filter's name
+        return drive(ask_sound(replace(query, **{name: value})), fetch)  # type: ignore[arg-type]  # a filter's name
     except (QueryError, RejectedError):
         return None
-    return read_rows(page)
 
 
-def _find_strays(rows: list[dict[str, Any]] | None, name: str, value: str) -> list[dict[str, Any]]:
-    return [row for row in rows or [] if not matches(row, {name: value})]
+def _is_hiding(newest: Page, found: Page, name: str, value: str, fetch: Fetch) -> bool:
+    """Whether a filter hides some of the newest rows; asked again, since one may just have gone."""
+    hidden = find_hidden(newest, found, {name: value})
+    return bool(
+        hidden and hidden & find_hidden(fetch(newest.query), fetch(found.query), {name: value})
+    )
+
+
+def _find_strays(page: Page | None, name: str, value: str) -> list[dict[str, Any]]:
+    rows = read_rows(page) if page is not None else []
+    return [row for row in rows if not matches(row, {name: value})]
 
 
 def _other_value(name: str, value: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ...api.answers import Page
-from ...api.query import LEVELS, BackupQuery, Level
+from ...api.query import FILTERS, LEVELS, BackupQuery, Level
 from ...errors import RejectedError
 from ..assumptions import (
     ASKS,
@@ -30,14 +30,6 @@ from ..plan import CEILING_S, FLOOR_S, SERVICE_START_S, ask_window, to_moment
 
 ROWS: Final = 3
 """Backups that must fail before the time filter counts as failed: one alone may have been deleted."""
-
-FILTER_PATHS: Final = {
-    "instance_id": ("instance_id",),
-    "datastore_type": ("datastore", "type"),
-    "backup_id": ("id",),
-    "backup_type": ("type",),
-}
-"""Filter of a query -> where a row shows its value."""
 
 Steps = Generator[BackupQuery, Page, None]
 
@@ -95,9 +87,9 @@ class Trial:
         self.page = page if page.total_count else None  # that there is none, the walk makes sure of
         newest_s = max((s for s in page.begin_s if s is not None), default=0)
         self._window.newest_s[self.query.level] = newest_s
-        if page.total_count == 0:
-            if self.query.filters():
-                yield from self._doubt_filters()
+        if self.query.filters():
+            yield from self._doubt_filters(page)
+        if page.total_count == 0 or self.failure is not None:
             return
         rows = find_qualifying(page) or find_begun(page)
         if rows and not (yield from self._prove_at_once(page, rows[0])):
@@ -223,20 +215,21 @@ class Trial:
         if is_last and page.begin_s[-1] is not None:
             self._window.oldest_s[self.query.level] = page.begin_s[-1]
 
-    def _doubt_filters(self) -> Steps:
-        """Hold an empty answer against the newest rows without filters."""
-        plain = replace(self.query, **dict.fromkeys(FILTER_PATHS))  # type: ignore[arg-type]  # names of filters
-        page = yield from ask_sound(plain)
-        for backup_id, row in zip(page.ids, read_rows(page), strict=True):
-            if matches(row, self.query.filters()):
-                if (yield from ask_sound(self.query)).total_count:
-                    return  # an empty answer by accident
-                self.is_filter_failed = True
-                self.failure = (
-                    f"{self.query.level}: {self.query.filters()} finds nothing, but the list without "
-                    f"filters holds backup {backup_id}, which matches"
-                )
-                return
+    def _doubt_filters(self, page: Page) -> Steps:
+        """Hold the answer against the newest rows without filters: it must hold those that match."""
+        plain = replace(self.query, **dict.fromkeys(FILTERS))  # type: ignore[arg-type]  # names of filters
+        newest = yield from ask_sound(plain)
+        hidden = find_hidden(newest, page, self.query.filters())
+        if hidden:  # by accident, if it came or went just now
+            again = yield from ask_sound(self.query)
+            newest = yield from ask_sound(plain)
+            hidden &= find_hidden(newest, again, self.query.filters())
+        if hidden:
+            self.is_filter_failed = True
+            self.failure = (
+                f"{self.query.level}: {self.query.filters()} does not find backup {min(hidden)}, "
+                "which matches: the list without filters holds it"
+            )
 
 
 def is_as_assumed(
@@ -244,7 +237,8 @@ def is_as_assumed(
 ) -> bool:
     """Whether nothing speaks against reading spans of time apart, level by level.
 
-    Costs three requests per level, one more if only one is asked, and more where something fails.
+    Costs three requests per level, one more if only one is asked, another with filters, and more
+    where something fails.
     """
     seen: list[tuple[str, ...]] = []
     for level in levels:
@@ -258,6 +252,20 @@ def is_as_assumed(
     return len(ids) == len(set(ids))
 
 
+def find_hidden(newest: Page, page: Page, filters: dict[str, str]) -> set[str]:
+    """Of the newest rows the ids of those that match, and that the page for these filters lacks.
+
+    Where the page is not the whole answer, what began in its oldest second may lie beyond it.
+    """
+    oldest_s = min((s for s in page.begin_s if s is not None), default=FLOOR_S)
+    is_whole = page.total_count == len(page.ids)
+    return {
+        backup_id
+        for row, backup_id, s in zip(read_rows(newest), newest.ids, newest.begin_s, strict=True)
+        if (is_whole or (s is not None and s > oldest_s)) and matches(row, filters)
+    } - set(page.ids)
+
+
 def matches(row: dict[str, Any], filters: dict[str, str]) -> bool:
     """Whether a row, as sent, has the very values that a query's filters name."""
     return all(is_value(name, filter_value(row, name), value) for name, value in filters.items())
@@ -266,7 +274,7 @@ def matches(row: dict[str, Any], filters: dict[str, str]) -> bool:
 def filter_value(row: dict[str, Any], name: str) -> object:
     """What a row, as sent, shows for a filter; None if nothing."""
     value: Any = row
-    for key in FILTER_PATHS[name]:
+    for key in FILTERS[name]:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 

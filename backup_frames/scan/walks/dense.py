@@ -17,19 +17,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ...api.answers import Page
-from ...api.query import BackupQuery
+from ...api.query import BACKUP_TYPES, ENGINES, FILTERS, BackupQuery
 from ...errors import RejectedError
 from ..plan import look_at, to_moment
 
 ROUNDS: Final = 4
 MAX_PARTS: Final = 2_000
 MAX_PAGES: Final = 1_000
-# filter of the query -> where a row shows its value
-_DIMENSIONS: Final = {
-    "backup_type": ("type",),
-    "datastore_type": ("datastore", "type"),
-    "instance_id": ("instance_id",),
-}
+# By which filters rows are told apart, those with few values first.
+_DIMENSIONS: Final = ("backup_type", "datastore_type", "instance_id")
 
 Asking = Generator[BackupQuery, Page, Page]
 
@@ -143,19 +139,19 @@ def _filtered(query: BackupQuery, name: str, value: str) -> BackupQuery:
 def _seen_values(pages: list[Page]) -> dict[str, list[str]]:
     """The values of each filter that occur in the pages, and those the reference page names."""
     values: dict[str, set[str]] = {
-        "backup_type": {"Auto", "Manual"},
-        "datastore_type": {"cassandra", "redis", "mongodb", "influxdb"},
+        "backup_type": set(BACKUP_TYPES),
+        "datastore_type": set(ENGINES),
         "instance_id": set(),
     }
     for page in pages:
         for row in json.loads(page.body)["backups"]:
-            for name, path in _DIMENSIONS.items():
+            for name in _DIMENSIONS:
                 value: Any = row
-                for key in path:
+                for key in FILTERS[name]:
                     value = value.get(key) if isinstance(value, dict) else None
                 if isinstance(value, str) and value:
                     values[name].add(value)
-    values["backup_type"] &= {"Auto", "Manual"}
+    values["backup_type"] &= set(BACKUP_TYPES)
     return {name: sorted(found) for name, found in values.items()}
 
 

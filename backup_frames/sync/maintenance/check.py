@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import LakeError
-from ...frames.partitions import decode_table, partition_keys, partition_path
+from ...frames.partitions import partition_keys, partition_path
 from ...frames.schema import KEYS, TABLES, as_written
 from ...lake.ledger.encoding import encoding_of, in_this_encoding
 from ...lake.ledger.identity import StoredIds, hash_ids
@@ -210,7 +210,7 @@ class _ProjectCheck:
         if versions is None and self._manifest is not None:
             message = "It is named like a file of the lake, but no sync recorded it. " + _REPAIR
             return None, [Finding(key, "unlisted", message)]
-        return _check_content(key, data, parts, versions, self._grains)
+        return _check_content(self._store, key, data, parts, versions, self._grains)
 
     def _check_partition(self, partition: date, keys: dict[str, KeyParts]) -> Iterator[Finding]:
         tables = EMPTY_LEDGER._asdict()
@@ -232,12 +232,15 @@ class _ProjectCheck:
             for name, message in check_children(LedgerTables(**tables)):
                 yield Finding(paths[name], "children", f"{message} {_REPAIR}")
 
+    def _decode(self, path: str) -> pa.Table:
+        return self._store.decode(path, self._store.read(path) or b"")
+
     def _check_ids(self) -> Iterator[Finding]:
         """Backups that have a row in two partitions; reads the few again that may."""
         hashes = [np.frombuffer(ids, "<u4") for ids in self._ids.values()]
         for days in StoredIds(self._ids).doubled(hashes):
             paths = [partition_path("backups", day, self._project_id) for day in days]
-            found = [decode_table(self._store.read(path) or b"")["backup_id"] for path in paths]
+            found = [self._decode(path)["backup_id"] for path in paths]
             ids = found[0].filter(pc.is_in(found[0], value_set=found[1])).to_pylist()
             if ids:
                 message = f"{len(ids)} backups have a row in {paths[1]} as well, as {min(ids)}."
@@ -265,7 +268,8 @@ def find_misfits(parents: pa.Table, children: pa.Table, name: str) -> pa.Table:
     return joined.filter(pc.not_equal(pc.fill_null(joined[count], 0), found)).select(key)
 
 
-def _check_content(
+def _check_content(  # what is known of one file
+    store: Store,
     key: str,
     data: bytes | None,
     parts: KeyParts,
@@ -287,7 +291,7 @@ def _check_content(
             return None, [Finding(key, "damaged", message)]
         rows = fitting[0].rows
     try:
-        table = decode_table(data, rows=rows)
+        table = store.decode(key, data, rows=rows)
     except LakeError as error:
         return None, [Finding(key, "damaged", str(error))]
     problem = _wrong_schema(table, parts) or _wrong_keys(table, parts, grains)

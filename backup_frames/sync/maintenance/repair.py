@@ -15,7 +15,7 @@ import pyarrow as pa
 from ...api.clock import Clock
 from ...errors import LakeConflictError, LakeError
 from ...frames.flatten import concat_frames
-from ...frames.partitions import NO_DATE, decode_table, partition_path
+from ...frames.partitions import NO_DATE, partition_path
 from ...frames.schema import TABLES, as_written
 from ...lake.ledger.collect import FreshPartition, PartitionCollector
 from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
@@ -23,14 +23,14 @@ from ...lake.ledger.metadata import FileEntry, InventoryState, Pending, describe
 from ...lake.ledger.recovery import read_grain, read_records, recount_partition, survey_ledger
 from ...lake.ledger.writer import LakeWriter
 from ...lake.storage.layout import INVENTORY_NAMES, meta_key, parse_key
-from ...lake.storage.store import Lock, Store
+from ...lake.storage.store import Lock, RunNote, Store
 from ...scan.plan import to_moment
 from ...scan.ranges import clip_spans, merge_spans, partition_span
 from ..proof import has_failures
 from ..reader import Reader
 from .check import NOT_REPAIRED, Finding, check_project
 from .flips import undo_flip
-from .salvage import complete_backups, fit_children, is_of_partition, salvage_table
+from .salvage import Salvage, complete_backups, fit_children, is_of_partition, salvage_table
 
 
 def repair_project(reader: Reader, store: Store, *, project_id: str, clock: Clock) -> list[Finding]:
@@ -77,11 +77,15 @@ class _Repair:
         )
 
     def run(self) -> list[Finding]:
-        self._paths -= {path for path in sorted(self._paths) if self._undo_flip(path)}
+        undone = {path for path in sorted(self._paths) if self._undo_flip(path)}
+        self._paths -= undone
         parts = {path: found for path in sorted(self._paths) if (found := parse_key(path))}
         partitions = {found.partition for found in parts.values() if found.kind == "table"}
         read = self._read({day for day in partitions if day is not None})
         self._take_moment()
+        if undone:
+            as_of_s = self._writer.pending.as_of_s
+            self._store.commit(RunNote(self._project_id, "repair", as_of_s, "repair"))
         for fresh in read:
             self._mend(fresh)
         for path, found in parts.items():
@@ -161,7 +165,8 @@ class _Repair:
         if path not in self._paths:
             return self._writer.load_one(name, fresh.partition)
         entry = self._records.manifest.files.get(path)
-        saved = salvage_table(self._read_file(path), name)
+        data = self._read_file(path)
+        saved = self._whole(path, data, name) or salvage_table(data, name)
         if saved and not is_of_partition(saved, fresh.partition, self._grain, self._project_id):
             saved = None
         if name != "backups":  # what the service sends is taken for what was lost: no change
@@ -177,6 +182,14 @@ class _Repair:
             self._say_lost(name, fresh.partition, problem)
         return rows
 
+    def _whole(self, path: str, data: bytes | None, table: str) -> Salvage | None:
+        """The rows of a file that is sound in itself."""
+        try:
+            rows = self._store.decode(path, data or b"")
+        except LakeError:
+            return None
+        return Salvage(rows, ()) if rows.schema.equals(LEDGER_SCHEMAS[table]) else None
+
     def _settle_single(self, path: str, table: str) -> None:
         """A run's row or an inventory, history and all: record it if it can be read, else drop it.
 
@@ -185,7 +198,7 @@ class _Repair:
         data = self._read_file(path)
         known = self._records.manifest.files.pop(path, None)
         try:
-            rows = decode_table(data or b"")
+            rows = self._store.decode(path, data or b"")
         except LakeError:
             rows = None
         is_known_schema = rows is not None and rows.schema.equals(

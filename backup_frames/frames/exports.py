@@ -1,9 +1,11 @@
-"""Arrow tables as one Excel workbook: a sheet a table, and nothing that a cell could run.
+"""What a person takes along: one flat table, or one Excel workbook.
 
-In: tables by sheet name. Out: an ``.xlsx`` file's bytes. Text is always text: what begins with ``=`` is
-no formula, what looks like an address no link. Excel knows no time zones, so times are UTC without
-one; it holds 15 digits of a number, so larger whole numbers are written as text. A sheet holds
-1,048,576 rows and a cell 32,767 characters: more rows are an error, a longer text ends with "…".
+In: `ArrowFrames`, or tables by sheet name. Out: one Arrow table whose grain is the finest there is (a row
+per table name, per database without named tables, per backup without databases; what all have is there
+once), or an ``.xlsx`` file's bytes, with nothing in it that a cell could run. Text is always text: what
+begins with ``=`` is no formula, what looks like an address no link. Excel knows no time zones, so times
+are UTC without one; it holds 15 digits of a number, so larger whole numbers are written as text. A sheet
+holds 1,048,576 rows and a cell 32,767 characters: more rows are an error, a longer text ends with "…".
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..errors import MissingExtraError, QueryError
+
+if TYPE_CHECKING:
+    from .flatten import ArrowFrames
 
 MAX_ROWS: Final = 2**20 - 1
 """Rows below the heading (Excel's specification)."""
@@ -23,6 +29,30 @@ MAX_CHARACTERS: Final = 32_767
 MAX_NUMBER: Final = 10**15
 _BATCH_ROWS: Final = 10_000
 _EARLIEST: Final = date(1900, 3, 1)  # before it Excel counts a day that never was
+_BACKUP: Final = ["project_id", "backup_id"]
+_DATABASE: Final = [*_BACKUP, "database_index"]
+_KIB_PER_GIB: Final = 2**20
+
+
+def join_frames(frames: ArrowFrames) -> pa.Table:
+    """Join backups, databases and tables; sorted by (begin_time, backup_id) and list positions.
+
+    Adds ``size_gib`` (GiB) and ``duration_s`` (seconds from begin to end; null where either is
+    absent). Sizes stand in every row of a backup: sum them over distinct backups only.
+    """
+    order = pa.array(range(frames.backups.num_rows), pa.int64())
+    backups = frames.backups.append_column("_order", order)
+    databases = frames.databases.drop_columns(["begin_date"])
+    tables = frames.tables.drop_columns(["begin_date", "database_name"])
+    flat = databases.join(tables, _DATABASE, join_type="left outer")
+    flat = backups.join(flat, _BACKUP, join_type="left outer")
+    flat = flat.sort_by(
+        [(name, "ascending") for name in ("_order", "database_index", "table_index")]
+    )
+    begin, end = (pc.cast(flat[name], pa.int64()) for name in ("begin_time", "end_time"))
+    flat = flat.append_column("size_gib", pc.divide(flat["size_kb"], float(_KIB_PER_GIB)))
+    duration = pc.divide(pc.cast(pc.subtract(end, begin), pa.float64()), 1e6)
+    return flat.append_column("duration_s", duration).drop_columns(["_order"])
 
 
 def encode_workbook(sheets: Mapping[str, pa.Table]) -> bytes:
