@@ -71,8 +71,6 @@ ARROWS_TO_CUT = {
     "lake/ledger": 17,
 }
 LINES_TO_CUT = {
-    "backup_frames.insight.charts.drawing": 385,
-    "backup_frames.insight.charts.report": 360,
     "backup_frames.lake.storage.local": 356,
     "backup_frames.settings.resolve": 384,
     "backup_frames.sync.run": 380,
