@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..api.client import BackupClient
 from ..api.clock import Clock
 from ..api.connect import open_client
 from ..api.query import LEVELS, MAX_LIMIT, BackupQuery, Level, parse_moment
@@ -30,6 +29,9 @@ from .reader import BackupReader, Progress
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
     import pandas as pd
+
+    from ..api.client import BackupClient
+
 
 Moment = str | date | datetime
 
