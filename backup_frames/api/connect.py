@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from ..clock import Clock, SystemClock
 from ..errors import AuthError, ConfigError, SchemaError
 from ..settings import Settings
-from .clock import Clock, SystemClock
 from .gate import Gate
 from .query import check_project_id
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..api.clock import Clock
 from ..api.connect import open_client
 from ..api.query import LEVELS, MAX_LIMIT, BackupQuery, Level, parse_moment
+from ..clock import Clock
 from ..errors import IncompleteReadError, QueryError
 from ..frames.flatten import concat_frames
 from ..frames.frames import BackupFrames

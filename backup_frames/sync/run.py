@@ -17,8 +17,8 @@ from typing import Final
 
 import numpy as np
 
-from ..api.clock import Clock
 from ..api.query import LEVELS
+from ..clock import Clock
 from ..errors import AuthError, ConfigError, LakeError
 from ..frames.partitions import encode_table
 from ..lake.ledger.collect import PartitionCollector

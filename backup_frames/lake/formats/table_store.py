@@ -19,7 +19,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError
 from ...frames.partitions import decode_table, encode_table, partition_path
 from ..ledger.metadata import Manifest, Pending, decode_record

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...frames.partitions import encode_table, partition_path
 from ...scan.ranges import Grain
 from ..storage.layout import LAKE_KEY, meta_key

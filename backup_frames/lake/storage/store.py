@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError
 
 MAX_FILE_BYTES: Final = 1 << 30

@@ -12,7 +12,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeConflictError, LakeError
 from ...frames.flatten import concat_frames
 from ...frames.partitions import NO_DATE, decode_table, partition_path

@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 import httpcore
 import httpx
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 from .proxy import find_proxy, is_direct
 
 _MIN_TIMEOUT_S: Final = 0.001
