@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..api.clock import Clock
 from ..api.query import Level, Moment
+from ..clock import Clock
 from ..frames.frames import BackupFrames
 from ..settings import Settings, resolve_settings
 from .question import Filter, Question

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ..api.clock import Clock, SystemClock
 from ..api.query import (
     ENGINES,
     FILTERS,
@@ -23,6 +22,7 @@ from ..api.query import (
     parse_moment,
     spell_filter,
 )
+from ..clock import Clock, SystemClock
 from ..errors import QueryError, RejectedError
 from ..scan.plan import to_span
 

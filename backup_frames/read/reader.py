@@ -12,12 +12,11 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..api.client import BackupClient
 from ..api.query import LEVELS, BackupQuery, Level
 from ..errors import RejectedError
 from ..frames.believe import derive_levels, keep_matching, keep_within
@@ -33,6 +32,9 @@ from ..scan.certificate import Certificate, RangeCount, describe_odd_values
 from ..scan.finished import FinishedRange
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
 from ..scan.walks.witness import Witness
+
+if TYPE_CHECKING:
+    from ..api.client import BackupClient
 
 Progress = Callable[[int, int | None], None]
 """Told rows done and rows expected (None while unknown), from the thread that consumes."""

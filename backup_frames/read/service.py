@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..api.client import BackupClient
-from ..api.clock import Clock
 from ..api.connect import open_client
 from ..api.query import MAX_LIMIT, Level, Moment
+from ..clock import Clock
 from ..errors import IncompleteReadError
 from ..frames.deduplicate import deduplicate_frames
 from ..frames.flatten import concat_frames
@@ -31,6 +30,8 @@ from .reader import BackupReader, Progress
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
     import pandas as pd
+
+    from ..api.client import BackupClient
 
 _OVERLAP = 1.05
 _FIXED_REQUESTS = 14

@@ -15,8 +15,8 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Final
 
-from ..api.clock import Clock
 from ..api.query import LEVELS
+from ..clock import Clock
 from ..errors import AuthError, ConfigError, LakeError
 from ..lake.ledger.collect import PartitionCollector
 from ..lake.ledger.counts import (

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError, MissingExtraError
 from ...frames.partitions import decode_table, encode_sorted
 from ...frames.schema import DESCRIPTIONS, as_written

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError
 from ...frames.deduplicate import sort_table
 from ...frames.partitions import partition_path

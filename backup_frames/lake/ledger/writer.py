@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...frames.deduplicate import sort_table
 from ...frames.partitions import NO_DATE, partition_path
 from ...frames.schema import LEDGER_SCHEMAS

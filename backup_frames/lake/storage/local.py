@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeConflictError, LakeError
 from ...whole_files import explained_step, fill_file, flush_folder, make_folders, swap_in
 from .layout import is_data_file, is_ours, is_temporary

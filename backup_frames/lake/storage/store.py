@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError
 from ...frames.partitions import decode_table, encode_sorted
 

@@ -12,7 +12,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeConflictError, LakeError
 from ...frames.partitions import NO_DATE, partition_path
 from ...frames.schema import LEDGER_SCHEMAS, TABLES, as_written
