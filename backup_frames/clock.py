@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -54,6 +55,7 @@ def read_uptime() -> float:
     return time.clock_gettime(_UPTIME)
 
 
+@lru_cache(maxsize=8)  # the same for all answers of one second
 def read_date(header: str) -> datetime | None:
     """The moment that a ``Date`` header tells, in UTC; None if it tells none."""
     try:

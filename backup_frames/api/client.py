@@ -65,7 +65,7 @@ class BackupClient:
         max_connections: connections kept open at most.
 
     Attributes:
-        skew_s: seconds by which the clock is ahead of the service's, None while no answer has told
+        skew_s: seconds by which the clock is ahead of the service's, None while no answer has named
             the time: by the answer that comes nearest, so that one odd ``Date`` says nothing.
 
     Cost: one request per page when all is well; retries within the gate's budget.

@@ -138,7 +138,7 @@ def test_only_one_request_tries_the_ice() -> None:
     class Stepping(VirtualClock):
         def sleep(self, seconds: float) -> None:
             super().sleep(seconds)
-            if self.seconds >= first + 3 and gate._is_ice_thin:
+            if self.seconds >= first + 3 and gate._is_probing:
                 gate.leave(first, is_success=True)
 
     gate._clock = stepping = Stepping()

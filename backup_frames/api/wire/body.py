@@ -47,8 +47,8 @@ def read_body(response: httpx.Response, url: str) -> bytes:
     encodings = [name for name in map(str.strip, named) if name not in ("", "identity")]
     if encodings not in ([], ["gzip"], ["x-gzip"], ["deflate"]):
         # others can blow up a million times in one step, and were not asked for
-        told = ", ".join(encodings)
-        raise PageError(f"{url} sent Content-Encoding {told!r}, which was not asked.", url=url)
+        names = ", ".join(encodings)
+        raise PageError(f"{url} sent Content-Encoding {names!r}, which was not asked.", url=url)
     chunks: Iterable[bytes]
     if isinstance(response.stream, httpx.ByteStream):  # held in memory: a transport of a test
         chunks = response.stream

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...api.scrub import as_printable
+from ...api.scrub import as_printable, without_secrets
 from ...errors import BackupFramesError
 from ..screen.output import OutputError, flush_out, write_err, write_out
 from .faults import explain_fault
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 Advance = Callable[[int, int | None], None]
 
 LOG = logging.getLogger("backup_frames")
-SECRET_LENGTH = 4  # a shorter one is no secret, and blotting it out would spoil every line
 
 
 class LogFormat(StrEnum):
@@ -90,10 +89,7 @@ class Session:
 
     def scrub(self, text: str) -> str:
         """Return the text without the secrets seen so far."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            if len(secret) >= SECRET_LENGTH:
-                text = text.replace(secret, "***")
-        return text
+        return without_secrets(text, self._secrets)
 
     def print(self, text: str = "") -> None:
         """Write data, or a report that was asked for, to stdout.

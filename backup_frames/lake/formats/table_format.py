@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from ...api.scrub import without_secrets
 from ...errors import LakeError
 from ...frames.schema import LEDGER_SCHEMAS, TABLES, comment_of
 from ..storage.layout import INVENTORY_NAMES
@@ -113,9 +114,7 @@ def failed_table(
 
     To be raised ``from None``, since the cause may repeat what was signed.
     """
-    reason = re.sub(r"\s+", " ", str(error))[:300].rstrip(". ")
-    for secret in secrets:
-        reason = reason.replace(secret, "***")
+    reason = re.sub(r"\s+", " ", without_secrets(str(error), secrets))[:300].rstrip(". ")
     return LakeError(
         f"The {kind} table {table} of {root} failed: {reason}. Nothing half-written is visible; "
         "check the store and any catalog, and run again.",
