@@ -16,6 +16,7 @@ LAYERS = [
     "whole_files",
     "settings",
     "api",
+    "facts",
     "scan",
     "scan/walks",
     "scan/proof",
