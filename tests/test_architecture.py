@@ -19,6 +19,7 @@ LAYERS = [
     "settings",
     "api/wire",
     "api",
+    "facts",
     "scan",
     "scan/walks",
     "scan/proof",

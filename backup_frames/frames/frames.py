@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from ..api.query import check_project_id
 from ..errors import ConfigError, LakeError
-from ..scan.certificate import facts_as_html
+from ..facts import Facts
 from ..whole_files import write_whole
 from .exports import encode_workbook, join_frames
 from .flatten import ArrowFrames
@@ -45,7 +45,7 @@ class Part:
     covered: tuple[CoveredSpan, ...]
 
 
-class BackupFrames:
+class BackupFrames(Facts):
     """Backups of one project as three tables, with the certificate of the read that brought them.
 
     ``backups`` has one row per backup, sorted by (begin_time, backup_id), oldest first and rows
@@ -161,29 +161,29 @@ class BackupFrames:
         return int(self.arrow.backups.num_rows)
 
     def __repr__(self) -> str:
-        return f"BackupFrames({', '.join(self._facts().values())})"
+        return f"BackupFrames({', '.join(words for _, words in self.facts())})"
 
-    def _repr_html_(self) -> str:
-        return facts_as_html("BackupFrames", self._facts().items())
+    __str__ = __repr__
 
     def __reduce__(self) -> tuple[type[BackupFrames], tuple[ArrowFrames, Certificate | None]]:
         """Pickle the Arrow tables, not the DataFrames made of them."""
         return BackupFrames, (self.arrow, self.certificate)
 
-    def _facts(self) -> dict[str, str]:
-        """What the two representations say, by heading."""
+    def facts(self) -> list[tuple[str, str]]:
+        """What its representations say, heading by heading."""
         span = pc.min_max(self.arrow.backups["begin_date"])
         first, last = span["min"].as_py(), span["max"].as_py()
-        facts = {
-            "backups": f"{self.arrow.backups.num_rows:,} backups",
-            "databases": f"{self.arrow.databases.num_rows:,} databases",
-            "tables": f"{self.arrow.tables.num_rows:,} tables",
-            "days (UTC)": f"{first} to {last}" if first else "no days",
-        }
-        if self.certificate is None:
-            return facts | {"verdict": "no certificate"}
-        reasons = "; ".join(self.certificate.reasons[:3])
-        return facts | {"verdict": self.certificate.verdict + (f": {reasons}" if reasons else "")}
+        verdict = "no certificate"
+        if self.certificate is not None:
+            reasons = "; ".join(self.certificate.reasons[:3])
+            verdict = self.certificate.verdict + (f": {reasons}" if reasons else "")
+        return [
+            ("backups", f"{self.arrow.backups.num_rows:,} backups"),
+            ("databases", f"{self.arrow.databases.num_rows:,} databases"),
+            ("tables", f"{self.arrow.tables.num_rows:,} tables"),
+            ("days (UTC)", f"{first} to {last}" if first else "no days"),
+            ("verdict", verdict),
+        ]
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from pyarrow import dataset as ds
 
 from ..api.query import Moment, parse_moment
 from ..errors import LakeError, QueryError
+from ..facts import Facts
 from ..frames.partitions import NO_DATE, open_parquet
 from ..frames.schema import KEYS, LEDGER_SCHEMAS, TABLES, with_later_columns, with_ledger
 from ..scan.plan import to_moment
@@ -64,7 +65,7 @@ def open_lake(url: Place) -> Lake:
     return Lake(open_lake_store(os.fspath(url), scratch=_SCRATCH))
 
 
-class Lake:
+class Lake(Facts):
     """The tables of a lake.
 
     Rows come by partition (date, then project), within it by (begin_time, backup_id); the tables
@@ -184,6 +185,20 @@ class Lake:
 
     def __repr__(self) -> str:
         return f"Lake({self.url!r})"
+
+    __str__ = __repr__
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What its picture in a notebook says: from a listing, no data file is read."""
+        files = {name: sum(1 for _ in self._keys(name)) for name in ("backups", RUNS)}
+        projects = known_projects(file.key for file in self._store.list("_meta"))
+        return [
+            ("lake", self.url),
+            ("format", f"{self._store.format}, a partition a {self._grain}"),
+            ("projects", ", ".join(sorted(projects)) or "none"),
+            ("partitions", f"{files['backups']:,} of backups"),
+            ("syncs", f"{files[RUNS]:,} recorded"),
+        ]
 
     def _inventory(self, name: str) -> pa.Table:
         parts = [self._load(key) for key in self._keys(name)]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -18,6 +18,7 @@ from ..api.connect import open_client
 from ..api.query import MAX_LIMIT, Level, Moment
 from ..clock import Clock
 from ..errors import IncompleteReadError
+from ..facts import Report
 from ..frames.deduplicate import deduplicate_frames
 from ..frames.flatten import concat_frames
 from ..frames.frames import BackupFrames
@@ -38,7 +39,7 @@ _FIXED_REQUESTS = 14
 
 
 @dataclass(frozen=True, slots=True)
-class ReadPlan:
+class ReadPlan(Report):
     """What a read would cost, as far as one count per level tells.
 
     Attributes:
@@ -54,6 +55,25 @@ class ReadPlan:
     seconds: float
     request_latency_s: float
     matched_after: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return asdict(self) | {"matched_after": list(self.matched_after)}
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What it says, heading by heading."""
+        by_level = ", ".join(f"{count:,} {level}" for level, count in self.rows.items())
+        facts = [
+            ("backups", f"{sum(self.rows.values()):,} ({by_level or 'none'})"),
+            ("requests", f"about {self.requests:,}"),
+            (
+                "time",
+                f"about {self.seconds:,.1f} s, at {1000 * self.request_latency_s:,.0f} ms each",
+            ),
+        ]
+        if self.matched_after:
+            facts.append(("counted without", ", ".join(self.matched_after)))
+        return facts
 
 
 class ReadService:

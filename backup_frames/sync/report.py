@@ -6,16 +6,14 @@ becomes the run's row in ``sync_runs``.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..api.scrub import as_printable
+from ..facts import Report
 from ..frames.schema import SYNC_RUNS
-from ..scan.certificate import facts_as_html
 from ..version import VERSION
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ _LISTS = ("reasons", "days", "partitions", "warnings", "damaged")
 
 
 @dataclass(frozen=True)
-class SyncReport:
+class SyncReport(Report):
     """One sync of one project; times are aware UTC.
 
     Attributes:
@@ -99,24 +97,8 @@ class SyncReport:
         plain |= {"counts": dict(self.counts), "inventory": dict(self.inventory)}
         return plain | {"exit_code": self.exit_code, "certificate": self.certificate.to_dict()}
 
-    def to_json(self) -> str:
-        """The report as one JSON object, two spaces indented."""
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-        return as_printable(text, keep_lines=True)
-
-    def to_text(self) -> str:
-        """The report as a short table in plain text."""
-        facts = self._facts()
-        width = max(len(name) for name, _ in facts)
-        return "\n".join(f"{name:<{width}}  {as_printable(value)}" for name, value in facts)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def _repr_html_(self) -> str:
-        return facts_as_html("SyncReport", self._facts())
-
-    def _facts(self) -> list[tuple[str, str]]:
+    def facts(self) -> list[tuple[str, str]]:
+        """What it says, heading by heading."""
         moved = ", ".join(
             f"{count:,} {name.replace('_', ' ')}"
             for name, count in self.counts.items()

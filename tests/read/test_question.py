@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -147,3 +148,26 @@ def test_a_time_back_is_counted_from_the_clock_handed_in(begin: Any) -> None:
     question = Question(begin=begin, clock=clock)
     assert question.begin == clock.now() - timedelta(days=7)
     assert type(question.begin) is datetime
+
+
+def test_a_plan_and_a_lake_have_a_picture_and_a_text(
+    given: dict[str, str], box: Sandbox, tmp_path: Path
+) -> None:
+    """A notebook shows them as tables, escaped; a lake's costs no data file."""
+    plan = bf.plan_read(**given, instance_name="<b>")
+    assert "counted without" in str(plan)
+    assert plan.to_dict()["matched_after"] == ["instance_name"]
+    assert f"{sum(plan.rows.values()):,}" in plan._repr_html_()
+    url = str(tmp_path / "<lake>")
+    bf.sync_backups(**given, lake=url)
+    lake = bf.open_lake(url)
+    picture = lake._repr_html_()
+    assert "&lt;lake&gt;" in picture
+    assert box.project_id in picture
+    assert "complete" not in picture  # no verdict, no badge
+    assert str(lake) == f"Lake({url!r})"
+    assert lake.backups(begin="2026-01", end="2026-02").num_rows == (
+        lake.backups(begin=np.datetime64("2026-01-01"), end=pd.Timestamp("2026-02-01")).num_rows
+    )
+    with pytest.raises(bf.QueryError, match="begin is NaT"):
+        lake.backups(begin=pd.NaT)
