@@ -20,13 +20,13 @@ from pyarrow import dataset as ds
 from ..api.query import parse_moment
 from ..errors import LakeError, QueryError
 from ..frames.partitions import NO_DATE, open_parquet
-from ..frames.schema import KEYS, LEDGER_SCHEMAS, TABLES, with_ledger
+from ..frames.schema import KEYS, LEDGER_SCHEMAS, TABLES, with_ledger, with_present_names
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
 from ..settings.values import Place
 from .formats.open_tables import open_lake_store
 from .ledger.metadata import LakeRecord, decode_record
-from .listed import ListedFiles
+from .named_files import ListedFiles
 from .storage.arrow_files import open_file_system
 from .storage.layout import LAKE_KEY, RUNS, known_projects, parse_key
 from .storage.store import Store
@@ -153,7 +153,7 @@ class Lake:
 
     def runs(self) -> pa.Table:
         """One row per sync that wrote anything to record, oldest first."""
-        parts = [self._load(key) for key in self._keys("sync_runs")]
+        parts = [with_present_names(self._load(key)) for key in self._keys("sync_runs")]
         none = TABLES["sync_runs"].empty_table()
         # runs of earlier versions have fewer columns: what they did not note is null
         runs = pa.concat_tables([none, *parts], promote_options="default").select(none.column_names)
@@ -174,6 +174,8 @@ class Lake:
         """
         if name not in TABLES:
             raise QueryError(f"A lake has no table {name!r}. Choose one of {', '.join(TABLES)}.")
+        if name == RUNS:  # columns of earlier versions have other names
+            return ds.dataset(self.runs())
         schema = with_ledger(TABLES[name]) if name == "backups" else TABLES[name]
         files, format_ = open_file_system(self._store, self._check), ds.ParquetFileFormat()
         fragments = [
