@@ -196,7 +196,9 @@ SYNC_RUNS = _schema(
     _field("is_full", pa.bool_(), "Whether everything was read again."),
     _field("verdict", _TEXT, "complete, or incomplete."),
     _field("reasons", _TEXT, "Why it is incomplete, one reason per line; empty if complete."),
-    _field("is_braked", pa.bool_(), "Whether the mass-deletion brake kept rows from being marked."),
+    _field(
+        "is_guarded", pa.bool_(), "Whether the deletion guard kept rows from being marked gone."
+    ),
     _field("levels", _TEXT, "Levels that were asked, joined by commas."),
     _field("request_count", _TOTAL, "Requests sent."),
     _field("retry_count", _TOTAL, "Requests that repeated a failed one."),
@@ -263,10 +265,25 @@ BACKUP_POLICIES = _schema(
 )
 
 
+#: What columns are called in files of earlier versions, and what they are called now.
+RENAMED_COLUMNS: Mapping[str, str] = MappingProxyType({"is_braked": "is_guarded"})
+
+
 def as_written(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
     """A table's schema as the version knew it that wrote a file with the columns `names`."""
-    fields = [one for one in schema if one.name in names or one.name not in LATER_COLUMNS]
+    former = {new: old for old, new in RENAMED_COLUMNS.items() if old in names}
+    fields = [
+        one.with_name(former.get(one.name, one.name))
+        for one in schema
+        if one.name in names or one.name not in LATER_COLUMNS
+    ]
     return pa.schema(fields, metadata=schema.metadata)
+
+
+def with_present_names(table: pa.Table) -> pa.Table:
+    """A table that was read, its columns called as they are now."""
+    names = [RENAMED_COLUMNS.get(name, name) for name in table.column_names]
+    return table if names == table.column_names else table.rename_columns(names)
 
 
 def _words(field_or_schema: pa.Field | pa.Schema, name: bytes) -> str:

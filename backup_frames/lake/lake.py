@@ -21,13 +21,20 @@ from ..api.query import Moment, parse_moment
 from ..errors import LakeError, QueryError
 from ..facts import Facts
 from ..frames.partitions import NO_DATE, open_parquet
-from ..frames.schema import KEYS, LEDGER_SCHEMAS, TABLES, with_later_columns, with_ledger
+from ..frames.schema import (
+    KEYS,
+    LEDGER_SCHEMAS,
+    TABLES,
+    with_later_columns,
+    with_ledger,
+    with_present_names,
+)
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
 from ..settings.values import Place
 from .formats.open_tables import open_lake_store
 from .ledger.metadata import LakeRecord, decode_record
-from .listed import ListedFiles
+from .named_files import ListedFiles
 from .storage.arrow_files import open_file_system
 from .storage.layout import LAKE_KEY, RUNS, known_projects, parse_key
 from .storage.store import Store
@@ -154,7 +161,7 @@ class Lake(Facts):
 
     def runs(self) -> pa.Table:
         """One row per sync that wrote anything to record, oldest first."""
-        parts = [self._load(key) for key in self._keys("sync_runs")]
+        parts = [with_present_names(self._load(key)) for key in self._keys("sync_runs")]
         none = TABLES["sync_runs"].empty_table()
         # runs of earlier versions have fewer columns: what they did not note is null
         runs = pa.concat_tables([none, *parts], promote_options="default").select(none.column_names)
@@ -175,6 +182,8 @@ class Lake(Facts):
         """
         if name not in TABLES:
             raise QueryError(f"A lake has no table {name!r}. Choose one of {', '.join(TABLES)}.")
+        if name == RUNS:  # columns of earlier versions have other names
+            return ds.dataset(self.runs())
         schema = with_ledger(TABLES[name]) if name == "backups" else TABLES[name]
         files, format_ = open_file_system(self._store, self._check), ds.ParquetFileFormat()
         fragments = [

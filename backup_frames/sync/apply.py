@@ -4,8 +4,8 @@ In: fresh partitions, a writer, the state. Out: partitions staged for writing, t
 brought up to them, and the tally of what changed. A backup that is listed elsewhere than it is stored
 moves there with its history: its new partition is durable before the old one lets go of it, so that
 a death between leaves it twice, never nowhere, and the next run sees to it. Nothing is marked gone
-before the end, since only then is it known that the whole read is proven and that the brake does not
-hold. A partition that cannot be read is left as it is, and the rest goes on.
+before the end, since only then is it known that the whole read is proven and that the deletion
+guard does not hold. A partition that cannot be read is left as it is, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from ..lake.ledger.writer import LakeWriter
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain
 
-BRAKE_SHARE: Final = 0.2
-BRAKE_COUNT: Final = 20
+GUARD_SHARE: Final = 0.2
+GUARD_COUNT: Final = 20
 """More than this share and more than this number at once looks like a fault, not like expiry."""
-BRAKE_LEVEL_COUNT: Final = 5
+GUARD_LEVEL_COUNT: Final = 5
 """Of one level more than this number, and all of them: its list alone may come empty by a fault."""
 
 _NOBODY: Final = pa.array([], pa.string())
@@ -48,7 +48,7 @@ _NOBODY: Final = pa.array([], pa.string())
 
 def looks_like_a_fault(count: int, before: int, left: int) -> bool:
     """Whether `count` of `before` are not believed to be gone: a mass of them, or all, so none is left."""
-    is_mass = count > BRAKE_COUNT and count > BRAKE_SHARE * before
+    is_mass = count > GUARD_COUNT and count > GUARD_SHARE * before
     return is_mass or (count > 0 and left == 0)
 
 
@@ -189,9 +189,7 @@ class LedgerMerge:
     def foresee(self) -> State:
         """The state as it will be once what is absent is marked gone."""
         now = self._state
-        state = State(
-            now.project_id, None, dict(now.days), dict(now.unknown_begin), ids=dict(now.ids)
-        )
+        state = State(now.project_id, None, dict(now.days), dict(now.untimed), ids=dict(now.ids))
         for partition in self.tally.absent:
             backups = self.load_backups(partition)
             recount_partition(state, partition, self._grain, backups, self._as_of_s)
@@ -210,7 +208,7 @@ class LedgerMerge:
             allow_mass_deletion: never too many.
 
         Returns:
-            Why the brake holds, None if it does not.
+            Why the deletion guard holds, None if it does not.
         """
         present, left = count_present(self._state), count_present(self.foresee())
         count = sum(map(len, self.tally.absent.values()))
@@ -231,11 +229,12 @@ class LedgerMerge:
     def _why_held(
         self, count: int, present: Mapping[str, int], left: Mapping[str, int]
     ) -> str | None:
-        before = sum(present.values()) - self.tally.first_seen_now
+        # What is absent was there before, even if this moment's run that died first saw it.
+        before = max(sum(present.values()) - self.tally.first_seen_now, count)
         if looks_like_a_fault(count, before, sum(left.values())):
             return f"{count:,} of {before:,} present backups are"
         for level in LEVELS:
-            if present[level] > BRAKE_LEVEL_COUNT and not left[level]:
+            if present[level] > GUARD_LEVEL_COUNT and not left[level]:
                 return f"All {present[level]:,} present backups of level {level} are"
         return None
 

@@ -141,10 +141,10 @@ class _InventoryRun:
             fresh, is_proven = self._reader.instances()
         except (FetchError, SchemaError) as error:
             as_of_s = self._state.inventory.as_of_s
-            fate = "Until they are, coverage cannot be known."
+            coverage = "Until they are, coverage cannot be known."
             if as_of_s is not None:
-                fate = f"Coverage is that of {to_moment(as_of_s):%Y-%m-%d %H:%M} UTC."
-            self._warnings.append(f"The instances were not read. {fate} {error}")
+                coverage = f"Coverage is that of {to_moment(as_of_s):%Y-%m-%d %H:%M} UTC."
+            self._warnings.append(f"The instances were not read. {coverage} {error}")
             return False
         known, before = self._state.inventory, self._rows["instances"]
         merge = _merge_rows(before, fresh, self._as_of)

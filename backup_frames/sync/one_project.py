@@ -91,7 +91,7 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
     Returns:
         A `SyncReport`. Its ``exit_code`` is 6 if the read could not be proven complete (then
         nothing is marked gone where the proof is missing, and the next run starts from the same
-        point), or if the brake held: more than 20 % of the project's backups, and more than 20,
+        point), or if the deletion guard held: more than 20 % of the project's backups, and more than 20,
         or all of them, or all of a level that had more than 5, had left the list. It is 5 if a
         file of the lake is damaged: its partition is left alone, and all else is written.
 

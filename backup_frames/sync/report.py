@@ -30,12 +30,12 @@ class SyncReport(Report):
         run_id: names the run's row in ``sync_runs``; of a dry run none is written.
         project_id: whose backups.
         verdict: ``complete`` or ``incomplete``.
-        reasons: why it is incomplete, or what the brake held back; empty if neither.
+        reasons: why it is incomplete, or what the deletion guard held back; empty if neither.
         is_full: whether everything was read.
-        is_braked: so many backups would have been marked gone that none was.
+        is_guarded: so many backups would have been marked gone that none was.
         is_dry_run: nothing was written; the report says what a run would do.
         counts: backups by name: ``new``, ``changed``, ``returned``, ``gone`` and ``held_back`` by
-            the brake in this run, ``present`` in the lake after it.
+            the deletion guard in this run, ``present`` in the lake after it.
         requests: requests sent, probes and retries included.
         expected_requests: dry run: requests that reading would add, about; else None.
         file_count: data files written.
@@ -59,7 +59,7 @@ class SyncReport(Report):
     verdict: str
     reasons: tuple[str, ...]
     is_full: bool
-    is_braked: bool
+    is_guarded: bool
     is_dry_run: bool
     counts: dict[str, int]
     requests: int
@@ -79,10 +79,10 @@ class SyncReport(Report):
 
     @property
     def exit_code(self) -> int:
-        """What the command exits with: 0 done and complete, 5 damaged, 6 incomplete or braked."""
+        """What the command exits with: 0 done and complete, 5 damaged, 6 incomplete or guarded."""
         if self.damaged:
             return 5
-        return 6 if self.verdict != "complete" or self.is_braked else 0
+        return 6 if self.verdict != "complete" or self.is_guarded else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: times as ISO texts, the certificate as its own `to_dict`."""
@@ -106,7 +106,7 @@ class SyncReport(Report):
         )
         kind = "full" if self.is_full else "incremental"
         facts = [
-            ("verdict", self.verdict + (", braked" if self.is_braked else "")),
+            ("verdict", self.verdict + (", guarded" if self.is_guarded else "")),
             ("project", self.project_id),
             ("run", f"{self.run_id} ({kind}{', dry run' if self.is_dry_run else ''})"),
             ("as of", f"{self.as_of:%Y-%m-%d %H:%M:%S} UTC"),
@@ -148,7 +148,7 @@ def run_row(report: SyncReport, *, error: str | None = None) -> pa.Table:
         "is_full": report.is_full,
         "verdict": report.verdict,
         "reasons": "\n".join(report.reasons),
-        "is_braked": report.is_braked,
+        "is_guarded": report.is_guarded,
         "levels": ",".join(certificate.levels),
         "request_count": report.requests,
         "retry_count": certificate.retries,

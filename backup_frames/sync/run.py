@@ -135,23 +135,23 @@ class SyncRun:
         is_trusted = not has_failures(certificate)
         if not is_trusted:
             merge.tally.absent.clear()  # what was not shown may be there all the same
-        brake = None
+        guard = None
         if doubt is None and is_trusted:
-            brake = merge.mark_absent(allow_mass_deletion=self._settings.allow_mass_deletion)
-        is_settled = brake is None and doubt is None
+            guard = merge.mark_absent(allow_mass_deletion=self._settings.allow_mass_deletion)
+        is_marked = guard is None and doubt is None
         damage = self._note_damage(merge)
         note_verified(
             self._state,
             collector.proof if is_trusted else Proof(dict.fromkeys(LEVELS, ())),
             as_of_s=self._as_of_s,
             grain=self._grain,
-            unsettled={*merge.damaged, *(() if is_settled else merge.tally.absent)},
+            unproven={*merge.damaged, *(() if is_marked else merge.tally.absent)},
         )
-        report = self._report(plan, reasons, merge.tally, writer, brake=brake, damage=damage)
+        report = self._report(plan, reasons, merge.tally, writer, guard=guard, damage=damage)
         is_proven = certificate.is_complete and not reasons
         if is_proven:
             self._state.as_of_s = self._reader.now_s  # what is damaged is owed, and named
-            if brake is None:
+            if guard is None:
                 self._state.caller = certificate.caller
         self._state.proof = remember(report.certificate, is_complete=is_proven)
         run = (self._run_key, self._store.encode(self._run_key, run_row(report)))
@@ -200,14 +200,14 @@ class SyncRun:
             off = (
                 f"{timedelta(seconds=round(abs(skew_s)))} {'ahead of' if skew_s > 0 else 'behind'}"
             )
-            told = f"This machine's clock is {off} the service's"
+            skew = f"This machine's clock is {off} the service's"
             if abs(skew_s) > MAX_SKEW_S and not self._settings.accept_clock_skew:
                 raise ConfigError(
-                    f"{told}. Set the clock (NTP); or, if it is the service's that is wrong and "
+                    f"{skew}. Set the clock (NTP); or, if it is the service's that is wrong and "
                     "you want it used, run with --accept-clock-skew."
                 )
             self._started_at -= timedelta(seconds=round(skew_s))
-            self._warnings.append(f"{told}, so the service's time was used. Set the clock (NTP).")
+            self._warnings.append(f"{skew}, so the service's time was used. Set the clock (NTP).")
 
     def _take_moment(self) -> None:
         """The moment that the run stands for: the service's, and never before the ledger's newest."""
@@ -260,7 +260,7 @@ class SyncRun:
         tally: Tally,
         writer: LakeWriter | None = None,
         *,
-        brake: str | None = None,
+        guard: str | None = None,
         damage: Sequence[DamagedFileError] = (),
     ) -> SyncReport:
         certificate = self._reader.certificate
@@ -274,9 +274,9 @@ class SyncRun:
             run_id=self._run_id,
             project_id=self._project_id,
             verdict="complete" if is_complete else "incomplete",
-            reasons=(*reasons, brake) if brake else tuple(reasons),
+            reasons=(*reasons, guard) if guard else tuple(reasons),
             is_full=plan.is_full,
-            is_braked=brake is not None,
+            is_guarded=guard is not None,
             is_dry_run=False,
             counts={
                 "new": tally.new,
@@ -309,12 +309,12 @@ class SyncRun:
         before, now = self._state.caller, self._reader.certificate.caller
         if not unlisted or before in (None, now):
             return []
-        told = (
+        warning = (
             f"{unlisted:,} backups are no longer listed, and the credentials changed from {before} to "
             f"{now} since the last complete run: they may be hidden from these credentials rather "
             "than deleted. Sync once with the former ones: what is still there comes back."
         )
-        return [told]
+        return [warning]
 
     def _name_run(self) -> tuple[str, str]:
         """An id that sorts by the run's start, and the key of its row; never one that is taken."""

@@ -205,7 +205,7 @@ MUTATIONS = (
     ),
     Mutation(
         "pending-kept-until-done",
-        "if is_finished and self.records.is_settled:",
+        "if is_finished and self.records.is_known:",
         "if True:",
         _CRASH,
     ),
@@ -228,7 +228,7 @@ MUTATIONS = (
         _SYNC,
     ),
     Mutation("state-stays-if-incomplete", "if is_proven:", "if True:", (*_SYNC, "test_changes.py")),
-    # The ledger: gone, brake, identity, order.
+    # The ledger: gone, guard, identity, order.
     Mutation(
         "gone-once",
         'is_hit = pc.and_(pc.is_in(backups["backup_id"], value_set=ids), gone_at.is_null())',
@@ -296,19 +296,19 @@ MUTATIONS = (
         _MERGE,
     ),
     Mutation(
-        "brake-on-mass",
-        "is_mass = count > BRAKE_COUNT and count > BRAKE_SHARE * before",
+        "guard-on-mass",
+        "is_mass = count > GUARD_COUNT and count > GUARD_SHARE * before",
         "is_mass = False",
         _SYNC,
     ),
     Mutation(
-        "brake-on-all",
+        "guard-on-all",
         "return is_mass or (count > 0 and left == 0)",
         "return is_mass",
         _SYNC,
     ),
     Mutation(
-        "brake-let-go-only-if-asked",
+        "guard-let-go-only-if-asked",
         "held = None if allow_mass_deletion else self._why_held(count, present, left)",
         "held = self._why_held(count, present, left)",
         _SYNC,

@@ -58,7 +58,7 @@ class World:
         """Let time pass, sync, and check that the lake is what the model says."""
         self.clock.advance(after)
         report = sync(self.service, self.store, **settings)
-        marks = not report.is_braked
+        marks = not report.is_guarded
         self.ledger.observe(self.service.backups, report.as_of, marks=marks)
         self.check()
         return report

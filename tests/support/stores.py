@@ -190,6 +190,9 @@ class FaultStore:
     def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:
         return self.inner.decode(key, data, rows=rows)
 
+    def is_blocked(self, key: str) -> bool:
+        return self.inner.is_blocked(key)
+
     def expect(self, keys: Iterable[str]) -> None:
         self.inner.expect(keys)
 

@@ -186,7 +186,7 @@ def test_a_begin_time_that_becomes_known_moves_the_row(empty_world, is_full):
     ("total", "gone", "is_much"),
     [(100, 20, False), (100, 21, True), (50, 20, False), (105, 21, False), (103, 21, True)],
 )
-def test_the_brake_holds_a_mass_deletion_back(empty_world, total, gone, is_much):
+def test_the_guard_holds_a_mass_deletion_back(empty_world, total, gone, is_much):
     """More than a fifth and more than 20 at once: nothing is marked until it is allowed."""
     for number in range(total):
         empty_world.service.add(START - 3 * DAY + number * HOUR / 2)
@@ -194,31 +194,31 @@ def test_the_brake_holds_a_mass_deletion_back(empty_world, total, gone, is_much)
     empty_world.service.remove(*empty_world.ids()[:gone])
     empty_world.service.add(empty_world.clock.now())  # does not count: it was not there before
     report = empty_world.sync(after=HOUR)
-    assert report.is_braked == is_much
+    assert report.is_guarded == is_much
     assert report.verdict == "complete"
     assert report.exit_code == (6 if is_much else 0)
     assert report.counts["new"] == 1
     if is_much:
         assert report.counts["held_back"] == gone
-        assert empty_world.sync(after=HOUR).is_braked
+        assert empty_world.sync(after=HOUR).is_guarded
         report = empty_world.sync(after=HOUR, allow_mass_deletion=True)
     assert report.counts["gone"] == gone
     assert empty_world.sync(after=HOUR).exit_code == 0
 
 
-def test_days_held_back_by_the_brake_are_not_verified(empty_world):
+def test_days_held_back_by_the_guard_are_not_verified(empty_world):
     """A day whose absent backups stay unmarked is not as the service has it."""
     empty_world.fill(days=3, per_day=30)
     empty_world.sync()
     empty_world.service.remove(*empty_world.ids()[:25])
     report = empty_world.sync(after=HOUR, is_full=True)
-    assert report.is_braked
+    assert report.is_guarded
     assert report.oldest_verified_at == START
     report = empty_world.sync(after=HOUR, is_full=True, allow_mass_deletion=True)
     assert report.oldest_verified_at == START + 2 * HOUR
 
 
-def test_few_deletions_of_few_backups_do_not_brake(empty_world):
+def test_few_deletions_of_few_backups_pass_the_guard(empty_world):
     """Half of a dozen backups is less than 20: they are marked."""
     empty_world.fill(days=1, per_day=12)
     empty_world.sync()

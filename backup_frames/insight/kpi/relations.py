@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from ...errors import LakeError
-from ...frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
+from ...frames.schema import BACKUPS, RENAMED_COLUMNS, TABLES, TIMESTAMP, with_ledger
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.named_files import NamedFiles, find_named_files
 from ...lake.storage.layout import INVENTORY_NAMES, RUNS, parse_key
@@ -98,6 +98,7 @@ def create_relations(
     is_held = materialize or by_arrow
     for _ in range(_TRIES):
         files = find_named_files(store)
+        _refuse_links(root, files)
         _create_lake_files(connection, None if is_held else place, files)
         for name, schema in RELATIONS.items():
             if by_arrow:
@@ -112,6 +113,17 @@ def create_relations(
     raise LakeError(
         f"The lake at {lake} was not read whole: {wrong}. Run `backup-frames verify --lake {lake}`."
     )
+
+
+def _refuse_links(root: Path | None, files: NamedFiles) -> None:
+    """What no other reader of the lake follows, DuckDB would."""
+    for key in files.rows if root else ():
+        if root and (root / key).is_symlink():
+            raise LakeError(
+                f"{root / key} is a link, and nothing inside a lake may be one. Put the file itself "
+                "there, or run `backup-frames verify --repair` after moving it away.",
+                path=key,
+            )
 
 
 def _wrong_counts(connection: duckdb.DuckDBPyConnection, files: NamedFiles) -> str:
@@ -256,9 +268,12 @@ def _later_runs(
     days = sorted(key.rpartition("/")[0] for key in keys)
     newest = f"{escaped(place)}/{max(keys, key=lambda key: key.rpartition('-')[2])}"
     later = _source(connection, _patterns(place, keys), RUNS, newest)
+    # No held file is opened again: one of an earlier version may lack a column.
+    held = ", ".join(quoted(f"{place}/{key}") for key in keys if key.startswith(f"{days[-1]}/"))
     return (
         f"FROM sync_runs_held UNION ALL SELECT * FROM ({later} "  # noqa: S608 - quoted paths
-        f"WHERE filename >= {quoted(f'{place}/{days[-1]}')} AND {_is_named(place, files)}) AS later "
+        f"WHERE filename >= {quoted(f'{place}/{days[-1]}')} AND filename NOT IN ({held}) "
+        f"AND {_is_named(place, files)}) AS later "
         "ANTI JOIN sync_runs_held AS held "
         "ON held.project_id = later.project_id AND held.run_id = later.run_id"
     )
@@ -269,14 +284,19 @@ def _columns(schema: pa.Schema, stored: Sequence[str]) -> str:
 
     With a zone, every tool would show them in its own, and Python's `fetchall` would want pytz.
     """
-    return ", ".join(
-        f"NULL::{_SQL_TYPES[field.type]} AS {field.name}"
-        if field.name not in stored
-        else f"make_timestamp(epoch_us({field.name})) AS {field.name}"
-        if field.type == TIMESTAMP
-        else field.name
-        for field in schema
-    )
+    former = {new: old for old, new in RENAMED_COLUMNS.items() if old in stored}
+
+    def column(field: pa.Field) -> str:
+        names = (field.name, former.get(field.name, field.name))
+        named = [name for name in dict.fromkeys(names) if name in stored]
+        if not named:
+            return f"NULL::{_SQL_TYPES[field.type]} AS {field.name}"
+        source = f"coalesce({', '.join(named)})" if len(named) > 1 else named[0]
+        if field.type == TIMESTAMP:
+            source = f"make_timestamp(epoch_us({source}))"
+        return source if source == field.name else f"{source} AS {field.name}"
+
+    return ", ".join(map(column, schema))
 
 
 def _empty(schema: pa.Schema) -> str:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from ...errors import ConfigError, LakeError, MissingExtraError
 from ...frames.partitions import decode_table, encode_sorted
-from ...frames.schema import TIMESTAMP, as_written
+from ...frames.schema import RENAMED_COLUMNS, TIMESTAMP, as_written
 from ..storage.store import RunNote
 from .table_format import (
     DATE,
@@ -330,8 +330,12 @@ def _options_of(address: ObjectAddress) -> dict[str, str]:
 
 
 def _add_columns(loaded: Table, table: str) -> None:
-    """Give a table of an earlier version the columns that came later, each its number."""
+    """Give a table of an earlier version the columns that came later, and the names they have now."""
     known = {field.name for field in loaded.schema().fields}
+    for old in known & RENAMED_COLUMNS.keys():
+        with loaded.update_schema() as update:
+            update.rename_column(old, RENAMED_COLUMNS[old])
+        known.add(RENAMED_COLUMNS[old])
     new = [field for field in _schema_of(table).fields if field.name not in known]
     if new:
         with loaded.update_schema() as update:

@@ -24,6 +24,7 @@ from ...clock import Clock
 from ...errors import LakeError
 from ...frames.deduplicate import sort_table
 from ...frames.partitions import partition_path
+from ...frames.schema import with_present_names
 from ..ledger.metadata import Manifest, Pending, decode_record
 from ..storage.layout import (
     INVENTORY_NAMES,
@@ -143,6 +144,10 @@ class TableStore:
         others = self._other_runs(parts) if parts.run_id is not None else None
         data = self._tables.encode(_slot(parts), others) if others else None
         self._stage(str(parts.table), _slot(parts), data)
+
+    def is_blocked(self, key: str) -> bool:
+        """A record as below; no data file is written over another."""
+        return _data_parts(key) is None and self._files.is_blocked(key)
 
     def expect(self, keys: Iterable[str]) -> None:
         """Nothing: where a file will lie depends on its bytes."""
@@ -266,6 +271,7 @@ class TableStore:
         """
         if file.key not in self._runs:
             rows = self._decode(RUNS, file, self._files.read(file.key) or b"")
+            rows = rows and with_present_names(rows)
             none = SCHEMAS[RUNS].empty_table()
             self._runs[file.key] = rows and pa.concat_tables(
                 [none, rows], promote_options="default"

@@ -71,7 +71,7 @@ def count_days(backups: pa.Table, verified_at_s: int) -> dict[str, DayState]:
     return days
 
 
-def count_unknown_begin(backups: pa.Table) -> dict[str, int]:
+def count_untimed(backups: pa.Table) -> dict[str, int]:
     """Per level the present backups without begin time, levels without any left out."""
     is_unknown = pc.and_(backups["gone_at"].is_null(), backups["begin_time"].is_null())
     levels = backups.filter(is_unknown)["backup_level"].to_pylist()
@@ -82,8 +82,7 @@ def count_present(state: State) -> dict[str, int]:
     """Per level the present backups that a state knows of."""
     days = [day.counts for day in state.days.values()]
     return {
-        level: sum(counts.get(level, (0, 0, 0))[0] for counts in days)
-        + state.unknown_begin.get(level, 0)
+        level: sum(counts.get(level, (0, 0, 0))[0] for counts in days) + state.untimed.get(level, 0)
         for level in LEVELS
     }
 

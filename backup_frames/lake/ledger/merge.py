@@ -44,11 +44,11 @@ class Proof:
 
     Attributes:
         spans: per level the seconds that were read whole, merged (`merge_spans`).
-        unknown_begin: levels of which all rows without begin time were read.
+        untimed: levels of which all rows without begin time were read.
     """
 
     spans: Mapping[str, Sequence[Span]] = field(default_factory=dict)
-    unknown_begin: Collection[str] = ()
+    untimed: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,9 @@ def _is_absent(kept: pa.Table, proof: Proof) -> pa.Array:
     """Which of the rows that the read lacks are present in the ledger and inside the proof."""
     has_begin, begin_s = _mask(kept["begin_time"].is_valid()), begin_seconds(kept)
     is_proven = np.zeros(len(kept), dtype=bool)
-    for level in proof.spans.keys() | set(proof.unknown_begin):
+    for level in proof.spans.keys() | set(proof.untimed):
         is_at_level = _mask(pc.equal(kept["backup_level"], level))
-        if level in proof.unknown_begin:
+        if level in proof.untimed:
             is_proven |= is_at_level & ~has_begin
         spans = np.array(proof.spans.get(level, ()), dtype=np.int64).reshape(-1, 2)
         if len(spans):

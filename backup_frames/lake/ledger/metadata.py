@@ -89,14 +89,14 @@ class ProofState(msgspec.Struct):
     service: ServiceProof
 
 
-class State(msgspec.Struct):
+class State(msgspec.Struct, rename={"untimed": "unknown_begin"}):
     """``_meta/<project_id>/state.json``: a cache; losing it costs requests, never data.
 
     Attributes:
         project_id: whose it is.
         as_of_s: the last moment for which the ledger is complete; None before the first.
         days: by ISO date, days without a present backup left out.
-        unknown_begin: per level: present backups without begin time.
+        untimed: per level: present backups without begin time.
         inventory: likewise of instances and policies.
         proof: what need not be proven again for a while; None: all of it.
         caller: who asked at that last moment; see `Certificate.caller`.
@@ -111,7 +111,7 @@ class State(msgspec.Struct):
     project_id: str
     as_of_s: int | None = None
     days: dict[str, DayState] = {}
-    unknown_begin: dict[str, int] = {}
+    untimed: dict[str, int] = {}
     inventory: InventoryState = msgspec.field(default_factory=InventoryState)
     proof: ProofState | None = None
     caller: str | None = None

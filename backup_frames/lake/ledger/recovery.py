@@ -29,7 +29,7 @@ from ...frames.schema import (
 from ...scan.ranges import DAY_S, Grain, day_of, partition_span
 from ..storage.layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from ..storage.store import Store
-from .counts import count_days, count_unknown_begin
+from .counts import count_days, count_untimed
 from .encoding import encoding_of, in_this_encoding
 from .identity import Hashes, hash_each, hash_ids
 from .metadata import (
@@ -63,7 +63,7 @@ class ProjectRecords:
         is_listed: the store was listed just now: what the manifest lacks does not exist.
         lake_id: the lake's.
         found: checksum of the manifest that is in place, empty if none is.
-        is_settled: each announced file could be looked at; else the announcement must stay.
+        is_known: each announced file could be looked at; else the announcement must stay.
         announced: partitions of which an unfinished run put files in place.
         torn: partitions of which an unfinished run put some files in place and not the others:
             they must be read again.
@@ -77,7 +77,7 @@ class ProjectRecords:
     is_listed: bool
     lake_id: str = ""
     found: str = ""
-    is_settled: bool = True
+    is_known: bool = True
     announced: set[date] = field(default_factory=set)
     torn: list[date] = field(default_factory=list)
     child_changed: dict[date, list[str]] = field(default_factory=dict)
@@ -152,7 +152,7 @@ def read_records(
     manifest = in_this_encoding(store, manifest)
     records = ProjectRecords(manifest, state, pending, False, lake_id, found)
     if pending is not None:
-        _settle(store, records, pending, grain)
+        _recover(store, records, pending, grain)
     return records
 
 
@@ -214,7 +214,7 @@ def recount_partition(
             days[day].cursor_s, days[day].cursor_at_s = old.cursor_s, old.cursor_at_s
     state.days |= days
     if partition == NO_DATE:
-        state.unknown_begin = count_unknown_begin(backups)
+        state.untimed = count_untimed(backups)
 
 
 def count_first(
@@ -294,11 +294,11 @@ def _read_announced(store: Store, records: ProjectRecords, key: str) -> bytes | 
     try:
         return store.read(key)
     except LakeError:  # whoever needs the file will say so
-        records.is_settled = False
+        records.is_known = False
         return None
 
 
-def _settle(store: Store, records: ProjectRecords, pending: Pending, grain: Grain) -> None:
+def _recover(store: Store, records: ProjectRecords, pending: Pending, grain: Grain) -> None:
     """Find out which of the files an unfinished run announced are in place."""
     is_done = defaultdict[date, dict[str, bool]](dict)
     for key, versions in pending.files.items():

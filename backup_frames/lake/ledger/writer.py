@@ -227,7 +227,7 @@ class LakeWriter:
         state.lake_id, state.manifest = self.records.lake_id, checksum
         state.newest_s = max(state.newest_s, self.pending.as_of_s)
         self._put_record("state.json", encode_record(state))
-        if is_finished and self.records.is_settled:
+        if is_finished and self.records.is_known:
             self.store.delete(meta_key(self.pending.project_id, "pending.json"))
 
     def _manifest_to_be(self, run: tuple[str, bytes] | None) -> Manifest:

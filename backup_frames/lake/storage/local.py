@@ -146,6 +146,18 @@ class LocalStore(PlainFiles):
             os.unlink(name, dir_fd=folder)
             flush_folder(folder)
 
+    def is_blocked(self, key: str) -> bool:
+        """Whether a folder or a link stands there."""
+        parent, name = self._split(key)
+        with (
+            self._step("look at", key),
+            suppress(FileNotFoundError),
+            self._folder(parent) as folder,
+        ):
+            mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            return stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+        return False
+
     @contextmanager
     def lock(self, key: str) -> Iterator[LocalLock]:
         """Hold a lock of the kernel's on the file `key`; it ends with this process, however.

@@ -142,6 +142,9 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove the file; a missing one is no error."""
 
+    def is_blocked(self, key: str) -> bool:
+        """Whether something stands in the file's place that no `put` may replace."""
+
     def lock(self, key: str) -> AbstractContextManager[Lock]:
         """Hold the lake for one run. Locks exclude each other across threads and machines.
 
@@ -168,6 +171,10 @@ class PlainFiles:
 
     def expect(self, keys: Iterable[str]) -> None:
         """Nothing: they share nothing."""
+
+    def is_blocked(self, key: str) -> bool:  # noqa: ARG002 - protocol
+        """Nothing can: under a key there is an object, or none."""
+        return False
 
     def commit(self, note: RunNote) -> None:
         """Nothing: each file was shown as it was put."""

@@ -166,7 +166,10 @@ class _ProjectCheck:
         }
         for key in sorted(self._manifest.files if self._manifest else ()):
             if key not in mine and not self._is_row_to_come(key):
-                yield Finding(key, "missing", f"The manifest names it, but it is gone. {_REPAIR}")
+                message = f"The manifest names it, but it is gone. {_REPAIR}"
+                if self._store.is_blocked(key):
+                    message = f"A folder stands in its place. Move it away, then: {_REPAIR}"
+                yield Finding(key, "missing", message)
         partitions = defaultdict[date, dict[str, KeyParts]](dict)
         for key, parts in sorted(mine.items()):
             if parts.kind == "table" and parts.partition is not None:
@@ -253,15 +256,15 @@ def check_children(tables: LedgerTables) -> Iterator[tuple[str, str]]:
     """Table name and problem wherever the children of a partition do not fit their parents."""
     databases, rows = tables.backup_databases, tables.backup_tables
     for name, wrong in (
-        ("backup_databases", find_misfits(tables.backups, databases, "backup_databases")),
-        ("backup_tables", find_misfits(databases, rows, "backup_tables")),
+        ("backup_databases", find_miscounted(tables.backups, databases, "backup_databases")),
+        ("backup_tables", find_miscounted(databases, rows, "backup_tables")),
     ):
         if wrong.num_rows:
             example = min(wrong["backup_id"].to_pylist())
             yield name, f"{wrong.num_rows} parents lack children or have too many, as {example}."
 
 
-def find_misfits(parents: pa.Table, children: pa.Table, name: str) -> pa.Table:
+def find_miscounted(parents: pa.Table, children: pa.Table, name: str) -> pa.Table:
     """The parents' keys under which there are more or fewer children than the parent counts."""
     key, count = PARENT_KEYS[name], CHILD_COUNTS[name]
     counted = children.group_by(key).aggregate([([], "count_all")])

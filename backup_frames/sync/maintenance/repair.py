@@ -78,7 +78,12 @@ class _Repair:
     def run(self) -> list[Finding]:
         undone = {path for path in sorted(self._paths) if self._undo_flip(path)}
         self._paths -= undone
+        # What stands in a file's way is for somebody to move; the findings go on saying so.
+        blocked = {path for path in self._paths if parse_key(path) and self._store.is_blocked(path)}
+        self._paths -= blocked
         parts = {path: found for path in sorted(self._paths) if (found := parse_key(path))}
+        blocked_days = {found.partition for path in blocked if (found := parse_key(path))}
+        parts = {path: one for path, one in parts.items() if one.partition not in blocked_days}
         partitions = {found.partition for found in parts.values() if found.kind == "table"}
         read = self._read({day for day in partitions if day is not None})
         self._take_moment()
@@ -86,10 +91,10 @@ class _Repair:
             as_of_s = self._writer.pending.as_of_s
             self._store.commit(RunNote(self._project_id, "repair", as_of_s, "repair"))
         for fresh in read:
-            self._mend(fresh)
+            self._repair(fresh)
         for path, found in parts.items():
             if found.kind in ("run", "inventory"):
-                self._settle_single(path, str(found.table))
+                self._adopt_or_drop(path, str(found.table))
         if parts or self._lake_id is None:
             # A torn partition of an unfinished sync is for the next sync to read again.
             self._writer.commit(self._state, verdict="repair", is_finished=not self._records.torn)
@@ -138,7 +143,7 @@ class _Repair:
             read = {day: replace(one, proof=Proof()) for day, one in read.items()}
         return [read.get(day, FreshPartition(day, [], Proof())) for day in sorted(damaged)]
 
-    def _mend(self, fresh: FreshPartition) -> None:
+    def _repair(self, fresh: FreshPartition) -> None:
         partition = fresh.partition
         stored = LedgerTables(
             **{name: self._saved(name, fresh) for name in LEDGER_SCHEMAS},
@@ -186,7 +191,7 @@ class _Repair:
             return None
         return Salvage(rows, ()) if rows.schema.equals(LEDGER_SCHEMAS[table]) else None
 
-    def _settle_single(self, path: str, table: str) -> None:
+    def _adopt_or_drop(self, path: str, table: str) -> None:
         """A run's row or an inventory, history and all: record it if it can be read, else drop it.
 
         A dropped inventory is read again by the next sync, without its history.

@@ -57,7 +57,7 @@ class SyncSettings:
         overlap_s: how far before the last sync's moment the head begins, in seconds.
         reread_requests: about so many requests a run go into reading old days again.
         is_full: read everything.
-        allow_mass_deletion: let go of the brake.
+        allow_mass_deletion: let go of the deletion guard.
         accept_clock_skew: go on although this machine's clock is more than a day off.
         threads: partitions written side by side.
     """
