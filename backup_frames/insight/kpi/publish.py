@@ -152,13 +152,21 @@ def connect_lake(
         >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
         >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
     """
+    connection = open_views(lake, materialize=materialize, thresholds=thresholds)
+    describe_everything(connection)
+    return connection
+
+
+def open_views(
+    lake: Place, *, materialize: bool, thresholds: Mapping[str, float] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """As `connect_lake`, without the words on columns, for who reads none of them."""
     connection = duckdb.connect()
     try:
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
             create_relations(connection, os.fspath(lake), materialize=materialize or is_remote)
             create_views(connection, thresholds)
-            describe_everything(connection)
     except BaseException:
         connection.close()
         raise
