@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .data import MAX_OUTLIERS, Rows
 from .style import (
     BLUE,
     GREY,
     INK,
+    MAX_OUTLIERS,
     RED,
     UNWATCHED,
+    Rows,
     Spec,
     Theme,
     colour_of,

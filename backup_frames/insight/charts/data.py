@@ -13,13 +13,7 @@ from typing import Any
 
 import duckdb
 
-Rows = list[dict[str, Any]]
-
-#: How much the charts show at most; the worst come first, and the charts say what they leave out.
-MAX_INSTANCES = 40
-MAX_BARS = 25
-MAX_ENGINES = 6
-MAX_OUTLIERS = 300
+from .style import MAX_BARS, MAX_ENGINES, MAX_INSTANCES, MAX_OUTLIERS, Rows
 
 
 def plain(text: str) -> str:
@@ -117,7 +111,18 @@ def restore_point_age_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
         connection,
         f"""
         WITH fleet AS MATERIALIZED (
-            SELECT *, count(*) OVER () AS instance_count FROM v_instance_current
+            SELECT instance_name, instance_id, restore_point_age_h, is_rpo_met, rpo_limit_h,
+                newest_restore_point_at, is_age_upper_bound, restore_point_age_band AS band
+            FROM v_instance_current
+        ),
+        counts AS (
+            SELECT count(*) AS instance_count, count(*) FILTER (is_rpo_met) AS met_count,
+                count(*) FILTER (band = 'up to 24 h') AS to_24_h,
+                count(*) FILTER (band = '24 to 48 h') AS to_48_h,
+                count(*) FILTER (band = '2 to 7 days') AS to_7_days,
+                count(*) FILTER (band = 'over 7 days') AS over_7_days,
+                count(*) FILTER (band = 'none') AS without
+            FROM fleet
         )
         SELECT
             row_number() OVER (
@@ -126,14 +131,8 @@ def restore_point_age_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
             ) AS place,
             coalesce(instance_name, instance_id) AS instance, instance_id,
             restore_point_age_h AS age_h, is_rpo_met, rpo_limit_h AS limit_h,
-            newest_restore_point_at AS restore_point_at, is_age_upper_bound, instance_count,
-            count(*) FILTER (is_rpo_met) OVER () AS met_count,
-            count(*) FILTER (restore_point_age_band = 'up to 24 h') OVER () AS to_24_h,
-            count(*) FILTER (restore_point_age_band = '24 to 48 h') OVER () AS to_48_h,
-            count(*) FILTER (restore_point_age_band = '2 to 7 days') OVER () AS to_7_days,
-            count(*) FILTER (restore_point_age_band = 'over 7 days') OVER () AS over_7_days,
-            count(*) FILTER (restore_point_age_band = 'none') OVER () AS without
-        FROM fleet
+            newest_restore_point_at AS restore_point_at, is_age_upper_bound, counts.*
+        FROM fleet CROSS JOIN counts
         QUALIFY place <= {MAX_BARS}
         ORDER BY place
         """,  # noqa: S608 - a number of ours

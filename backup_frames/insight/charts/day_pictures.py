@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from .data import Rows
 from .style import (
     BLUE,
     GREEN,
@@ -23,6 +22,7 @@ from .style import (
     SIDE,
     SKY,
     UNWATCHED,
+    Rows,
     Spec,
     Theme,
     colour_of,

@@ -20,7 +20,7 @@ from ...frames.schema import SYNC_RUNS
 from ..kpi.catalog import create_views
 from ..kpi.relations import create_arrow_relations
 from . import backup_pictures, data, day_pictures, instance_pictures
-from .style import Spec, Theme
+from .style import Rows, Spec, Theme
 
 if TYPE_CHECKING:
     from ...frames.frames import BackupFrames
@@ -44,8 +44,8 @@ class Figure:
     id: str
     title: str
     meaning: str
-    read: Callable[[duckdb.DuckDBPyConnection], data.Rows]
-    draw: Callable[[data.Rows, Theme, int], Spec]
+    read: Callable[[duckdb.DuckDBPyConnection], Rows]
+    draw: Callable[[Rows, Theme, int], Spec]
     columns: tuple[str, ...]
 
     def __call__(self, source: Source, *, theme: Theme = "light", width: int = 640) -> Any:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 
-from .data import MAX_BARS, Rows
 from .style import (
     BLUE,
     GREEN,
     INK,
+    MAX_BARS,
     NONE,
     ORANGE,
     PINK,
     RED,
     SKY,
+    Rows,
     Spec,
     Theme,
     counts_axis,
@@ -65,7 +66,7 @@ def draw_instance_grid(rows: Rows, theme: Theme, width: int) -> Spec:
         | {
             "sign": DAY_STATES[row["state"]][1],
             "label": label(row["instance"], row["place"], width),
-            "opacity": 1 if row["is_watched"] else 0.3,
+            "opacity": 1 if row["is_watched"] else 0.12 if row["state"] == "none" else 0.3,
         }
         for row in rows
     ]

@@ -13,7 +13,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from .data import Rows
+#: What a query answered.
+Rows = list[dict[str, Any]]
+#: How much the charts show at most; the worst come first, and the charts say what they leave out.
+MAX_INSTANCES = 40
+MAX_BARS = 25
+MAX_ENGINES = 6
+MAX_OUTLIERS = 300
 
 #: A picture, or a layer of one, as a plain Vega-Lite specification.
 Spec = dict[str, Any]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from os import PathLike, fspath
+from os import PathLike
 from typing import Final, Literal, get_args
 
 import duckdb
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from ...api.query import parse_moment
 from ...errors import QueryError
 from .catalog import create_views
-from .publish import connect_lake
+from .publish import open_views
 from .relations import RELATIONS, create_arrow_relations
 
 Severity = Literal["high", "medium", "low"]
@@ -104,12 +104,17 @@ def find_changes(lake: str | PathLike[str], *, since: str | datetime | timedelta
         {'new': 31, 'changed': 4, 'gone': 29}
     """
     moment = read_since(since)
-    with connect_lake(fspath(lake), materialize=True) as connection:
-        parameters = {"since": moment.replace(tzinfo=None)}
-        events = connection.sql(_EVENTS, params=parameters).to_arrow_table()
-        projects = connection.execute("SELECT project_id FROM dim_project").fetchall()
-        then = dict.fromkeys((project_id for (project_id,) in projects), moment)
-        return LakeChanges(moment, events, _new_exceptions(connection, then))
+    with open_views(lake, materialize=True) as connection:
+        return changes_since(connection, moment)
+
+
+def changes_since(connection: duckdb.DuckDBPyConnection, moment: datetime) -> LakeChanges:
+    """As `find_changes`, over a connection with the KPI views; `moment` is aware."""
+    parameters = {"since": moment.replace(tzinfo=None)}
+    events = connection.sql(_EVENTS, params=parameters).to_arrow_table()
+    projects = connection.execute("SELECT project_id FROM dim_project").fetchall()
+    then = dict.fromkeys((project_id for (project_id,) in projects), moment)
+    return LakeChanges(moment, events, _new_exceptions(connection, then))
 
 
 def find_exceptions(
@@ -132,7 +137,7 @@ def find_exceptions(
     """
     if at_least not in SEVERITIES:
         raise QueryError(f"There is no severity {at_least!r}. Choose high, medium or low.")
-    with connect_lake(fspath(lake), materialize=True) as connection:
+    with open_views(lake, materialize=True) as connection:
         if new:
             runs = connection.execute("SELECT project_id, last_run_at FROM dim_project").fetchall()
             step = timedelta(microseconds=1)

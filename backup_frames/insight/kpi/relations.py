@@ -65,7 +65,7 @@ def _find_root(lake: str) -> Path | None:
 
 
 def create_relations(
-    connection: duckdb.DuckDBPyConnection, lake: str, *, materialize: bool
+    connection: duckdb.DuckDBPyConnection, lake: str, *, materialize: bool, inner: str = "main"
 ) -> bool:
     """Create all base relations in the connection's current database.
 
@@ -75,6 +75,7 @@ def create_relations(
         connection: where to.
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         materialize: hold the rows (one read of the whole lake) instead of pointing at files.
+        inner: schema for what only views ask.
 
     Returns:
         Whether the rows are held: as asked, and always of a lake of format delta or iceberg, which
@@ -99,12 +100,12 @@ def create_relations(
     for _ in range(_TRIES):
         files = find_named_files(store)
         _refuse_links(root, files)
-        _create_lake_files(connection, None if is_held else place, files)
+        _create_lake_files(connection, None if is_held else place, files, inner)
         for name, schema in RELATIONS.items():
             if by_arrow:
                 _hold_files(connection, store, name, schema, files.of_table(name))
             else:
-                _point_at(connection, place, name, files, is_held=is_held)
+                _point_at(connection, place, name, files, is_held=is_held, inner=inner)
         wrong = _wrong_counts(connection, files)
         if not wrong:
             return is_held
@@ -138,7 +139,7 @@ def _wrong_counts(connection: duckdb.DuckDBPyConnection, files: NamedFiles) -> s
 
 
 def _create_lake_files(
-    connection: duckdb.DuckDBPyConnection, place: str | None, files: NamedFiles
+    connection: duckdb.DuckDBPyConnection, place: str | None, files: NamedFiles, inner: str
 ) -> None:
     """The view that reads the manifests, or the table that holds what they said."""
     kind, words = "VIEW", "as its manifests name them now"
@@ -156,26 +157,26 @@ def _create_lake_files(
     else:
         kind, words = "TABLE", "as its manifests named them when this was published"
         source = "SELECT ''::VARCHAR AS project_id, ''::VARCHAR AS file_key WHERE false"
-    connection.execute(f"CREATE OR REPLACE {kind} {LAKE_FILES} AS {source}")
+    connection.execute(f"CREATE OR REPLACE {kind} {inner}.{LAKE_FILES} AS {source}")
     if kind == "TABLE" and files.rows:
         projects = [(key, parts.project_id) for key in files.rows if (parts := parse_key(key))]
         keys = pa.table({"k": [key for key, _ in projects], "p": [one for _, one in projects]})
         connection.register("_incoming", keys)
-        connection.execute(f"INSERT INTO {LAKE_FILES} SELECT p, k FROM _incoming")  # noqa: S608 - our names
+        connection.execute(f"INSERT INTO {inner}.{LAKE_FILES} SELECT p, k FROM _incoming")  # noqa: S608 - our names
         connection.unregister("_incoming")
     comment = quoted(
         f"One row per file that is the lake's, {words}; key file_key. Others are not read."
     )
-    connection.execute(f"COMMENT ON {kind} {LAKE_FILES} IS {comment}")
+    connection.execute(f"COMMENT ON {kind} {inner}.{LAKE_FILES} IS {comment}")
     for column, text in _LAKE_FILES_WORDS.items():
-        connection.execute(f"COMMENT ON COLUMN {LAKE_FILES}.{column} IS {quoted(text)}")
+        connection.execute(f"COMMENT ON COLUMN {inner}.{LAKE_FILES}.{column} IS {quoted(text)}")
 
 
 def create_arrow_relations(
     connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]
 ) -> None:
     """Create all base relations as tables from Arrow; a missing table or column is empty."""
-    _create_lake_files(connection, None, NamedFiles())
+    _create_lake_files(connection, None, NamedFiles(), "main")
     for name, schema in RELATIONS.items():
         connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
         if name in tables:
@@ -189,6 +190,7 @@ def _point_at(
     files: NamedFiles,
     *,
     is_held: bool,
+    inner: str,
 ) -> None:
     """Create a relation over the table's files, or from them."""
     kind, schema, keys = (
@@ -202,13 +204,11 @@ def _point_at(
     elif is_held:
         source = _source(connection, paths, name)
     elif name in INVENTORY_NAMES:
-        source = f"{_source(connection, paths, name)} WHERE {_is_named(place, files)}"
+        source = f"{_source(connection, paths, name)} WHERE {_is_named(place, files, inner)}"
     elif name == RUNS:
-        source = _later_runs(connection, paths, place, files)
+        source = _later_runs(connection, paths, place, files, inner)
     else:
-        source = (
-            f"{_source(connection, _patterns(place, keys), name)} WHERE {_is_named(place, files)}"
-        )
+        source = f"{_source(connection, _patterns(place, keys), name)} WHERE {_is_named(place, files, inner)}"
     connection.execute(f"CREATE OR REPLACE {kind} {name} AS {source}")
 
 
@@ -222,9 +222,9 @@ def _patterns(place: str, keys: Sequence[str]) -> list[str]:
     ]
 
 
-def _is_named(place: str, files: NamedFiles) -> str:
+def _is_named(place: str, files: NamedFiles, inner: str) -> str:
     """SQL: the file is the lake's."""
-    named = f"filename IN (SELECT {quoted(place)} || '/' || file_key FROM {LAKE_FILES})"  # noqa: S608 - quoted
+    named = f"filename IN (SELECT {quoted(place)} || '/' || file_key FROM {inner}.{LAKE_FILES})"  # noqa: S608 - quoted
     lost = "|".join(sorted(files.without_manifest))
     # DuckDB opens no file that a constant rules out; every file of such a project bears its name.
     return (
@@ -252,16 +252,20 @@ def _source(
 
 
 def _later_runs(
-    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], place: str, files: NamedFiles
+    connection: duckdb.DuckDBPyConnection,
+    paths: Sequence[str],
+    place: str,
+    files: NamedFiles,
+    inner: str,
 ) -> str:
     """Hold the runs that there are, and read only later files with each query.
 
     Every view asks for the last run; hourly runs leave 8,760 small files a year.
     """
     source = _source(connection, paths, RUNS)
-    connection.execute(f"CREATE OR REPLACE TABLE sync_runs_held AS {source}")
+    connection.execute(f"CREATE OR REPLACE TABLE {inner}.sync_runs_held AS {source}")
     connection.execute(
-        "COMMENT ON TABLE sync_runs_held IS 'The runs that there were when this was published; "
+        f"COMMENT ON TABLE {inner}.sync_runs_held IS 'The runs that there were when this was published; "
         "sync_runs adds the later ones from the lake.'"
     )
     keys = files.of_table(RUNS)
@@ -271,10 +275,10 @@ def _later_runs(
     # No held file is opened again: one of an earlier version may lack a column.
     held = ", ".join(quoted(f"{place}/{key}") for key in keys if key.startswith(f"{days[-1]}/"))
     return (
-        f"FROM sync_runs_held UNION ALL SELECT * FROM ({later} "  # noqa: S608 - quoted paths
+        f"FROM {inner}.sync_runs_held UNION ALL SELECT * FROM ({later} "  # noqa: S608 - quoted paths
         f"WHERE filename >= {quoted(f'{place}/{days[-1]}')} AND filename NOT IN ({held}) "
-        f"AND {_is_named(place, files)}) AS later "
-        "ANTI JOIN sync_runs_held AS held "
+        f"AND {_is_named(place, files, inner)}) AS later "
+        f"ANTI JOIN {inner}.sync_runs_held AS held "
         "ON held.project_id = later.project_id AND held.run_id = later.run_id"
     )
 

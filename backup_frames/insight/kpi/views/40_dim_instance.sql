@@ -68,7 +68,7 @@ joined AS (
         coalesce(i.is_in_inventory, false) AS is_in_inventory,
         coalesce(i.is_policy_enabled, false) AS is_policy_enabled,
         coalesce(i.is_incremental_enabled, false) AS is_incremental_enabled,
-        CASE WHEN project_id IN (SELECT project_id FROM instances)
+        CASE WHEN project_id IN (FROM v_inventory_project)
             THEN coalesce(i.is_in_inventory AND i.gone_at IS NULL, false)
             ELSE instance_id IS NOT NULL AND coalesce(b.present_count, 0) > 0 END AS is_existing,
         b.* EXCLUDE (
