@@ -84,11 +84,13 @@ def _end(code: int) -> int:
 
 
 def _is_outermost() -> bool:
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-        if frame.f_globals.get("__name__") not in (__name__, "__main__", "runpy"):
+    """Whether `main` was called by what Python itself was told to run: a script, or -m."""
+    frame = sys._getframe(2).f_back
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if name != "runpy" and (name, frame.f_code.co_name) != ("__main__", "<module>"):
             return False
+        frame = frame.f_back
     return True
 
 

@@ -15,7 +15,9 @@ LAYERS = [
     "version",
     "errors",
     "whole_files",
+    "clock",
     "settings",
+    "api/wire",
     "api",
     "scan",
     "scan/walks",
@@ -28,6 +30,7 @@ LAYERS = [
     "lake/ledger",
     "lake/formats",
     "lake",
+    "sync/planning",
     "sync",
     "sync/maintenance",
     "insight/kpi",
@@ -70,8 +73,6 @@ ARROWS_TO_CUT = {
     "lake/ledger": 17,
 }
 LINES_TO_CUT = {
-    "backup_frames.insight.charts.drawing": 385,
-    "backup_frames.insight.charts.report": 360,
     "backup_frames.lake.storage.local": 356,
     "backup_frames.settings.resolve": 384,
     "backup_frames.sync.run": 380,

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import httpx
 
+from ..clock import Clock, SystemClock, read_date
 from ..errors import (
     AuthError,
     BackupFramesError,
@@ -35,12 +36,11 @@ from ..errors import (
 )
 from .answers import Page, read_failure, read_page
 from .auth import Authenticator
-from .body import PageTooLargeError, read_body
-from .clock import Clock, SystemClock, read_date
 from .gate import Gate
 from .query import BackupQuery
 from .scrub import Scrubber
-from .transport import DeadlineTransport
+from .wire.body import PageTooLargeError, read_body
+from .wire.transport import DeadlineTransport
 
 _HEADERS: Final = {
     "Accept": "application/json",

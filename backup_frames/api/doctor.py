@@ -14,12 +14,12 @@ from typing import Final
 
 import httpx
 
+from ..clock import Clock, SystemClock, read_date
 from ..errors import AuthError, BackupFramesError, ConfigError
 from ..settings import Settings
-from .clock import Clock, SystemClock, read_date
 from .connect import open_client
 from .query import LEVELS, BackupQuery, Level
-from .transport import DeadlineTransport
+from .wire.transport import DeadlineTransport
 
 MAX_SKEW_S: Final = 15 * 60
 """The service refuses signatures that are further off (APIGW.0303)."""

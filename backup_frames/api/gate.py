@@ -34,8 +34,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from ..clock import Clock
 from ..errors import FetchError, SchemaError, ThrottledError, UnavailableError
-from .clock import Clock
 
 MAX_ATTEMPTS_COLD: Final = 4
 MAX_ATTEMPTS: Final = 8

@@ -6,7 +6,7 @@ themselves say, where the service does not keep to its parameters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -17,20 +17,18 @@ from .flatten import ArrowFrames
 
 
 def keep_matching(
-    frames: ArrowFrames, filters: dict[str, str]
+    frames: ArrowFrames, filters: Mapping[str, Sequence[str]]
 ) -> tuple[ArrowFrames, dict[str, int]]:
-    """The rows with the very values the filters name; how many others there were, by filter.
+    """The rows with one of the very values that each filter names; how many others there were.
 
     Engines match in either case; a null never does.
     """
     left_out: dict[str, int] = {}
-    for name, wanted in filters.items():
-        values = frames.backups[name]
+    for name, accepted in filters.items():
+        values, wanted = frames.backups[name], pa.array(accepted, pa.string())
         if name == "datastore_type":
-            is_match = pc.equal(pc.utf8_lower(values), wanted.lower())
-        else:
-            is_match = pc.equal(values, wanted)
-        is_match = pc.fill_null(is_match, False)
+            values, wanted = pc.utf8_lower(values), pc.utf8_lower(wanted)
+        is_match = pc.is_in(values, value_set=wanted)
         count = frames.backups.num_rows - (pc.sum(is_match).as_py() or 0)
         if count:
             left_out[name] = count

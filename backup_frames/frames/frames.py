@@ -65,24 +65,21 @@ class BackupFrames:
     def backups(self) -> pd.DataFrame:
         """One row per backup; key (project_id, backup_id).
 
-        Times are tz-aware UTC (datetime64[us, UTC], NaT if absent), ``begin_date`` holds
-        datetime.date objects as `pandas.read_parquet` gives them, ``database_count`` is Int32 with
-        <NA>, ``size_kb`` is in KB. Converted once, on first use; change a copy.
+        Times are tz-aware UTC (datetime64[us, UTC], NaT if absent), ``begin_date`` is the UTC day as
+        datetime64 without zone, ``database_count`` is Int32 with <NA>, ``size_kb`` is in KB.
+        Converted once, on first use; change a copy.
         """
-        frame: pd.DataFrame = self.arrow.backups.to_pandas()
-        return frame
+        return _to_pandas(self.arrow.backups)
 
     @cached_property
     def databases(self) -> pd.DataFrame:
         """One row per entry of ``database_tables``; key (project_id, backup_id, database_index)."""
-        frame: pd.DataFrame = self.arrow.databases.to_pandas()
-        return frame
+        return _to_pandas(self.arrow.databases)
 
     @cached_property
     def tables(self) -> pd.DataFrame:
         """One row per table name; key (project_id, backup_id, database_index, table_index)."""
-        frame: pd.DataFrame = self.arrow.tables.to_pandas()
-        return frame
+        return _to_pandas(self.arrow.tables)
 
     def records(self) -> list[dict[str, Any]]:
         """The API's records rebuilt, in the order of ``backups``.
@@ -102,8 +99,7 @@ class BackupFrames:
         All columns of ``backups``, then those of ``databases`` and ``tables`` that say more, then
         ``size_gib`` and ``duration_s``. Sizes stand in every row of a backup: sum distinct ones.
         """
-        frame: pd.DataFrame = join_frames(self.arrow).to_pandas()
-        return frame
+        return _to_pandas(join_frames(self.arrow))
 
     def to_excel(self, path: str | os.PathLike[str]) -> None:
         """Write a workbook: the three tables, a sheet each, and the certificate.
@@ -188,6 +184,12 @@ class BackupFrames:
             return facts | {"verdict": "no certificate"}
         reasons = "; ".join(self.certificate.reasons[:3])
         return facts | {"verdict": self.certificate.verdict + (f": {reasons}" if reasons else "")}
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    """A DataFrame of pandas' default types; days can be resampled and compared like times."""
+    frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+    return frame
 
 
 def _write_project(frames: ArrowFrames, root: Path, project_id: str) -> list[Path]:

@@ -156,6 +156,14 @@ LEDGER_FIELDS: tuple[pa.Field, ...] = (
 LATER_COLUMNS = frozenset({"api_version", "caller", "incremental_period_min", "service", *_LATER})
 
 
+def with_later_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table that an earlier version may have written, with null in the columns it lacks."""
+    missing = [one for one in schema if one.name not in table.column_names]
+    for one in missing:
+        table = table.append_column(one, pa.nulls(table.num_rows, one.type))
+    return table.select(schema.names) if missing else table
+
+
 def with_ledger(schema: pa.Schema) -> pa.Schema:
     """The schema of a table in a lake: its own columns, `LEDGER_FIELDS`, and what came later.
 
@@ -165,6 +173,15 @@ def with_ledger(schema: pa.Schema) -> pa.Schema:
     first = [one for one in schema if one.name not in LATER_COLUMNS]
     return pa.schema([*first, *LEDGER_FIELDS, *later], metadata=schema.metadata)
 
+
+#: The lake's tables in partitions, children first: the order in which they are written.
+LEDGER_SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
+    {
+        "backup_databases": BACKUP_DATABASES,
+        "backup_tables": BACKUP_TABLES,
+        "backups": with_ledger(BACKUPS),
+    }
+)
 
 SYNC_RUNS = _schema(
     "One row per sync of a project: its certificate, flat, and what it changed.",

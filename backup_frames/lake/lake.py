@@ -10,29 +10,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset as ds
 
-from ..api.query import parse_moment
+from ..api.query import Moment, parse_moment
 from ..errors import LakeError, QueryError
 from ..frames.partitions import NO_DATE, open_parquet
-from ..frames.schema import KEYS, TABLES, with_ledger
+from ..frames.schema import KEYS, LEDGER_SCHEMAS, TABLES, with_later_columns, with_ledger
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
 from ..settings.values import Place
 from .formats.open_tables import open_lake_store
-from .ledger.merge import LEDGER_SCHEMAS
 from .ledger.metadata import LakeRecord, decode_record
 from .listed import ListedFiles
 from .storage.arrow_files import open_file_system
 from .storage.layout import LAKE_KEY, RUNS, known_projects, parse_key
 from .storage.store import Store
 
-Moment = str | date | datetime
 Result = TypeVar("Result")
 
 _READERS: Final = 8
@@ -107,7 +105,8 @@ class Lake:
         records of each project the first time, and after a sync.
 
         Args:
-            begin: first begin time, included: aware datetime, date or ISO text (UTC).
+            begin: first begin time, included: datetime (UTC without zone), date, month, ISO text, or a
+                time back from now such as ``7d``, as `read_backups` takes them.
             end: end of begin times, excluded. With either, rows without begin time are left out.
             present: only backups that are on the service's list; False: also those that left it.
             as_of: a past moment: only backups that a sync had seen by then and, if `present`, that
@@ -217,7 +216,9 @@ class Lake:
 
         with ThreadPoolExecutor(_READERS) as pool:
             parts = list(pool.map(load, keys))
-        return pa.concat_tables([LEDGER_SCHEMAS[table].empty_table(), *parts]).combine_chunks()
+        none = LEDGER_SCHEMAS[table].empty_table()
+        parts = [with_later_columns(part, none.schema) for part in parts]
+        return pa.concat_tables([none, *parts]).combine_chunks()
 
     def _keys(self, table: str) -> Iterator[str]:
         named = {file.key: parse_key(file.key) for file in self._store.list(table)}

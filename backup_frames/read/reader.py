@@ -7,17 +7,16 @@ never the whole list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..api.client import BackupClient
 from ..api.query import LEVELS, BackupQuery, Level
 from ..errors import RejectedError
 from ..frames.believe import derive_levels, keep_matching, keep_within
@@ -33,6 +32,9 @@ from ..scan.certificate import Certificate, RangeCount, describe_odd_values
 from ..scan.finished import FinishedRange
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
 from ..scan.walks.witness import Witness
+
+if TYPE_CHECKING:
+    from ..api.client import BackupClient
 
 Progress = Callable[[int, int | None], None]
 """Told rows done and rows expected (None while unknown), from the thread that consumes."""
@@ -57,6 +59,9 @@ class BackupReader:
 
     Attributes:
         known: what an earlier read has proven of the service; None: prove it anew.
+        selection: values by column, matched after the read; the service is not asked for them.
+        warnings: what the certificate says beside the verdict.
+        empty_advice: likewise, if nothing was found.
     """
 
     def __init__(
@@ -76,6 +81,9 @@ class BackupReader:
         self._progress = progress
         self._is_proving = is_proving
         self.known: ServiceProof | None = None
+        self.selection: Mapping[str, Sequence[str]] = {}
+        self.warnings: list[str] = []
+        self.empty_advice: list[str] = []
         self._proof: ServiceProof | None = None
         self._started = client.clock.monotonic()
         self._begun_at = self._as_of = client.clock.now().replace(microsecond=0)
@@ -97,6 +105,11 @@ class BackupReader:
     def now_s(self) -> int:
         """The read's moment in epoch seconds, before its first request; see `correct_clock`."""
         return int(self._as_of.timestamp())
+
+    @property
+    def row_count(self) -> int:
+        """Backups found so far."""
+        return self._rows
 
     @property
     def begin_floor_s(self) -> int:
@@ -217,7 +230,8 @@ class BackupReader:
         return Certificate(
             endpoint=self.client.endpoint,
             project_id=self.query.project_id,
-            filters=self.query.filters(),
+            filters=self.query.filters()
+            | {name: ", ".join(values) for name, values in self.selection.items()},
             levels=self.levels,
             begin=self.begin,
             end=self.end,
@@ -238,7 +252,11 @@ class BackupReader:
             caller=self.client.caller,
             odd_value_count=self._odd_count,
             first_odd_value=first_odd,
-            warnings=describe_odd_values(self._odd_count, first_odd),
+            warnings=[
+                *self.warnings,
+                *([] if self._rows else self.empty_advice),
+                *describe_odd_values(self._odd_count, first_odd),
+            ],
         )
 
     def _part(self, ranges: list[FinishedRange]) -> Part:
@@ -256,7 +274,8 @@ class BackupReader:
                         odd_values=odd_values,
                     )
                 )
-        fresh, left_out = keep_matching(concat_frames(frames), self.query.filters())
+        sent = {name: [value] for name, value in self.query.filters().items()}
+        fresh, left_out = keep_matching(concat_frames(frames), sent)
         for name, count in left_out.items():
             self._left_out[name] = self._left_out.get(name, 0) + count
         if self._proof is not None and self._proof.is_level_ignored:
@@ -265,7 +284,7 @@ class BackupReader:
             is_instance = pc.equal(fresh.backups["backup_level"], "Instance")
             has_tables = pc.greater(fresh.backups["database_count"], 0)
             self._misplaced += pc.sum(pc.and_(is_instance, has_tables)).as_py() or 0
-        rows, duplicates = deduplicate_frames(fresh)
+        rows, duplicates = deduplicate_frames(keep_matching(fresh, self.selection)[0])
         if self.begin is not None or self.end is not None:
             rows = keep_within(rows, self.begin, self.end)
         self._note_odd(rows.backups, odd_values)

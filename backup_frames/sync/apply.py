@@ -10,7 +10,7 @@ hold. A partition that cannot be read is left as it is, and the rest goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -20,12 +20,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..api.query import LEVELS
+from ..frames.flatten import concat_frames
+from ..frames.partitions import NO_DATE, split_table
 from ..lake.ledger.collect import FreshPartition
 from ..lake.ledger.counts import count_present
 from ..lake.ledger.identity import Hashes, StoredIds, drop_rows, hash_ids, join_rows, pick_rows
-from ..lake.ledger.merge import LedgerTables, mark_gone, merge_fresh
+from ..lake.ledger.merge import LedgerTables, first_seen, mark_gone, merge_fresh
 from ..lake.ledger.metadata import State
-from ..lake.ledger.recovery import DamagedFileError, ProjectRecords, recount_partition
+from ..lake.ledger.recovery import (
+    DamagedFileError,
+    ProjectRecords,
+    count_first,
+    recount_partition,
+)
 from ..lake.ledger.writer import LakeWriter
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain
@@ -95,6 +102,38 @@ class LedgerMerge:
         announced = (state.ids.get(day.isoformat(), b"") for day in records.announced)
         self._doubtful: list[Hashes] = [np.frombuffer(ids, "<u4") for ids in announced]
         self._listed = list[pa.Array]()  # seen for partitions that cannot be read
+        self._is_first = records.is_listed and not records.manifest.files
+
+    def add_all(self, read: Iterable[FreshPartition]) -> None:
+        """Merge partitions; of a lake's first read all that are new in one go."""
+        first = list[FreshPartition]()
+        for fresh in read:
+            is_new = self._is_first and fresh.partition not in {NO_DATE, *self.done}
+            if is_new and fresh.pieces:
+                first.append(fresh)
+            else:
+                self.add(fresh)
+        if first and not self._add_first(first):
+            for fresh in first:
+                self.add(fresh)
+
+    def _add_first(self, first: list[FreshPartition]) -> bool:
+        """Take partitions that have nothing to be merged with; False if a backup is in them twice."""
+        frames = concat_frames([piece for fresh in first for piece in fresh.pieces])
+        ids = frames.backups["backup_id"]
+        if pc.count_distinct(ids).as_py() < len(ids):
+            return False
+        tables = first_seen(frames, as_of=self._as_of)
+        split = {name: split_table(table, self._grain) for name, table in tables._asdict().items()}
+        for partition in split["backups"]:
+            rows = {name: parts[partition] for name, parts in split.items() if partition in parts}
+            self._writer.stage(partition, rows, is_sorted=True)
+            self.done.add(partition)
+        hashes = count_first(self._state, split["backups"], tables.backups, self._as_of_s)
+        self._doubtful.append(hashes)
+        self.tally.new += len(ids)
+        self.tally.first_seen_now += len(ids)
+        return True
 
     def add(self, fresh: FreshPartition) -> None:
         """Merge what was read of a partition; remember which of its rows are absent."""

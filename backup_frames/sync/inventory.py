@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from ..api.clock import Clock
+from ..clock import Clock
 from ..errors import FetchError, SchemaError
 from ..frames.inventory_rows import upgrade_policies
 from ..frames.schema import TABLES

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..api.client import BackupClient
-from ..api.clock import Clock
 from ..api.connect import open_client
 from ..api.query import BackupQuery, check_project_id
+from ..clock import Clock
 from ..errors import ConfigError
 from ..lake.formats.open_tables import open_lake_store
 from ..lake.storage.layout import meta_key
@@ -22,13 +21,16 @@ from ..scan.ranges import Grain
 from ..settings import Settings, resolve_settings
 from ..settings.values import LakeFormat, Place
 from .inventory import sync_inventory
-from .plan import SyncSettings
-from .reader import Reader
+from .planning.plan import SyncSettings
+from .planning.reader import Reader
 from .report import SyncReport
 from .run import SyncRun
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
+
+    from ..api.client import BackupClient
+
 
 __all__ = ["SyncReport", "SyncSettings", "sync_backups", "sync_lake", "sync_with"]
 

@@ -8,57 +8,46 @@ after everything it speaks of is durable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Final
 
-import numpy as np
-
-from ..api.clock import Clock
 from ..api.query import LEVELS
+from ..clock import Clock
 from ..errors import AuthError, ConfigError, LakeError
 from ..lake.ledger.collect import PartitionCollector
 from ..lake.ledger.counts import (
-    LoadSeconds,
-    Seconds,
-    StateMismatchError,
     count_present,
-    merge_levels,
-    seconds_of_day,
 )
 from ..lake.ledger.merge import Proof
 from ..lake.ledger.metadata import Pending
 from ..lake.ledger.recovery import (
     DamagedFileError,
-    load_table,
     read_grain,
     read_records,
     survey_ledger,
 )
 from ..lake.ledger.verified import note_verified
 from ..lake.ledger.writer import LakeWriter, lean_memory
-from ..lake.storage.layout import parse_key, run_key
+from ..lake.storage.layout import run_key
 from ..lake.storage.store import Lock, Store
-from ..scan.assumptions import ServiceProof
 from ..scan.plan import to_moment
 from ..scan.ranges import (
     DAY_S,
-    around_partition,
     clip_spans,
     day_of,
-    day_start,
     partition_of,
     partition_span,
 )
 from .apply import LedgerMerge, Tally
-from .changes import estimate_requests
 from .closing import confirm_absences
-from .plan import SyncPlan, SyncSettings, plan_full, plan_incremental
-from .proof import has_failures, recall, remember
-from .reader import Reader
+from .planning.changes import estimate_requests
+from .planning.plan import SyncPlan, SyncSettings, make_plan
+from .planning.proof import has_failures, remember
+from .planning.reader import Reader
 from .report import SyncReport, run_row
 
 MAX_SKEW_S: Final = DAY_S
@@ -229,53 +218,21 @@ class SyncRun:
         self._run_id, self._run_key = self._name_run()
 
     def _plan(self) -> SyncPlan:
-        if not self._settings.is_full and self._state.as_of_s is not None:
-            asked = self._reader.certificate
-            self._reader.known = recall(self._state.proof, asked, now_s=self._reader.now_s)
-            with suppress(StateMismatchError):
-                return self._plan_incremental(self._reader.known)
-            self._state = survey_ledger(self._store, self._records)
-        self._reader.known = None
-        return plan_full(self._reader)
-
-    def _plan_incremental(self, known: ServiceProof | None) -> SyncPlan:
-        """The plan, made anew without each partition that turns out to be damaged."""
-        while True:
-            load: LoadSeconds = self._load_seconds
-            state = self._state
-            try:
-                if known is not None and known.is_level_ignored:
-                    state, load = merge_levels(state, load)
-                return plan_incremental(
-                    self._reader,
-                    state,
-                    load,
-                    torn=[partition_span(day, self._grain) for day in self._records.torn],
-                    damaged=[around_partition(day, self._grain) for day in self._damaged],
-                    overlap_s=self._settings.overlap_s,
-                    reread_requests=self._settings.reread_requests,
-                )
-            except DamagedFileError as error:
-                parts = parse_key(error.path or "")
-                if parts is None or parts.partition is None:
-                    raise
-                self._damaged.add(parts.partition)
-
-    def _load_seconds(self, day: date) -> Mapping[str, Seconds]:
-        partition = partition_of(day, self._grain)
-        if partition in self._damaged:  # for estimates of what it costs to read
-            counts = self._state.days[day.isoformat()].counts
-            return {
-                level: np.full(counts.get(level, (0, 0, 0))[0], day_start(day)) for level in LEVELS
-            }
-        return seconds_of_day(load_table(self._store, self._records, "backups", partition), day)
+        plan, self._state = make_plan(
+            self._reader,
+            self._store,
+            self._records,
+            self._state,
+            self._damaged,
+            settings=self._settings,
+            grain=self._grain,
+        )
+        return plan
 
     def _stream(self, plan: SyncPlan, collector: PartitionCollector, merge: LedgerMerge) -> None:
         for part in self._reader.scan(plan.spans, is_full=plan.is_full):
-            for fresh in collector.add(part):
-                merge.add(fresh)
-        for fresh in collector.finish():
-            merge.add(fresh)
+            merge.add_all(collector.add(part))
+        merge.add_all(collector.finish())
 
     def _keep_proven(
         self,

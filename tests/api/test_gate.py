@@ -19,9 +19,9 @@ from support.clocks import TurnClock, VirtualClock
 from backup_frames.api import gate as rules
 from backup_frames.api.auth import StaticToken
 from backup_frames.api.client import BackupClient
-from backup_frames.api.clock import SystemClock
 from backup_frames.api.gate import Gate
 from backup_frames.api.query import BackupQuery
+from backup_frames.clock import SystemClock
 from backup_frames.errors import (
     BackupFramesError,
     FetchError,

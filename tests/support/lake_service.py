@@ -28,7 +28,7 @@ from backup_frames.frames.partitions import decode_table
 from backup_frames.scan.certificate import Certificate
 from backup_frames.scan.plan import CEILING_S, FLOOR_S, CoveredSpan
 from backup_frames.sync.one_project import SyncReport, sync_lake
-from backup_frames.sync.plan import SyncSettings
+from backup_frames.sync.planning.plan import SyncSettings
 
 PROJECT = "0a1b2c"
 START = datetime(2026, 1, 1, tzinfo=UTC)

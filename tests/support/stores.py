@@ -17,7 +17,7 @@ Enumerating the crash points of a run::
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -189,6 +189,9 @@ class FaultStore:
 
     def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:
         return self.inner.decode(key, data, rows=rows)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        self.inner.expect(keys)
 
     def commit(self, note: RunNote) -> None:
         if self.inner.format == "parquet":

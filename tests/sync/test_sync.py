@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from support.lake_service import DAY, HOUR, LEVELS, PROJECT, START, sync, table_of
+from support.lake_service import DAY, HOUR, LEVELS, PROJECT, START, rows_of, sync, table_of
 from support.stores import snapshot
 
 from backup_frames.errors import (
@@ -44,10 +44,11 @@ def test_a_first_sync_writes_everything(empty_world):
 
 
 def test_an_empty_service_makes_an_empty_lake(empty_world):
-    """No backups, no partitions; the run and the lake's records are there."""
+    """No backups, no rows: one empty file a table; the run and the lake's records are there."""
     report = empty_world.sync()
     assert report.exit_code == 0
-    assert data(empty_world.store) == {}
+    assert {key.split("/")[1] for key in data(empty_world.store)} == {"date=1970-01-01"}
+    assert rows_of(empty_world.store) == {}
     assert decode_record(empty_world.store.read(MANIFEST), Manifest) is not None
 
 
@@ -412,7 +413,7 @@ def test_months_are_partitions_too(empty_world):
     assert dates == {"date=2025-10-01", "date=2025-11-01", "date=2025-12-01"}
     empty_world.service.remove(empty_world.ids()[5])
     empty_world.service.add(empty_world.clock.now())
-    assert empty_world.sync(after=HOUR).file_count == 4
+    assert empty_world.sync(after=HOUR).file_count == 2
 
 
 @pytest.mark.parametrize("is_record_lost", [False, True])

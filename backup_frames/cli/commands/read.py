@@ -7,6 +7,7 @@ In: filters and a format. Out: data on stdout or in --out, the certificate on st
 
 from __future__ import annotations
 
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -197,7 +198,8 @@ def read_once(  # noqa: PLR0913 - one parameter per option
             f"{plan.seconds:,.1f} seconds."
         )
         return
-    with session.progress("Reading") as advance:
+    with session.progress("Reading") as advance, warnings.catch_warnings(action="ignore"):
+        # what Python warns of, the certificate says as well
         frames = read_backups(
             **query, settings=settings, allow_incomplete=allow_incomplete, progress=advance
         )

@@ -8,15 +8,14 @@ escaping, with invisible and reordering characters spelled out.
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -25,7 +24,8 @@ from ...lake.storage.urls import absolute_path
 from ...settings.values import Place
 from ...whole_files import find_target, write_whole
 from ..kpi.publish import connect_lake
-from . import data, drawing
+from . import data
+from .figures import FIGURES, Figure
 
 MAX_EXCEPTIONS = 300
 WIDE, NARROW = 640, 340
@@ -36,82 +36,6 @@ _LARGER = {
     "KB": (("GiB", 1024**2), ("MiB", 1024)),
 }
 _UNITS = {"h": "h", "gib": "GiB", "min": "min", "rate": "rate"}
-
-
-@dataclass(frozen=True)
-class _Figure:
-    """One chart with its words and the rows behind it."""
-
-    id: str
-    title: str
-    meaning: str
-    draw: Callable[..., Any]
-    read: Callable[[duckdb.DuckDBPyConnection], data.Rows]
-    columns: tuple[str, ...]
-
-
-_FIGURES = (
-    _Figure(
-        "grid",
-        "Instances, day by day",
-        "One row per instance, one cell per full day of the last five weeks. Not due: none begun, and "
-        "the policy asks for none.",
-        drawing.instance_grid,
-        data.instance_grid_rows,
-        ("instance", "instance_id", "days", "completed", "failed", "bad_days", "worst_days"),
-    ),
-    _Figure(
-        "ages",
-        "Age of the newest full backup",
-        "What would be lost at most if an instance had to be restored now, against the RPO (dashed).",
-        drawing.restore_point_ages,
-        data.restore_point_age_rows,
-        (
-            *("instance", "instance_id", "restore_point_at", "age_h", "limit_h", "is_rpo_met"),
-            "is_age_upper_bound",
-        ),
-    ),
-    _Figure(
-        "success",
-        "Success",
-        "Completed of all finished backups, by the day on which they began; from the ledger.",
-        drawing.success_trend,
-        data.success_rows,
-        ("date", "completed", "failed", "unfinished", "success_rate"),
-    ),
-    _Figure(
-        "stored",
-        "Stored size",
-        "Completed backups that the service held at the end of each day, by engine.",
-        drawing.stored_size,
-        data.stored_size_rows,
-        ("kind", "date", "engine", "gib", "low_gib", "high_gib"),
-    ),
-    _Figure(
-        "duration",
-        "Duration against size",
-        "Completed backups of the last 30 days; a cross took far from its instance's usual time.",
-        drawing.duration_by_size,
-        data.duration_rows,
-        ("kind", "backup_id", "instance", "size_gib", "duration_min", "backups"),
-    ),
-    _Figure(
-        "hours",
-        "When backups begin",
-        "Backups begun in each hour of the week, over the last four full weeks; blank: none.",
-        drawing.start_hours,
-        data.start_hour_rows,
-        ("day", "hour", "backups", "failed"),
-    ),
-    _Figure(
-        "ladder",
-        "How far back",
-        "Existing instances that can be restored to a state at least so old.",
-        drawing.retention_ladder,
-        data.retention_rows,
-        ("days_back", "reached", "promised", "instance_count"),
-    ),
-)
 
 
 def write_report(lake: Place, out: Place, *, thresholds: Mapping[str, float] | None = None) -> Path:
@@ -174,11 +98,11 @@ def _render(connection: duckdb.DuckDBPyConnection) -> str:
         kinds=kinds,
         exceptions=exceptions,
         exception_count=sum(row["findings"] for row in kinds),
-        figures=[_draw(connection, figure) for figure in _FIGURES],
+        figures=[_draw(connection, figure) for figure in FIGURES],
     )
 
 
-def _draw(connection: duckdb.DuckDBPyConnection, figure: _Figure) -> dict[str, Any]:
+def _draw(connection: duckdb.DuckDBPyConnection, figure: Figure) -> dict[str, Any]:
     rows = figure.read(connection)
     return {
         "id": figure.id,
@@ -191,12 +115,11 @@ def _draw(connection: duckdb.DuckDBPyConnection, figure: _Figure) -> dict[str, A
     }
 
 
-def _svg(figure: _Figure, rows: data.Rows, width: int) -> Markup:
+def _svg(figure: Figure, rows: data.Rows, width: int) -> Markup:
     """The chart as SVG whose ids are its own; the texts in it were escaped by Vega."""
-    file = io.StringIO()
-    figure.draw(rows, "page", width).save(file, format="svg")
+    drawn = vl_convert.vegalite_to_svg(figure.draw(rows, "page", width))
     prefix = f"{figure.id}-{width}-"
-    svg = re.sub(r'\bid="', f'id="{prefix}', file.getvalue())
+    svg = re.sub(r'\bid="', f'id="{prefix}', drawn)
     return Markup(re.sub(r"url\(#", f"url(#{prefix}", svg))  # noqa: S704 - see above
 
 

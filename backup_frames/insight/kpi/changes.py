@@ -151,29 +151,7 @@ def read_since(since: str | datetime | timedelta, *, now: datetime | None = None
         >>> read_since("24h", now=datetime(2026, 1, 31, tzinfo=UTC)).isoformat()
         '2026-01-30T00:00:00+00:00'
     """
-    now = now or datetime.now(UTC)
-    if isinstance(since, str):
-        number, unit = since.strip()[:-1], since.strip()[-1:]
-        if number.isdecimal() and unit in _UNITS:
-            try:
-                since = timedelta(**{_UNITS[unit]: int(number)})
-            except (OverflowError, ValueError) as error:  # ValueError: thousands of digits
-                raise _too_far(since) from error
-    if not isinstance(since, timedelta):
-        return parse_moment(since, "since")
-    if since < timedelta(0):
-        raise QueryError(f"since is {since}; give a time back from now, such as 24h.")
-    try:
-        return now - since
-    except OverflowError as error:
-        raise _too_far(since) from error
-
-
-def _too_far(since: object) -> QueryError:
-    return QueryError(f"since is {str(since)[:40]}, before the calendar begins; give less.")
-
-
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    return parse_moment(since, "since", now=now)
 
 
 def _new_exceptions(

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError, MissingExtraError
-from ...frames.partitions import decode_table, encode_table
+from ...frames.partitions import decode_table, encode_sorted
 from ...frames.schema import DESCRIPTIONS, as_written
 from ..storage.store import RunNote
 from .table_format import (
@@ -90,7 +90,7 @@ class DeltaTables:
 
     def encode(self, slot: Slot, rows: pa.Table) -> bytes:  # noqa: ARG002 - protocol
         """Parquet without the partition's columns."""
-        return encode_table(rows.drop_columns(["project_id"]))
+        return encode_sorted(rows.drop_columns(["project_id"]))
 
     def decode(self, table: str, slot: Slot, data: bytes, *, rows: int | None = None) -> pa.Table:
         """The rows, with the project that the partition names."""

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import ConfigError, LakeError, MissingExtraError
-from ...frames.partitions import decode_table, encode_table
+from ...frames.partitions import decode_table, encode_sorted
 from ...frames.schema import TIMESTAMP, as_written
 from ..storage.store import RunNote
 from .table_format import (
@@ -182,7 +182,7 @@ class IcebergTables:
             field.with_metadata({"PARQUET:field_id": str(number)})
             for number, field in enumerate(rows.schema, 1)
         ]
-        return encode_table(rows.cast(pa.schema(fields)))
+        return encode_sorted(rows.cast(pa.schema(fields)))
 
     def decode(
         self,

@@ -14,8 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import pyarrow as pa
 
 from ...errors import LakeError
-from ...frames.schema import TABLES, comment_of
-from ..ledger.merge import LEDGER_SCHEMAS
+from ...frames.schema import LEDGER_SCHEMAS, TABLES, comment_of
 from ..storage.layout import INVENTORY_NAMES
 from ..storage.store import RunNote
 
@@ -66,7 +65,7 @@ class Tables(Protocol):
         """The files of the table's newest version; None if there is no table yet."""
 
     def encode(self, slot: Slot, rows: pa.Table) -> bytes:
-        """The bytes of a data file with these rows."""
+        """The bytes of a data file with these rows, in the order they are in."""
 
     def decode(self, table: str, slot: Slot, data: bytes, *, rows: int | None = None) -> pa.Table:
         """The rows of a data file, with all columns of the table; at most so many, if it is known.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError
+from ...frames.deduplicate import sort_table
 from ...frames.partitions import partition_path
 from ..ledger.metadata import Manifest, Pending, decode_record
 from ..storage.layout import (
@@ -99,7 +100,7 @@ class TableStore:
             if rows is None:
                 return data
             pieces.append(rows)
-        return self._tables.encode(slot, pa.concat_tables(pieces))
+        return self._tables.encode(slot, sort_table(pa.concat_tables(pieces)))
 
     def encode(self, key: str, rows: pa.Table) -> bytes:
         """The bytes of the data file, as the format wants it."""
@@ -130,7 +131,7 @@ class TableStore:
             if others.num_rows:
                 run = self._tables.decode(table, slot, data)
                 rows = pa.concat_tables([others, run], promote_options="default")
-                data = self._tables.encode(slot, rows)
+                data = self._tables.encode(slot, sort_table(rows))
         self._stage(table, slot, data)
 
     def delete(self, key: str) -> None:
@@ -142,6 +143,9 @@ class TableStore:
         others = self._other_runs(parts) if parts.run_id is not None else None
         data = self._tables.encode(_slot(parts), others) if others else None
         self._stage(str(parts.table), _slot(parts), data)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Nothing: where a file will lie depends on its bytes."""
 
     def commit(self, note: RunNote) -> None:
         """Swap in what was put, table by table; partitions that are the same are left alone."""

@@ -15,9 +15,8 @@ import msgspec
 
 from ...errors import LakeError
 from ...frames.partitions import ENCODER
-from ...frames.schema import TABLES
+from ...frames.schema import LEDGER_SCHEMAS, TABLES
 from ..storage.store import Store
-from .merge import LEDGER_SCHEMAS
 from .metadata import FileEntry, Manifest, describe_file
 
 

@@ -17,31 +17,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...frames.schema import (
-    BACKUP_DATABASES,
-    BACKUP_TABLES,
-    BACKUPS,
-    LEDGER_FIELDS,
-    TIMESTAMP,
-    with_ledger,
-)
+from ...frames.deduplicate import sort_table
+from ...frames.schema import BACKUPS, LEDGER_FIELDS, LEDGER_SCHEMAS, TIMESTAMP
 from ...scan.ranges import Span
 
 if TYPE_CHECKING:
     from ...frames.flatten import ArrowFrames
 
-LEDGER_SCHEMAS: Final[Mapping[str, pa.Schema]] = {
-    "backup_databases": BACKUP_DATABASES,
-    "backup_tables": BACKUP_TABLES,
-    "backups": with_ledger(BACKUPS),
-}
-"""The lake's three tables, children first: the order in which they are written."""
-
 _FIRST_SEEN_AT, _UPDATED_AT, _GONE_AT = LEDGER_FIELDS
 
 
 class LedgerTables(NamedTuple):
-    """One partition's rows, in any order: `encode_table` sorts them."""
+    """Rows of the three tables, in any order."""
 
     backup_databases: pa.Table
     backup_tables: pa.Table
@@ -149,6 +136,12 @@ def merge_fresh(
     return replace(merge, tables=_add_fresh(remaining, fresh, history))
 
 
+def first_seen(frames: ArrowFrames, *, as_of: datetime) -> LedgerTables:
+    """What the ledger holds of backups that it never saw: tables sorted, of any number of partitions."""
+    tables = _add_fresh(EMPTY_LEDGER, frames, _with_history(frames.backups, as_of))
+    return LedgerTables(*map(sort_table, tables))
+
+
 def mark_gone(backups: pa.Table, ids: pa.Array, *, as_of: datetime) -> pa.Table:
     """A partition's `backups` with ``gone_at`` set on those of `ids` that are present."""
     gone_at = backups["gone_at"]
@@ -247,7 +240,8 @@ def _add_fresh(remaining: LedgerTables, fresh: ArrowFrames, backups: pa.Table) -
 def _joined(remaining: pa.Table, fresh: pa.Table) -> pa.Table:
     if not fresh.num_rows:
         return remaining
-    fresh = pa.Table.from_arrays(fresh.columns, schema=remaining.schema)  # with its metadata
+    columns = fresh.select(remaining.schema.names).columns
+    fresh = pa.Table.from_arrays(columns, schema=remaining.schema)  # with its metadata
     return pa.concat_tables([remaining, fresh]) if remaining.num_rows else fresh
 
 

@@ -166,6 +166,44 @@ def manifest_checksum(manifest: Manifest) -> str:
     return _checksum(msgspec.to_builtins(msgspec.structs.replace(manifest, files=files)))
 
 
+def why_not_manifest(manifest: Manifest, project_id: str, lake_id: str | None) -> str | None:
+    """Why a manifest is not this project's in this lake; None if it is."""
+    if manifest.project_id != project_id:
+        return f"It is of project {manifest.project_id}."
+    if lake_id and manifest.lake_id and manifest.lake_id != lake_id:
+        return f"It is of another lake ({manifest.lake_id}, this one is {lake_id})."
+    return None
+
+
+def why_not_pending(pending: Pending, project_id: str, manifest: Manifest | None) -> str | None:
+    """Why an announcement is not of a run that found or left this manifest; None if it is."""
+    if pending.project_id != project_id:
+        return f"It is of project {pending.project_id}."
+    if manifest is None or not pending.manifests:
+        return None
+    if manifest_checksum(manifest) not in pending.manifests:
+        return "It is of another moment than the manifest."
+    return None
+
+
+def why_not_state(
+    state: State, project_id: str, lake_id: str | None, manifest: Manifest, pending: Pending | None
+) -> str | None:
+    """Why a state is not the one that belongs to this manifest; None if it is.
+
+    While a run ends, or after it died there, the manifest may be one ahead, as it announced.
+    """
+    if state.project_id != project_id:
+        return f"It is of project {state.project_id}."
+    if lake_id and state.lake_id and state.lake_id != lake_id:
+        return f"It is of another lake ({state.lake_id}, this one is {lake_id})."
+    checksum = manifest_checksum(manifest)
+    is_one_behind = pending is not None and pending.manifests == [state.manifest, checksum]
+    if state.manifest == checksum or is_one_behind:
+        return None
+    return "It was not written with this manifest, but at another moment of the lake."
+
+
 def decode_record(data: bytes | None, kind: type[Record]) -> Record | None:
     """The record, or None if there is none or a single bit of it is not as it was written."""
     data = data or b""

@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import ConfigError, LakeConflictError, LakeError
 from ...frames.partitions import NO_DATE, partition_path
-from ...frames.schema import LEDGER_FIELDS, SYNC_RUNS, as_written
+from ...frames.schema import (
+    LEDGER_FIELDS,
+    LEDGER_SCHEMAS,
+    SYNC_RUNS,
+    as_written,
+    with_later_columns,
+)
 from ...scan.ranges import DAY_S, Grain, day_of, partition_span
 from ..storage.layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from ..storage.store import Store
 from .counts import count_days, count_unknown_begin
 from .encoding import encoding_of, in_this_encoding
-from .identity import hash_ids
-from .merge import LEDGER_SCHEMAS
+from .identity import Hashes, hash_each, hash_ids
 from .metadata import (
     LAYOUT_VERSION,
     FileEntry,
@@ -35,6 +42,9 @@ from .metadata import (
     decode_record,
     describe_file,
     manifest_checksum,
+    why_not_manifest,
+    why_not_pending,
+    why_not_state,
 )
 
 
@@ -146,44 +156,6 @@ def read_records(
     return records
 
 
-def why_not_manifest(manifest: Manifest, project_id: str, lake_id: str | None) -> str | None:
-    """Why a manifest is not this project's in this lake; None if it is."""
-    if manifest.project_id != project_id:
-        return f"It is of project {manifest.project_id}."
-    if lake_id and manifest.lake_id and manifest.lake_id != lake_id:
-        return f"It is of another lake ({manifest.lake_id}, this one is {lake_id})."
-    return None
-
-
-def why_not_pending(pending: Pending, project_id: str, manifest: Manifest | None) -> str | None:
-    """Why an announcement is not of a run that found or left this manifest; None if it is."""
-    if pending.project_id != project_id:
-        return f"It is of project {pending.project_id}."
-    if manifest is None or not pending.manifests:
-        return None
-    if manifest_checksum(manifest) not in pending.manifests:
-        return "It is of another moment than the manifest."
-    return None
-
-
-def why_not_state(
-    state: State, project_id: str, lake_id: str | None, manifest: Manifest, pending: Pending | None
-) -> str | None:
-    """Why a state is not the one that belongs to this manifest; None if it is.
-
-    While a run ends, or after it died there, the manifest may be one ahead, as it announced.
-    """
-    if state.project_id != project_id:
-        return f"It is of project {state.project_id}."
-    if lake_id and state.lake_id and state.lake_id != lake_id:
-        return f"It is of another lake ({state.lake_id}, this one is {lake_id})."
-    checksum = manifest_checksum(manifest)
-    is_one_behind = pending is not None and pending.manifests == [state.manifest, checksum]
-    if state.manifest == checksum or is_one_behind:
-        return None
-    return "It was not written with this manifest, but at another moment of the lake."
-
-
 def load_table(store: Store, records: ProjectRecords, table: str, partition: date) -> pa.Table:
     """A table of one partition as it is stored, empty if it does not exist.
 
@@ -191,7 +163,8 @@ def load_table(store: Store, records: ProjectRecords, table: str, partition: dat
         DamagedFileError: the file is damaged, missing or unreadable.
     """
     key = partition_path(table, partition, records.manifest.project_id)
-    return load_file(store, records, key, LEDGER_SCHEMAS[table])
+    schema = LEDGER_SCHEMAS[table]
+    return with_later_columns(load_file(store, records, key, schema), schema)
 
 
 def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema) -> pa.Table:
@@ -242,6 +215,29 @@ def recount_partition(
     state.days |= days
     if partition == NO_DATE:
         state.unknown_begin = count_unknown_begin(backups)
+
+
+def count_first(
+    state: State, partitions: Mapping[date, pa.Table], backups: pa.Table, verified_at_s: int
+) -> Hashes:
+    """Bring a state up to partitions that it knows nothing of, all in one; not that of untimed rows.
+
+    Args:
+        state: is changed in place.
+        partitions: slices of `backups`, one behind the other.
+        backups: rows that are all present.
+        verified_at_s: when they were read.
+
+    Returns:
+        The hashes of all ids, sorted.
+    """
+    hashes, begin = hash_each(backups["backup_id"]), 0
+    for partition, rows in partitions.items():
+        end = begin + rows.num_rows
+        state.ids[partition.isoformat()] = np.sort(hashes[begin:end]).tobytes()
+        begin = end
+    state.days |= count_days(backups, verified_at_s)
+    return np.sort(hashes)
 
 
 def survey_ledger(store: Store, records: ProjectRecords) -> State:

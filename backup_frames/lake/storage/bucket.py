@@ -22,7 +22,7 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from ...api.clock import Clock, read_uptime
+from ...clock import Clock, read_uptime
 from ...errors import LakeConflictError, LakeError
 from .bucket_calls import ObjectCalls
 from .bucket_url import ObjectAddress, read_object_url

@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError
-from ...frames.partitions import decode_table, encode_table
+from ...frames.partitions import decode_table, encode_sorted
 
 MAX_FILE_BYTES: Final = 1 << 30
 """No file of a lake is larger (a million backups take a tenth of it): what is, is not read."""
@@ -109,7 +110,7 @@ class Store(Protocol):
         """
 
     def encode(self, key: str, rows: pa.Table) -> bytes:
-        """The bytes of a data file under that key with these rows, in whatever order they are."""
+        """The bytes of a data file under that key with these rows, which `sort_table` has sorted."""
 
     def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:
         """The rows of a data file that was read.
@@ -122,6 +123,9 @@ class Store(Protocol):
         Raises:
             LakeError: the bytes are damaged, or would decode to more than they may.
         """
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Hear which files are about to be put: what they share is made once for all of them."""
 
     def commit(self, note: RunNote) -> None:
         """Let readers see the tables' files that were put since the last commit.
@@ -156,11 +160,14 @@ class PlainFiles:
 
     def encode(self, key: str, rows: pa.Table) -> bytes:  # noqa: ARG002 - protocol
         """Parquet, the same for the same rows."""
-        return encode_table(rows)
+        return encode_sorted(rows)
 
     def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:  # noqa: ARG002 - protocol
         """The rows, with the schema that they were written with."""
         return decode_table(data, rows=rows)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Nothing: they share nothing."""
 
     def commit(self, note: RunNote) -> None:
         """Nothing: each file was shown as it was put."""

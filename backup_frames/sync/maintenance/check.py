@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from ...errors import LakeError
 from ...frames.partitions import partition_keys, partition_path
-from ...frames.schema import KEYS, TABLES, as_written
+from ...frames.schema import KEYS, LEDGER_SCHEMAS, TABLES, as_written
 from ...lake.ledger.encoding import encoding_of, in_this_encoding
 from ...lake.ledger.identity import StoredIds, hash_ids
-from ...lake.ledger.merge import EMPTY_LEDGER, LEDGER_SCHEMAS, LedgerTables
+from ...lake.ledger.merge import EMPTY_LEDGER, LedgerTables
 from ...lake.ledger.metadata import (
     FileEntry,
     LakeRecord,
@@ -30,8 +30,10 @@ from ...lake.ledger.metadata import (
     State,
     decode_record,
     describe_file,
+    why_not_manifest,
+    why_not_pending,
+    why_not_state,
 )
-from ...lake.ledger.recovery import why_not_manifest, why_not_pending, why_not_state
 from ...lake.storage.layout import LAKE_KEY, KeyParts, known_projects, meta_key, parse_key
 from ...lake.storage.store import Store, StoredFile
 

@@ -12,13 +12,12 @@ from datetime import date
 
 import pyarrow as pa
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeConflictError, LakeError
-from ...frames.flatten import concat_frames
 from ...frames.partitions import NO_DATE, partition_path
-from ...frames.schema import TABLES, as_written
+from ...frames.schema import LEDGER_SCHEMAS, TABLES, as_written
 from ...lake.ledger.collect import FreshPartition, PartitionCollector
-from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
+from ...lake.ledger.merge import LedgerTables, Proof, mark_gone, merge_fresh
 from ...lake.ledger.metadata import FileEntry, InventoryState, Pending, describe_file
 from ...lake.ledger.recovery import read_grain, read_records, recount_partition, survey_ledger
 from ...lake.ledger.writer import LakeWriter
@@ -26,8 +25,8 @@ from ...lake.storage.layout import INVENTORY_NAMES, meta_key, parse_key
 from ...lake.storage.store import Lock, RunNote, Store
 from ...scan.plan import to_moment
 from ...scan.ranges import clip_spans, merge_spans, partition_span
-from ..proof import has_failures
-from ..reader import Reader
+from ..planning.proof import has_failures
+from ..planning.reader import Reader
 from .check import NOT_REPAIRED, Finding, check_project
 from .flips import undo_flip
 from .salvage import Salvage, complete_backups, fit_children, is_of_partition, salvage_table
@@ -137,10 +136,7 @@ class _Repair:
                 read.setdefault(one.partition, one)
         if has_failures(self._reader.certificate):  # then what was not shown may be there
             read = {day: replace(one, proof=Proof()) for day, one in read.items()}
-        return [
-            read.get(day, FreshPartition(day, concat_frames([]), Proof()))
-            for day in sorted(damaged)
-        ]
+        return [read.get(day, FreshPartition(day, [], Proof())) for day in sorted(damaged)]
 
     def _mend(self, fresh: FreshPartition) -> None:
         partition = fresh.partition

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from ...errors import LakeError
 from ...frames.partitions import open_parquet, partition_keys
-from ...frames.schema import LEDGER_FIELDS, TIMESTAMP
-from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables
+from ...frames.schema import LEDGER_FIELDS, LEDGER_SCHEMAS, TIMESTAMP
+from ...lake.ledger.merge import LedgerTables
 from ...scan.ranges import Grain
 from .check import CHILD_COUNTS, PARENT_KEYS, find_misfits
 

@@ -26,13 +26,12 @@ from backup_frames.errors import ConfigError, LakeError
 from backup_frames.frames import partitions
 from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.partitions import decode_table
-from backup_frames.frames.schema import BACKUP_POLICIES, as_written, describe_field
+from backup_frames.frames.schema import BACKUP_POLICIES, LEDGER_SCHEMAS, as_written, describe_field
 from backup_frames.insight.kpi.publish import connect_lake, publish_lake
 from backup_frames.lake.formats import iceberg
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.ledger.merge import LEDGER_SCHEMAS
 from backup_frames.lake.storage.layout import LAKE_KEY
 from backup_frames.lake.storage.store import RunNote, Store
 from backup_frames.settings import load_settings

@@ -16,7 +16,7 @@ from support.lake_service import DAY, HOUR, PROJECT, sync
 from support.lake_world import World
 from support.stores import MemoryStore, snapshot
 
-from backup_frames.api.clock import read_uptime
+from backup_frames.clock import read_uptime
 from backup_frames.errors import LakeConflictError
 from backup_frames.frames.partitions import encode_table
 from backup_frames.lake.formats.table_format import SCHEMAS

@@ -22,12 +22,12 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpcore
 import httpx
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 from .proxy import find_proxy, is_direct
 
 _MIN_TIMEOUT_S: Final = 0.001
@@ -105,6 +105,11 @@ class _Body(httpx.SyncByteStream):
         self._response.close()
 
 
+class _Secure(NamedTuple):
+    direct: httpcore.ConnectionPool
+    proxied: httpcore.HTTPProxy | None
+
+
 class DeadlineTransport(httpx.BaseTransport):
     """Keep-alive connections to one service; every request has a total deadline.
 
@@ -116,21 +121,18 @@ class DeadlineTransport(httpx.BaseTransport):
 
     def __init__(self, endpoint: str, *, max_connections: int) -> None:
         self._deadline = _Deadline()
-        options: dict[str, Any] = {
-            "ssl_context": _tls_context(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR"))),
+        self._options: dict[str, Any] = {
             "max_connections": max_connections,
             "max_keepalive_connections": max_connections,
             "keepalive_expiry": 30.0,
             "network_backend": _Backend(self._deadline),
         }
-        # told before any request, whether or not the service's own host goes through it
-        proxy = find_proxy() if endpoint.startswith("https") else None
-        self._direct = httpcore.ConnectionPool(**options)
-        self._proxied = (
-            httpcore.HTTPProxy(str(proxy.url), proxy_auth=proxy.raw_auth, **options)
-            if proxy
-            else None
-        )
+        self._plain = httpcore.ConnectionPool(**self._options)
+        self._lock = threading.Lock()
+        self._secure: _Secure | None = None  # beside http:// not needed, and 30 ms
+        if endpoint.startswith("https"):
+            # named before any request, whether or not the service's own host goes through it
+            self._secure = self._open_secure(find_proxy())
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and hand out the answer with its body still on the wire.
@@ -163,14 +165,25 @@ class DeadlineTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close every connection."""
-        self._direct.close()
-        if self._proxied:
-            self._proxied.close()
+        for pool in (self._plain, *(self._secure or ())):
+            if pool is not None:
+                pool.close()
+
+    def _open_secure(self, proxy: httpx.Proxy | None) -> _Secure:
+        context = _tls_context(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+        options = self._options | {"ssl_context": context}
+        proxied = None
+        if proxy:
+            proxied = httpcore.HTTPProxy(str(proxy.url), proxy_auth=proxy.raw_auth, **options)
+        return _Secure(httpcore.ConnectionPool(**options), proxied)
 
     def _pool_for(self, url: httpx.URL) -> httpcore.ConnectionPool:
-        if self._proxied is None or url.scheme != "https":
-            return self._direct
-        return self._direct if is_direct(url.host, url.port or 443) else self._proxied
+        if url.scheme != "https":
+            return self._plain
+        with self._lock:
+            self._secure = self._secure or self._open_secure(None)
+        direct, proxied = self._secure
+        return direct if proxied is None or is_direct(url.host, url.port or 443) else proxied
 
 
 @cache  # 30 ms; Spark's tasks and the projects of one run each have a client of their own

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpx
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 
 def find_proxy() -> httpx.Proxy | None:

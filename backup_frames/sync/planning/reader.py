@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from ..scan.ranges import Span
+from ...scan.ranges import Span
 
 if TYPE_CHECKING:
-    from ..frames.frames import Part
-    from ..scan.assumptions import ServiceProof
-    from ..scan.certificate import Certificate
+    from ...frames.frames import Part
+    from ...scan.assumptions import ServiceProof
+    from ...scan.certificate import Certificate
 
 
 class Reader(Protocol):

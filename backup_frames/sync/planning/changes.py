@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Final
 
-from ..api.query import LEVELS, MAX_LIMIT
-from ..errors import RejectedError
-from ..lake.ledger.counts import Forecast
-from ..scan.ranges import DAY_S, Span, merge_spans
+from ...api.query import LEVELS, MAX_LIMIT
+from ...errors import RejectedError
+from ...lake.ledger.counts import Forecast
+from ...scan.ranges import DAY_S, Span, merge_spans
 from .reader import Reader
 
 WORTH_READING: Final = 6

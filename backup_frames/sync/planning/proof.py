@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..lake.ledger.metadata import ProofState
-from ..scan.ranges import DAY_S
-from ..version import VERSION
+from ...lake.ledger.metadata import ProofState
+from ...scan.ranges import DAY_S
+from ...version import VERSION
 
 if TYPE_CHECKING:
-    from ..scan.assumptions import ServiceProof
-    from ..scan.certificate import Certificate
+    from ...scan.assumptions import ServiceProof
+    from ...scan.certificate import Certificate
 
 MAX_AGE_S: Final = 7 * DAY_S
 """After so long what was proven is proven again."""

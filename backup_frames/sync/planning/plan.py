@@ -7,17 +7,40 @@ is where a sync's cost is decided.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 import numpy as np
 
-from ..api.query import LEVELS, MAX_LIMIT
-from ..lake.ledger.counts import Forecast, LoadSeconds, Seconds
-from ..lake.ledger.metadata import State
-from ..scan.ranges import DAY_S, Grain, Span, covers, day_start, merge_spans, subtract_spans
+from ...api.query import LEVELS, MAX_LIMIT
+from ...lake.ledger.counts import (
+    Forecast,
+    LoadSeconds,
+    Seconds,
+    StateMismatchError,
+    merge_levels,
+    seconds_of_day,
+)
+from ...lake.ledger.metadata import State
+from ...lake.ledger.recovery import DamagedFileError, ProjectRecords, load_table, survey_ledger
+from ...lake.storage.layout import parse_key
+from ...lake.storage.store import Store
+from ...scan.ranges import (
+    DAY_S,
+    Grain,
+    Span,
+    around_partition,
+    covers,
+    day_start,
+    merge_spans,
+    partition_of,
+    partition_span,
+    subtract_spans,
+)
 from .changes import BUCKETS, estimate_requests, find_changed_spans
+from .proof import recall
 from .reader import Reader
 
 FEWEST_REREADS: Final = 3
@@ -61,6 +84,78 @@ class SyncPlan:
     spans: list[Span]
     is_full: bool
     expected_requests: int | None
+
+
+def make_plan(
+    reader: Reader,
+    store: Store,
+    records: ProjectRecords,
+    state: State,
+    damaged: set[date],
+    *,
+    settings: SyncSettings,
+    grain: Grain,
+) -> tuple[SyncPlan, State]:
+    """Plan a run, and hand back the state that it goes by: made anew if it does not fit the files.
+
+    Args:
+        reader: counts; `Reader.known` is set to what need not be proven again.
+        store: the lake.
+        records: the project's.
+        state: what is known.
+        damaged: partitions that cannot be read; those that turn out to be join them.
+        settings: the run's.
+        grain: how the lake is cut.
+    """
+    if not settings.is_full and state.as_of_s is not None:
+        reader.known = recall(state.proof, reader.certificate, now_s=reader.now_s)
+
+        def load(day: date) -> Mapping[str, Seconds]:
+            partition = partition_of(day, grain)
+            if partition in damaged:  # for estimates of what it costs to read
+                counts = state.days[day.isoformat()].counts
+                return {
+                    level: np.full(counts.get(level, (0, 0, 0))[0], day_start(day))
+                    for level in LEVELS
+                }
+            return seconds_of_day(load_table(store, records, "backups", partition), day)
+
+        with suppress(StateMismatchError):
+            while True:
+                try:
+                    return _plan_known(
+                        reader, records, state, load, damaged, settings, grain
+                    ), state
+                except DamagedFileError as error:
+                    parts = parse_key(error.path or "")
+                    if parts is None or parts.partition is None:
+                        raise
+                    damaged.add(parts.partition)
+        state = survey_ledger(store, records)
+    reader.known = None
+    return plan_full(reader), state
+
+
+def _plan_known(
+    reader: Reader,
+    records: ProjectRecords,
+    state: State,
+    load: LoadSeconds,
+    damaged: set[date],
+    settings: SyncSettings,
+    grain: Grain,
+) -> SyncPlan:
+    if reader.known is not None and reader.known.is_level_ignored:
+        state, load = merge_levels(state, load)
+    return plan_incremental(
+        reader,
+        state,
+        load,
+        torn=[partition_span(day, grain) for day in records.torn],
+        damaged=[around_partition(day, grain) for day in damaged],
+        overlap_s=settings.overlap_s,
+        reread_requests=settings.reread_requests,
+    )
 
 
 def plan_full(reader: Reader) -> SyncPlan:

@@ -16,7 +16,7 @@ from typing import Final
 
 import httpx
 
-from ..errors import PageError
+from ...errors import PageError
 
 MAX_BODY_BYTES: Final = 64 * 2**20
 """Decoded size of one answer at most; beyond it a smaller limit is asked."""
