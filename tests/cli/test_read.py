@@ -186,3 +186,10 @@ def test_no_secret_shows_even_with_debug(run_process, account):
     assert ran.code == 0
     values = [value for name, value in account.environment().items() if name in secrets]
     assert [value for value in values if value in ran.out + ran.err] == []
+
+
+def test_an_empty_table_is_shown(run, account):
+    """Where no row is left to show there is no bug to report: each table says its 0 rows."""
+    ran = run("read", "--begin", "1990-01-01", "--end", "1990-01-02")
+    assert ran.code == 0, ran.err
+    assert "backups: 0 rows" in ran.out

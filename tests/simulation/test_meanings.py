@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
-from support.model import EPOCH, START_S, Model, ModelTransport, Profile, VirtualClock
+from support.clocks import VirtualClock
+from support.model import EPOCH, START, START_S, Model, ModelTransport, Profile
 
 from backup_frames import open_lake, read_backups, sync_backups
 from backup_frames.api.query import MAX_LIMIT
@@ -39,7 +40,7 @@ class Service:
 
     def __init__(self, **facts: Any) -> None:
         profile = Profile("meaning", table_level=facts.pop("table_level", 9), **facts)
-        self.clock = VirtualClock()
+        self.clock = VirtualClock(START)
         self.model = Model(profile, random.Random(f"{facts}"), self.clock)
         self.how: dict[str, Any] = {
             "endpoint": "http://127.0.0.1",

@@ -20,6 +20,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from support.clocks import VirtualClock
+
 from backup_frames.errors import UnavailableError
 from backup_frames.frames.deduplicate import deduplicate_frames
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
@@ -37,25 +39,6 @@ HOUR = timedelta(hours=1)
 LEVELS = ("Instance", "DatabaseTable")
 
 Row = dict[str, Any]
-
-
-class FakeClock:
-    """Virtual time: it stands still until somebody advances it."""
-
-    def __init__(self, now: datetime = START) -> None:
-        self.moment = now
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
-
-    def advance(self, by: timedelta) -> None:
-        self.moment += by
 
 
 @dataclass
@@ -98,8 +81,8 @@ def wire_time(moment: datetime) -> str:
 class ModelService:
     """The service's list, which may change between any two requests."""
 
-    def __init__(self, *, seed: int = 0, clock: FakeClock | None = None) -> None:
-        self.clock = clock or FakeClock()
+    def __init__(self, *, seed: int = 0, clock: VirtualClock | None = None) -> None:
+        self.clock = clock or VirtualClock(START)
         self.random = random.Random(seed)
         self.backups: dict[str, Backup] = {}
         self.uncertified: list[tuple[int, int]] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from support.clocks import VirtualClock
 from support.format_lake import FormatLake
 from support.lake_service import (
     DAY,
     LEVELS,
     PROJECT,
-    FakeClock,
     ModelLedger,
     ModelService,
     rows_of,
@@ -38,7 +38,7 @@ class World:
         return self._memory if self.lake is None else self.lake.store()
 
     @property
-    def clock(self) -> FakeClock:
+    def clock(self) -> VirtualClock:
         return self.service.clock
 
     def fill(self, days: int, per_day: int = 8) -> None:

@@ -16,26 +16,12 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
 import httpx
+from support.clocks import VirtualClock
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 START_S = 1_780_000_000
+START = EPOCH + timedelta(seconds=START_S)
 ENGINES = ("cassandra", "redis", "mongodb", "influxdb")
-
-
-class VirtualClock:
-    """Time that passes only when somebody sleeps or a request is answered."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=START_S + self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += max(seconds, 0.0)
 
 
 @dataclass(frozen=True)

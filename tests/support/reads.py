@@ -10,7 +10,8 @@ import random
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from support.model import Model, ModelTransport, Profile, VirtualClock
+from support.clocks import VirtualClock
+from support.model import START, Model, ModelTransport, Profile
 
 from backup_frames.api.answers import Page
 from backup_frames.api.auth import PasswordLogin
@@ -41,7 +42,7 @@ class Outcome:
 def open_model(profile: Profile, seed: int) -> tuple[Model, BackupClient, random.Random]:
     """A model of the profile and the real client on top of it."""
     rng = random.Random(f"{profile.name}-{seed}")
-    clock = VirtualClock()
+    clock = VirtualClock(START)
     model = Model(profile, rng, clock)
 
     def login(client: BackupClient) -> PasswordLogin:

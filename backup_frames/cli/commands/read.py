@@ -322,8 +322,8 @@ def _newest(table: pa.Table, count: int) -> pa.Table:
     table = pa.concat_tables([table.filter(pc.invert(is_timed)), table.filter(is_timed)])
     ends = pc.run_end_encode(table["backup_id"].combine_chunks()).run_ends.to_pylist()
     chosen: list[int] = []
-    for begin, end in zip(reversed([0, *ends[:-1]]), reversed(ends), strict=True):
+    for begin, end in zip(reversed([0, *ends][:-1]), reversed(ends), strict=True):
         chosen += range(begin, end)
         if len(chosen) >= count:
             break
-    return table.take(chosen[:count])
+    return table.take(pa.array(chosen[:count], pa.int64()))

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
 from pyiceberg.table import Table
+from support.clocks import VirtualClock
 from support.format_lake import FORMATS, TABLES, FormatLake
-from support.lake_service import DAY, HOUR, PROJECT, FakeClock, ModelService, sync
+from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
 from support.lake_world import World
 from support.stores import MemoryStore, snapshot
 
@@ -233,7 +234,7 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(lake: FormatLake) -> N
         raise LakeError("The answer was lost, as the test asked for.")
 
     lake.tables._inner.swap = lose_answer
-    store._clock = FakeClock()
+    store._clock = VirtualClock(START)
     sync(world.service, store)
     assert len(lake.tables.swaps) == 4
     assert lake.data().keys() == {key for key in snapshot(lake.store()) if key.startswith(TABLES)}
@@ -257,7 +258,7 @@ def test_a_commit_that_another_one_beat_is_tried_again(lake: FormatLake) -> None
         swap(table, *arguments)
 
     lake.tables._inner.swap = be_late
-    store._clock = FakeClock()
+    store._clock = VirtualClock(START)
     sync(ours.service, store)
     assert rows(lake, "backups")["project_id"].value_counts().to_pylist() == [
         {"values": PROJECT, "counts": 16},
