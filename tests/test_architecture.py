@@ -74,9 +74,8 @@ ARROWS_TO_CUT = {
     "lake/ledger": 17,
 }
 LINES_TO_CUT = {
-    "backup_frames.lake.storage.local": 356,
-    "backup_frames.settings.resolve": 384,
-    "backup_frames.sync.run": 380,
+    "backup_frames.lake.formats.iceberg": 360,
+    "backup_frames.lake.formats.table_store": 370,
 }
 
 
