@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import BackupFramesError
+from ..screen.tables import COLOURS, print_text
 from ..session.options import Config, Endpoint, Lake, ProjectId, Region, tool_version
 from ..session.session import LOG, Session, command
 
@@ -69,8 +70,9 @@ def run_doctor(
     for check in _run_all(session, config, given, sample):
         checks.append(check)
         seen = check.shape if share else check.message
-        state = "ok  " if check.is_ok else "FAIL"
-        session.print(session.scrub(f"{state}  {check.name}{': ' if seen else ''}{seen}"))
+        state = "ok" if check.is_ok else "FAIL"
+        text = session.scrub(f"  {check.name}{': ' if seen else ''}{seen}")
+        print_text((f"{state:4}", COLOURS[state]), text)
     if share:
         for line in _describe_shapes(sample):
             session.print(line)
