@@ -54,9 +54,9 @@ read --columns "" | --columns '' | There are
 read --limit -1 | --limit is '-1' | 0 or more
 read --limit=many | --limit is 'many' | a whole number
 read --table instances | --table is 'instances' | databases or tables
-read --max-connections 0 | --max-connections is '0' | 1 or more
+read --max-connections 0 | '0' | --max-connections
 read --max-connections many | --max-connections is 'many' | a whole number
-read --max-requests-per-second 0 | --max-requests-per-second is '0.0' | more than 0
+read --max-requests-per-second 0 | '0.0' | --max-requests-per-second
 read --max-requests-per-second fast | --max-requests-per-second is 'fast' | a number
 read --project-id ../x | --project-id '../x' | 64 letters
 read --project-id "" | --project-id '' | 64 letters
@@ -74,14 +74,14 @@ sync | No lake | --lake
 sync --lake other | other | --force
 sync --lake http://x/y | http:// | s3://
 sync --lake s3:/bucket | 's3:/bucket' | s3://bucket/prefix
-sync --lake "" | --lake is '' | leave it out
+sync --lake "" | --lake | leave it out
 sync --lake new --partition-by year | --partition-by is 'year' | day or month
 sync --lake new --format orc | --format is 'orc' | parquet, delta or iceberg
 sync --lake l1 --partition-by month | partitioned by day, not by month | new lake
 sync --lake l1 --format delta | format parquet, not delta | new place
-sync --lake new --overlap -1 | --overlap is '-1' | 0 or more
+sync --lake new --overlap -1 | '-1' | --overlap
 sync --lake new --overlap soon | --overlap is 'soon' | a whole number
-sync --lake new --reread-requests -1 | --reread-requests is '-1' | 0 or more
+sync --lake new --reread-requests -1 | '-1' | --reread-requests
 sync --lake new --max-projects 0 | --max-projects is '0' | 1 or more
 sync --lake new --metrics-file nowhere/m.prom | nowhere | Create it
 sync --lake new --metrics-file "" | --metrics-file is '' | give a name
