@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
@@ -36,6 +37,7 @@ from .commands import (
 )
 from .screen.output import flush_out, write_err, write_out
 from .session.session import Debug, LogFormatOption, Quiet, Session, release_log
+from .session.wording import usage_line
 
 __all__ = ["app", "main"]
 
@@ -48,7 +50,6 @@ app = typer.Typer(
     "contract, 5 lake, 6 incomplete, 7 check found something, 1 a bug. "
     "Start without an account: backup-frames demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
@@ -104,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer's usage errors have in common
             return Session().fail(error)
-        text = " ".join(error.format_message().split()) or "No command is given"
-        write_err(f"Error: {as_printable(text).rstrip('.')}. Try: backup-frames --help\n")
+        arguments = sys.argv[1:] if argv is None else list(argv)
+        write_err(f"Error: {as_printable(usage_line(error, arguments))}\n")
         return 2
     finally:
         release_log()

@@ -113,7 +113,7 @@ def test_an_output_that_cannot_be_written_stops_no_sync(target, account, tmp_pat
     command = [sys.executable, "-m", "backup_frames", "sync", "--lake", str(tmp_path / "lake")]
     redirect = ">/dev/full" if target == "full" else ">&-"
     done = subprocess.run(
-        ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *command, "--quiet"],
+        ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *command, "--log-format=json", "-q"],
         stderr=subprocess.PIPE,
         text=True,
         check=False,

@@ -567,8 +567,8 @@ MUTATIONS = (
     ),
     Mutation(
         "unknown-fields-kept",
-        '"extra": self.extra if self.extra is not None else pa.nulls(count, _TEXT),',
-        '"extra": pa.nulls(count, _TEXT),',
+        '"extra": self.extra if self.extra is not None else pa.nulls(count, TEXT),',
+        '"extra": pa.nulls(count, TEXT),',
         _FLATTEN,
     ),
     Mutation(

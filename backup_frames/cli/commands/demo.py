@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...errors import ConfigError
-from ..screen.tables import print_rows
+from ..screen.tables import COLOURS, human_size, print_rows, print_text
+from ..session.invocation import own_command, whole_path
 from ..session.session import Session, command
 
 if TYPE_CHECKING:
@@ -25,26 +27,24 @@ if TYPE_CHECKING:
     from ...settings import Settings
     from ...sync.one_project import SyncReport
 
-# Times are shown as UTC without a zone: with one, DuckDB would show the machine's.
-QUERIES = {
-    "backups: the newest": """
-        SELECT make_timestamp(epoch_us(begin_time)) AS begin_time_utc, backup_id, instance_name,
-            datastore_type, backup_type, status, size_kb
-        FROM '{lake}/backups/*/*.parquet' WHERE gone_at IS NULL
-        ORDER BY begin_time_utc DESC, backup_id LIMIT 5""",
-    "backup_databases: of table-level backups": """
-        SELECT backup_id, database_index, database_name, table_count, is_whole_database
-        FROM '{lake}/backup_databases/*/*.parquet'
-        ORDER BY begin_date DESC, backup_id, database_index LIMIT 5""",
-    "backup_tables: what those hold": """
-        SELECT backup_id, database_index, database_name, table_index, table_name
-        FROM '{lake}/backup_tables/*/*.parquet'
-        ORDER BY begin_date DESC, backup_id, database_index, table_index LIMIT 5""",
-    "KPIs: v_kpi_daily of the DuckDB file": """
-        SELECT date, backup_count, failed_count, round(100 * success_rate, 1) AS success_percent,
-            size_gib, gap_count, restore_point_age_p95_h, stored_gib
-        FROM v_kpi_daily ORDER BY date DESC LIMIT 5""",
-}
+SHOWN_ROWS = 3
+LIVES = (  # what has happened before each sync, and how long it took
+    ("First sync", timedelta(0)),
+    ("An hour later", timedelta(hours=1)),
+    ("A day later", timedelta(days=1)),
+)
+NEWEST = """
+    SELECT make_timestamp(epoch_us(begin_time)) AS begin_time, instance_name, backup_type, status,
+        size_kb, backup_id, datastore_type
+    FROM backups WHERE gone_at IS NULL ORDER BY begin_time DESC, backup_id"""
+KPIS = """
+    SELECT instance_count, protected_count, rpo_limit_h, rpo_met_count, success_rate_recent,
+        present_count, stored_gib, ledger_count,
+        (SELECT count(*) FROM v_exceptions WHERE severity = 1) AS urgent_count,
+        (SELECT count(*) FROM v_exceptions WHERE severity = 2) AS other_count,
+        (SELECT count(*) FROM backup_databases) AS database_count,
+        (SELECT count(*) FROM backup_tables) AS table_count
+    FROM v_kpi_current"""
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +62,7 @@ def run_demo(
     backups: Annotated[int, typer.Option(min=1, help="Backups to begin with.")] = 20_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same fleet.")] = 7,
 ) -> None:
-    """Start a sandbox, sync it, let a day pass, sync again, and show what came out.
+    """Start a sandbox, sync it, sync again an hour and a day later, and show what came out.
 
     Needs no account and leaves the network alone. A folder that holds anything but an earlier
     demo's lake is refused.
@@ -70,23 +70,21 @@ def run_demo(
     from ...sandbox import Sandbox
 
     # It ends today, so that what is said of the last days is said of the reader's.
-    start = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC) - timedelta(days=1)
-    with Sandbox(backups=backups, seed=seed, start=start) as sandbox:
+    today = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC)
+    start = today - sum((life for _, life in LIVES), timedelta(0))
+    with ExitStack() as ending:
+        with session.step("Starting a stand-in for the service"):
+            sandbox = ending.enter_context(Sandbox(backups=backups, seed=seed, start=start))
         clear_demo_lake(lake, sandbox.project_id, [beside(lake, ".duckdb"), beside(lake, ".html")])
-        session.note(
-            f"A sandbox of the service runs at {sandbox.endpoint}. First sync into {lake}:"
-        )
+        session.note(f"A stand-in for the service holds {backups:,} backups; no account is needed.")
         settings = _sandbox_settings(sandbox, lake)
-        _sync(session, sandbox, settings)
-        sandbox.clock.advance(timedelta(days=1))
-        session.note(
-            "A day later: new backups, expired ones, and one more sync, which costs little:"
-        )
-        last = _sync(session, sandbox, settings)
-    session.exit_code = last.exit_code
-    _show_lake(session, lake, beside(lake, ".duckdb"))
-    session.print(f"Certificate of the second sync:\n{last.certificate.to_text()}")
-    session.print(_next_steps(lake))
+        for title, life in LIVES:
+            sandbox.clock.advance(life)
+            report = _sync(session, sandbox, settings, title)
+            session.exit_code = max(session.exit_code, report.exit_code)
+    with session.step("Drawing the report"):
+        _write_files(lake)
+    _show_lake(session, lake, report)
 
 
 def beside(lake: Path, suffix: str) -> Path:
@@ -136,42 +134,64 @@ def _sandbox_settings(sandbox: Sandbox, lake: Path) -> Settings:
     )
 
 
-def _sync(session: Session, sandbox: Sandbox, settings: Settings) -> SyncReport:
+def _sync(session: Session, sandbox: Sandbox, settings: Settings, title: str) -> SyncReport:
     from ...sync.one_project import sync_backups
 
-    with session.progress("Sync") as advance:
+    with session.progress(title) as advance:
         report = sync_backups(settings=settings, clock=sandbox.clock, progress=advance)
-    session.note(report.to_text())
+    counts = report.counts
+    session.note(
+        f"{title:13}  {counts['new']:>7,} new, {counts['gone']:>5,} gone, "
+        f"{report.requests:>5,} requests, {report.duration_s:>4.1f} s"
+    )
     return report
 
 
-def _show_lake(session: Session, lake: Path, database: Path) -> None:
+def _write_files(lake: Path) -> None:
     from ...insight.charts.report import write_report
-    from ...insight.kpi.publish import connect_lake, publish_lake
+    from ...insight.kpi.publish import publish_lake
 
-    publish_lake(str(lake), database)
-    session.note(f"Wrote {database}")
-    session.note(f"Wrote {write_report(lake, beside(lake, '.html'))}")
-    place = str(lake).replace("'", "''")
+    publish_lake(str(lake), beside(lake, ".duckdb"))
+    write_report(lake, beside(lake, ".html"))
+
+
+def _show_lake(session: Session, lake: Path, report: SyncReport) -> None:
+    """The newest backups, the KPIs, what was proven, where to go on: a screenful with the syncs."""
+    from ...insight.kpi.publish import connect_lake
+
     with connect_lake(str(lake)) as connection:
-        for title, query in QUERIES.items():
-            rows = connection.execute(query.format(lake=place))
-            head = [column[0] for column in rows.description or ()]
-            print_rows(head, rows.fetchall(), title)
-
-
-def _next_steps(lake: Path) -> str:
-    page, database = beside(lake, ".html"), beside(lake, ".duckdb")
-    opened = f"duckdb.connect('{database}', read_only=True)"
-    return f"""\
-Where to look next:
-  python -c "import pandas; print(pandas.read_parquet('{lake}/backups'))"
-  python -c "import duckdb; print(duckdb.sql(\\"FROM '{lake}/backups/*/*.parquet'\\"))"
-  backup-frames verify --lake {lake}
-The report, for a browser (a double click will do):
-  python -m webbrowser -t "{page.as_uri()}"
-The KPI views, for DuckDB, Superset, Metabase, … (backup-frames guide bi: how to connect each):
-  python -c "import duckdb; print({opened}.sql('FROM v_exceptions'))"
-With your own account: export BACKUP_FRAMES_REGION, HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, then
-  backup-frames doctor
-  backup-frames sync --lake ./my-lake"""
+        kpis = connection.sql(KPIS).to_arrow_table().to_pylist()[0]
+        newest = connection.sql(f"{NEWEST} LIMIT {SHOWN_ROWS}").to_arrow_table()
+    title = (
+        f"The newest of {kpis['present_count']:,} backups "
+        f"({kpis['database_count']:,} databases and {kpis['table_count']:,} tables named in them)"
+    )
+    print_rows(newest.column_names, [list(row.values()) for row in newest.to_pylist()], title)
+    instances = f"of {kpis['instance_count']:,} database instances"
+    deleted = kpis["ledger_count"] - kpis["present_count"]
+    print_text(("How the backups are doing", "bold"))
+    for line in (
+        f"{kpis['protected_count']:,} {instances} can be restored at all",
+        f"{kpis['rpo_met_count']:,} {instances}, to a state of the last {kpis['rpo_limit_h']:.0f} hours",
+        f"{100 * (kpis['success_rate_recent'] or 0):.1f} % of the last week's backups succeeded",
+        f"{kpis['urgent_count']:,} findings are urgent, {kpis['other_count']:,} should be looked at",
+        f"{human_size(kpis['stored_gib'] * 1024**2)} are stored, {deleted:,} deleted ones remembered",
+    ):
+        print_text(f"  {line}")
+    print_text(
+        "  the list was read ",
+        (report.verdict, COLOURS.get(report.verdict, "")),
+        ": every backup that the service showed, once",
+    )
+    print_text(("The report, a page for your browser", "bold"))
+    session.print(f"  {beside(lake, '.html')}")
+    print_text(("Where to look next", "bold"))
+    own, place = own_command(), whole_path(lake)
+    for words in (
+        f"report --lake {place} --open",
+        f"changes --lake {place}",
+        f"query --lake {place}",
+        f"verify --lake {place}",
+        "guide settings",
+    ):
+        session.print(f"{own} {words}")

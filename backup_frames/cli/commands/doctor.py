@@ -18,6 +18,7 @@ import typer
 
 from ...errors import BackupFramesError
 from ...version import VERSION
+from ..screen.tables import COLOURS, print_text
 from ..session.options import Config, Endpoint, Lake, ProjectId, Region
 from ..session.session import LOG, Session, command
 
@@ -70,8 +71,9 @@ def run_doctor(
     for check in _run_all(session, config, given, sample):
         checks.append(check)
         seen = check.shape if share else check.message
-        state = "ok  " if check.is_ok else "FAIL"
-        session.print(session.scrub(f"{state}  {check.name}{': ' if seen else ''}{seen}"))
+        state = "ok" if check.is_ok else "FAIL"
+        text = session.scrub(f"  {check.name}{': ' if seen else ''}{seen}")
+        print_text((f"{state:4}", COLOURS[state]), text)
     if share:
         for line in _describe_shapes(sample):
             session.print(line)

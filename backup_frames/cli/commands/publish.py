@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ..session.options import Config, Lake, lake_of
+from ..session.options import OUTPUT, Config, Lake, default_name, lake_of, named
 from ..session.session import Session, command
 
 
@@ -25,8 +25,16 @@ def register(app: typer.Typer) -> None:
 def publish_file(
     session: Session,
     *,
-    out: Annotated[Path, typer.Option(metavar="FILE.duckdb", help="The DuckDB file to write.")],
     lake: Lake = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.duckdb",
+            parser=named,
+            help="The DuckDB file to write; default: named after the lake, in this folder.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     materialize: Annotated[
         bool, typer.Option("--materialize", help="Hold the data; else views read the lake.")
     ] = False,
@@ -36,6 +44,8 @@ def publish_file(
     url = lake_of(session.load(config, lake=lake))
     from ...insight.kpi.publish import publish_lake
 
-    written = publish_lake(url, out, materialize=materialize)
+    out = out or default_name(url, ".duckdb")
+    with session.step(f"Writing {out}"):
+        written = publish_lake(url, out, materialize=materialize)
     holds = " It holds the rows: publish again after a sync." if written.is_materialized else ""
     session.note(f"Wrote {out}.{holds}")

@@ -7,13 +7,16 @@ In: one SELECT. Out: its answer on stdout or in --out; without SQL, what can be 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..screen.exports import AnswerFormat, check_target, write_answer
 from ..session.options import Config, Form, Lake, Limit, Out, lake_of
 from ..session.session import Session, command
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SHOWN_ROWS = 100
 
@@ -48,9 +51,16 @@ def answer_query(
     check_target(form, out, url)
     from ...insight.kpi.query import list_views, query_lake
 
-    answer = list_views(url) if sql is None else query_lake(url, sql)
+    answer = query_lake(url, sql) if sql is not None else list_views(url)
+    if sql is None and form is AnswerFormat.TABLE:
+        answer = answer.set_column(1, "answers", [_first_words(answer["description"])])
     if form is AnswerFormat.TABLE and limit is None:
         limit = SHOWN_ROWS
-    write_answer(answer, form, out, limit=limit, prose={"description"} if sql is None else ())
+    write_answer(answer, form, out, limit=limit, prose={"answers"} if sql is None else ())
     if out is not None:
         session.note(f"Wrote {out}")
+
+
+def _first_words(texts: pa.ChunkedArray) -> list[str]:
+    """What a screen has room for of each description."""
+    return [str(text).split(". ")[0].split("; ")[0].rstrip(".") for text in texts.to_pylist()]

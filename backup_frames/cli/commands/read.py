@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,12 +29,10 @@ from ..screen.tables import print_rows
 from ..session.options import (
     FILTER,
     OUTPUT,
-    BackupType,
     Columns,
     Config,
     Endpoint,
     Form,
-    Level,
     Limit,
     MaxConnections,
     MaxRequests,
@@ -96,17 +94,15 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         str | None, typer.Option(metavar="ID", help="Only this backup.", rich_help_panel=FILTER)
     ] = None,
     backup_type: Annotated[
-        BackupType | None,
+        Literal["Auto", "Manual"] | None,
         typer.Option(
-            case_sensitive=False,
             help="Automated or manual ones; default: both.",
             rich_help_panel=FILTER,
         ),
     ] = None,
     level: Annotated[
-        Level | None,
+        Literal["Instance", "DatabaseTable"] | None,
         typer.Option(
-            case_sensitive=False,
             help="Backups of whole instances, or of databases and tables; default: both.",
             rich_help_panel=FILTER,
         ),
@@ -170,13 +166,13 @@ def read_once(  # noqa: PLR0913 - one parameter per option
 
     Nothing is written unless the read is proven complete, or --allow-incomplete is given.
     """
-    _check_answer(form, out, columns, limit, is_dry_run=dry_run)
+    _check_answer(form, table, columns, limit, out, is_dry_run=dry_run)
     query: dict[str, Any] = {
         "instance_id": instance_id,
         "datastore_type": datastore_type,
         "backup_id": backup_id,
-        "backup_type": backup_type and backup_type.value,
-        "level": level and level.value,
+        "backup_type": backup_type,
+        "level": level,
         "begin": _begin(begin, since),
         "end": end,
     }
@@ -221,9 +217,10 @@ def read_once(  # noqa: PLR0913 - one parameter per option
 
 def _check_answer(
     form: AnswerFormat,
-    out: Path | None,
+    table: TableName,
     columns: str | None,
     limit: int | None,
+    out: Path | None,
     *,
     is_dry_run: bool,
 ) -> None:
@@ -249,9 +246,8 @@ def _check_answer(
     if columns is not None:
         from ...frames.schema import TABLES
 
-        every = {name for schema in TABLES.values() for name in schema.names}
-        if not {name.strip() for name in columns.split(",")} & every:
-            select_columns(TABLES["backups"].empty_table(), columns)  # says which there are
+        schema = TABLES["backups" if table is TableName.BACKUPS else f"backup_{table}"]
+        select_columns(schema.empty_table(), columns)
 
 
 def _begin(begin: str | None, since: str | None) -> Any:

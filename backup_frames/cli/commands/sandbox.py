@@ -7,13 +7,15 @@ In: what it shall hold and do wrong. Out: lines to export on stdout, until Ctrl-
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from ...errors import ConfigError
 from ..screen.output import flush_out
 from ..session.session import Session, command
+
+DIALECT = "Dialect"
 
 
 def register(app: typer.Typer) -> None:
@@ -35,33 +37,39 @@ def serve_sandbox(  # noqa: PLR0913  # one option per thing that may be differen
         bool, typer.Option("--live", help="Let its time run; else it stands still.")
     ] = False,
     time_filter: Annotated[
-        str,
-        typer.Option(
-            help="What begin_time and end_time select: begin, inside, end, created, zone, day, "
-            "minute or ignored."
-        ),
+        Literal["begin", "inside", "end", "created", "zone", "day", "minute", "ignored"],
+        typer.Option(help="What begin_time and end_time select.", rich_help_panel=DIALECT),
     ] = "begin",
-    levels: Annotated[str, typer.Option(help="Levels by type: apart, or ignored.")] = "apart",
+    levels: Annotated[
+        Literal["apart", "ignored"],
+        typer.Option(help="Whether a level's list is its own.", rich_help_panel=DIALECT),
+    ] = "apart",
     window_cap_days: Annotated[
-        float | None, typer.Option(help="The widest window; default: any.")
+        float | None, typer.Option(help="The widest window; default: any.", rich_help_panel=DIALECT)
     ] = None,
     window_cap: Annotated[
-        str, typer.Option(help="A wider one is refused or cut short: refusing or silent.")
+        Literal["refusing", "silent"],
+        typer.Option(help="A wider one is refused, or cut short.", rich_help_panel=DIALECT),
     ] = "refusing",
     ignored_filter: Annotated[
-        str | None, typer.Option(help="A filter that does not count, such as instance_id.")
+        str | None,
+        typer.Option(
+            help="A filter that does not count, such as instance_id.", rich_help_panel=DIALECT
+        ),
     ] = None,
     filter_case: Annotated[
-        str, typer.Option(help="How filters compare: exact, ignored (any case) or upper.")
+        Literal["exact", "ignored", "upper"],
+        typer.Option(help="How filters compare; ignored: any case.", rich_help_panel=DIALECT),
     ] = "exact",
     limit_cap: Annotated[
-        int | None, typer.Option(help="The most rows of a page, whatever is asked.")
+        int | None,
+        typer.Option(help="The most rows of a page, whatever is asked.", rich_help_panel=DIALECT),
     ] = None,
 ) -> None:
     """Serve the API's twin on 127.0.0.1 until Ctrl-C.
 
-    Prints NAME=value lines that point backup-frames there: export them in another shell. Options
-    from --time-filter on make it mean something else than we assume of the service.
+    Prints lines that point backup-frames there: paste them into another shell. Those
+    of the last panel make it mean something else than we assume of the service.
     """
     from ...sandbox import Dialect, parse_faults, serve
 

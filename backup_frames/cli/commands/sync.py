@@ -7,20 +7,18 @@ In: settings and options. Out: a report per project on stdout, a metrics file, t
 
 from __future__ import annotations
 
-import json
-import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ...errors import BackupFramesError
+from ...errors import BackupFramesError, ConfigError
 from ...whole_files import find_target
-from ..runs.metrics import write_metrics
+from ..runs.log import RunLog, json_line, label_of
 from ..runs.projects import run_side_by_side
-from ..screen.output import OutputError, flush_out
 from ..session.options import (
+    OUTPUT,
     Config,
     Endpoint,
     Lake,
@@ -29,6 +27,7 @@ from ..session.options import (
     ProjectId,
     Region,
     lake_of,
+    named,
 )
 from ..session.session import LogFormat, Session, command
 
@@ -53,15 +52,28 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     config: Config = None,
     full: Annotated[bool, typer.Option("--full", help="Read everything again.")] = False,
     partition_by: Annotated[
-        str | None, typer.Option(help="day or month; fixed once the lake exists. Default: day.")
-    ] = None,
-    lake_format: Annotated[
-        str | None,
+        Literal["day", "month"] | None,
         typer.Option(
-            "--format",
-            help="parquet, delta or iceberg; fixed once the lake exists. Default: parquet.",
+            help="A file per day or month; fixed once the lake exists. Default: day.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
+    lake_format: Annotated[
+        Literal["parquet", "delta", "iceberg"] | None,
+        typer.Option(
+            "--format",
+            help="Fixed once the lake exists. Default: parquet.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Begin a lake in a folder that holds other things.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say requests, days and partitions; write nothing.")
     ] = False,
@@ -97,7 +109,12 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     ] = 4,
     metrics_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write metrics in Prometheus text format here."),
+        typer.Option(
+            metavar="FILE",
+            parser=named,
+            help="Write metrics in Prometheus text format here.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
 ) -> None:
     """Bring the lake up to date; costs what changed since the last run.
@@ -106,21 +123,22 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     with its own limits and retries; one that fails or waits does not stop the others, and the exit
     code is the worst.
     """
-    from ...settings import load_projects
-
-    projects = load_projects(
-        config,
-        lake=lake,
-        endpoint=endpoint,
-        region=region,
-        project_id=project_id,
-        partition_by=partition_by,
-        lake_format=lake_format,
-        overlap_s=overlap,
-        reread_requests=reread_requests,
-        max_requests_per_second=max_requests_per_second,
-        max_connections=max_connections,
-    )
+    given = {
+        "lake": lake,
+        "endpoint": endpoint,
+        "region": region,
+        "project_id": project_id,
+        "partition_by": partition_by,
+        "lake_format": lake_format,
+        "overlap_s": overlap,
+        "reread_requests": reread_requests,
+        "max_requests_per_second": max_requests_per_second,
+        "max_connections": max_connections,
+    }
+    projects = _load(session, config, given)
+    if not force:
+        for url in dict.fromkeys(settings.lake for settings in projects):
+            check_place(url)
     if metrics_file is not None:
         from ...lake.outside import check_outside
 
@@ -134,11 +152,9 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         "accept_clock_skew": accept_clock_skew,
         "inventory": with_inventory,
     }
-    for settings in projects:
-        session.watch(settings)
-    log = _RunLog(session, metrics_file, len(projects))
+    log = RunLog(session, metrics_file, projects)
     if len(projects) == 1:
-        label = _label(projects[0])
+        label = label_of(projects[0])
         with session.progress(f"Sync {label}") as advance:
             result = _result(projects[0], options | {"progress": advance})
         log.add(projects[0], result)
@@ -159,76 +175,39 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     log.finish()
 
 
-class _RunLog:
-    """Tells what came of each project as soon as it ends; nothing of that stops the others."""
+def _load(session: Session, config: Path | None, given: dict[str, Any]) -> list[Settings]:
+    """The settings of all projects; why there are none is told where a run would be."""
+    from ...settings import load_projects
 
-    def __init__(self, session: Session, metrics_file: Path | None, count: int) -> None:
-        self._session = session
-        self._metrics_file = metrics_file
-        self._count = count
-        self._outcomes: list[dict[str, Any]] = []
-        self._fault: Exception | None = None  # of stdout or of the metrics file
-        self._written = 0
-        self._write_again_at = 0.0
-
-    def add(self, settings: Settings, result: SyncReport | Exception) -> None:
-        """Take in how a project ended."""
-        label = _label(settings)
-        facts: dict[str, Any] = {"project_id": label}
-        if isinstance(result, Exception):
-            about = f"{label}: " if settings.project_id else ""
-            facts["exit_code"] = self._session.fail(result, about=about)
-        else:
-            facts |= result.to_dict()
-            self._tell(label, result, facts)
-            facts["certificate"].pop("ranges")  # of 1,000 projects: memory stays flat
-        self._outcomes.append(facts)
-        self.write_metrics()
-
-    def write_metrics(self, *, is_last: bool = False) -> None:
-        """Write the metrics of all that ended, if that is new; at most a tenth of the time."""
-        begun_s = time.monotonic()
-        is_due = is_last or begun_s >= self._write_again_at
-        if self._metrics_file is None or self._written == len(self._outcomes) or not is_due:
-            return
-        self._written = len(self._outcomes)
-        try:
-            write_metrics(self._metrics_file, self._outcomes)
-        except BackupFramesError as error:
-            self._fault = error
-        ended_s = time.monotonic()
-        self._write_again_at = ended_s + 9 * (ended_s - begun_s)
-
-    def finish(self) -> None:
-        """Say how many are up to date; the exit code is the worst."""
-        self.write_metrics(is_last=True)
-        if self._count > 1:
-            good = sum(outcome["exit_code"] == 0 for outcome in self._outcomes)
-            self._session.note(f"{good} of {self._count} projects are up to date.")
-        codes = [outcome["exit_code"] for outcome in self._outcomes]
-        if self._fault is not None:
-            codes.append(self._session.fail(self._fault))
-        self._session.exit_code = max(codes)
-
-    def _tell(self, label: str, report: SyncReport, facts: dict[str, Any]) -> None:
-        session = self._session
-        for warning in report.certificate.warnings:
-            session.warn(f"{label}: {warning}")
-        if report.exit_code:
-            why = "; ".join(report.reasons[:3]) or report.verdict
-            session.conclude(f"{label}: {report.verdict}: {why}", report.exit_code)
-        is_json = session.log_format is LogFormat.JSON
-        try:
-            session.print(
-                json.dumps(facts, ensure_ascii=False, default=str) if is_json else report.to_text()
-            )
-            flush_out()
-        except OutputError as error:
-            self._fault = self._fault or error
+    try:
+        return [session.watch(settings) for settings in load_projects(config, **given)]
+    except BackupFramesError as error:
+        if session.log_format is LogFormat.JSON:
+            facts = {"project_id": given["project_id"], "exit_code": error.exit_code}
+            session.print(session.scrub(json_line(str(error), facts, type(error).__name__)))
+        raise
 
 
-def _label(settings: Settings) -> str:
-    return settings.project_id or settings.known_region or "project"
+def check_place(url: str | None) -> None:
+    """Refuse a folder that holds other things, lest a lake is strewn among them.
+
+    Raises:
+        ConfigError: it holds something, and no lake.
+    """
+    from ...lake.storage.urls import local_root, scheme_of
+
+    if url is None or scheme_of(url) not in ("", "file"):
+        return
+    folder = Path(local_root(url))
+    if not folder.is_dir() or (folder / "_meta").exists():
+        return
+    held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    others = [name for name in held if name != "lost+found"]  # of a freshly mounted disk
+    if others:
+        raise ConfigError(
+            f"{url} is no lake, and holds other things, such as {others[0]}. "
+            "Give an empty folder as --lake, or --force to begin a lake among them."
+        )
 
 
 def _result(settings: Settings, options: dict[str, Any]) -> SyncReport | Exception:

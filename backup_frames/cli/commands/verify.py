@@ -53,13 +53,12 @@ def verify_lake_files(
     ):
         session.watch(settings)
         lakes.setdefault(lake_of(settings), []).append(settings)
-    findings = [
-        finding
-        for url, projects in lakes.items()
-        for finding in verify_lake(
-            url, settings=projects, against_service=against_service, repair=repair
-        )
-    ]
+    findings = []
+    for url, projects in lakes.items():
+        with session.step(f"Checking {url}"):
+            findings += verify_lake(
+                url, settings=projects, against_service=against_service, repair=repair
+            )
     for finding in findings:
         session.print(session.scrub(f"{finding.path}: {finding.kind}: {finding.message}"))
     session.exit_code = 5 if findings else 0

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...api.scrub import as_printable
 from .output import write_out
+from .tables import COLOURS, print_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +26,8 @@ def print_exceptions(exceptions: pa.Table) -> None:
         moments = [row["since"] for row in rows if row["since"]]
         since = f" since {min(moments):%Y-%m-%d %H:%M} UTC" if moments else ""
         times = f" ({len(rows)} backups)" if len(rows) > 1 else ""
-        line = f"{severity}: {who}: {kind}{times}{since}. {rows[0]['message']}"
-        write_out(as_printable(line) + "\n")
+        text = f": {who}: {kind}{times}{since}. {rows[0]['message']}"
+        print_text((severity, COLOURS.get(severity, "")), text)
     print_rest(len(lines), 'lines; `backup-frames query "FROM v_exceptions"` gives all')
 
 

@@ -30,8 +30,9 @@ UNLIMITED: Final = 10_000  # of a pipe or a file
 SHORT_ID, SHORT_TEXT, SHORT_PROSE = 9, 16, 24  # cells that are left of an id, a name, a sentence
 LONG_WORD: Final = 40  # a longer one within a sentence is folded
 
-GOOD: Final = {"COMPLETED", "complete", "ok"}
-BAD: Final = {"FAILED", "incomplete", "FAIL", "high"}
+COLOURS: Final = dict.fromkeys(("COMPLETED", "complete", "ok"), "green") | dict.fromkeys(
+    ("FAILED", "incomplete", "FAIL", "high"), "red"
+)
 STATES: Final = {"status", "verdict", "severity", "change", "last_verdict"}
 KIB_OF: Final = {"_bytes": 1 / 1024, "_kb": 1, "_mib": 1024, "_gib": 1024**2, "_tib": 1024**3}
 ID: Final = re.compile(r"[0-9a-f]{16,}\w*")
@@ -96,6 +97,21 @@ def print_rows(
         )
         lines.append(_styled(counted, "dim"))
     _print(lines, width)
+
+
+def print_text(*parts: str | tuple[str, str]) -> None:
+    """Print a line, or several on a narrow terminal, broken between words.
+
+    Args:
+        parts: texts, or a text with its style: ``green`` for good, ``red`` for bad, ``dim``, ``bold``.
+    """
+    from rich.text import Text
+
+    line = Text()
+    for part in parts:
+        text, style = (part, "") if isinstance(part, str) else part
+        line.append(_styled(text, style))
+    _print([line], terminal_width())
 
 
 def terminal_width() -> int:
@@ -219,17 +235,15 @@ def _records(columns: Sequence[_Column], width: int) -> list[RenderableType]:
         block.add_column(max_width=max(width - label - GAP, SHORT_ID), overflow="fold")
         for one in columns:
             value = _cell(one, one.texts[i])
-            value.no_wrap = not one.is_prose
-            value.overflow = "fold" if one.is_prose else "ellipsis"
+            value.no_wrap = not one.is_prose and " " not in one.texts[i]
+            value.overflow = "ellipsis" if value.no_wrap else "fold"
             block.add_row(_styled(one.head, "dim"), value)
         blocks += [_styled("", ""), block] if blocks else [block]
     return blocks
 
 
 def _cell(column: _Column, text: str) -> Text:
-    style = "dim" if column.is_id else ""
-    if column.is_state:
-        style = "green" if text in GOOD else "red" if text in BAD else ""
+    style = "dim" if column.is_id else COLOURS.get(text, "") if column.is_state else ""
     return _styled(text, style)
 
 

@@ -5,7 +5,6 @@ In: nothing. Out: annotated types for the parameters of typer commands.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,20 +18,6 @@ if TYPE_CHECKING:
 
 ACCOUNT, FILTER, OUTPUT = "Account", "Filter", "Output"
 """Panels of a command's help."""
-
-
-class Level(StrEnum):
-    """What a backup is of."""
-
-    INSTANCE = "Instance"
-    TABLES = "DatabaseTable"
-
-
-class BackupType(StrEnum):
-    """Who asked for a backup."""
-
-    AUTO = "Auto"
-    MANUAL = "Manual"
 
 
 def named(text: str) -> Path:
@@ -106,7 +91,6 @@ Form = Annotated[
     AnswerFormat,
     typer.Option(
         "--format",
-        case_sensitive=False,
         help="How the answer is written. In csv, text that a spreadsheet would run as a formula "
         "(it begins with = + - @ or tab) gets a leading apostrophe.",
         rich_help_panel=OUTPUT,
@@ -141,3 +125,14 @@ def lake_of(settings: Settings) -> str:
     if settings.lake is None:
         raise ConfigError("No lake is set. Give --lake, or export BACKUP_FRAMES_LAKE.")
     return settings.lake
+
+
+def default_name(lake: str, suffix: str) -> Path:
+    """A file in this folder, named after the lake.
+
+    Examples:
+        >>> default_name("s3://bucket/backups?region=eu-west-101", ".html")
+        PosixPath('backups.html')
+    """
+    name = lake.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return Path((name if name.strip(".") else "lake") + suffix)

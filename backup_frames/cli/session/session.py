@@ -14,6 +14,8 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -29,6 +31,7 @@ from ...api.scrub import as_printable, without_secrets
 from ...errors import BackupFramesError
 from ..screen.output import OutputError, flush_out, write_err, write_out
 from .faults import explain_fault
+from .wording import options_of, speak_options
 
 if TYPE_CHECKING:
     from ...settings import Settings
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 Advance = Callable[[int, int | None], None]
 
 LOG = logging.getLogger("backup_frames")
+ANNOUNCE_AFTER_S = 1.0
 
 
 class LogFormat(StrEnum):
@@ -55,13 +59,14 @@ LogFormatOption = Annotated[
 
 @dataclass
 class Session:
-    """Output options of this run, and the secrets to keep out of it."""
+    """Output options of this run, its command's options by parameter, and the secrets to keep out of it."""
 
     is_debug: bool = False
     is_quiet: bool = False
     log_format: LogFormat = LogFormat.TEXT
     exit_code: int = 0
     has_concluded: bool = False
+    options: dict[str, str] = field(default_factory=dict)
     _secrets: set[str] = field(default_factory=set, repr=False)
 
     def adopt(self, *, debug: bool, quiet: bool, log_format: LogFormat | None) -> None:
@@ -69,7 +74,7 @@ class Session:
         self.is_debug = self.is_debug or debug
         self.is_quiet = self.is_quiet or quiet
         self.log_format = log_format or self.log_format
-        level = logging.WARNING if self.is_quiet else logging.INFO
+        level = logging.ERROR if self.is_quiet else logging.INFO
         LOG.setLevel(logging.DEBUG if self.is_debug else level)
         LOG.handlers = [_StderrHandler(self)]
 
@@ -107,25 +112,34 @@ class Session:
             write_err(self.scrub(text) + "\n")
 
     def warn(self, text: str) -> None:
-        """Write one line about what is odd to stderr, --quiet or not; the exit code stays."""
+        """Write one line about what is odd to stderr; the exit code stays."""
         LOG.warning(text)
 
-    def conclude(self, text: str, code: int | None = None) -> int:
+    def conclude(
+        self, text: str, code: int | None = None, *, facts: dict[str, Any] | None = None
+    ) -> int:
         """Say on stderr in one line why the exit code is not 0, --quiet or not; return the code."""
         self.has_concluded = True
         code = self.exit_code if code is None else code
         text = " ".join(self.scrub(text).split())
         if self.log_format is LogFormat.JSON:
-            LOG.error(text, extra={"facts": {"exit_code": code}})
+            LOG.error(text, extra={"facts": (facts or {}) | {"exit_code": code}})
         else:
             write_err(f"{as_printable(text)}\n")
         return code
 
-    def fail(self, error: BaseException, *, about: str = "", code: int | None = None) -> int:
+    def fail(
+        self,
+        error: BaseException,
+        *,
+        about: str = "",
+        code: int | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> int:
         """Report an error on stderr and return its exit code; a traceback only with --debug."""
         self.has_concluded = True
         if isinstance(error, BackupFramesError | OutputError):
-            text, code = str(error), code or error.exit_code
+            text, code = speak_options(str(error), self.options), code or error.exit_code
         elif (fault := explain_fault(error)) is not None:
             text, code = fault
         else:
@@ -137,7 +151,7 @@ class Session:
         text = " ".join(self.scrub(about + text).split())
         trace = "".join(traceback.format_exception(error)) if self.is_debug else ""
         if self.log_format is LogFormat.JSON:
-            facts = {"error": type(error).__name__, "exit_code": code}
+            facts = (facts or {}) | {"error": type(error).__name__, "exit_code": code}
             LOG.error(text, extra={"facts": facts | ({"traceback": trace} if trace else {})})
         else:
             write_err(f"{self.scrub(trace)}Error: {as_printable(text)}\n")
@@ -145,7 +159,7 @@ class Session:
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Advance]:
-        """Show progress of rows: a bar on a terminal, else a log line now and then.
+        """Show progress of rows: a bar on a terminal, else a line after a second and now and then.
 
         Yields:
             A function of (rows done, rows expected or None), to be called as often as one likes.
@@ -153,8 +167,42 @@ class Session:
         from ...insight.progress import show_progress
 
         is_plain = self.is_quiet or self.log_format is LogFormat.JSON
-        with show_progress(label, is_plain=is_plain) as advance:
+        with self._announced(label), show_progress(label, is_plain=is_plain) as advance:
             yield advance
+
+    @contextmanager
+    def step(self, label: str) -> Iterator[None]:
+        """Say what takes a while: a moving sign on a terminal until it is done, else a line.
+
+        Args:
+            label: what is being done, such as "Drawing the report".
+        """
+        if self.is_quiet or self.log_format is LogFormat.JSON or not _is_terminal():
+            with self._announced(label):
+                yield
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status(f"{as_printable(label)} …"):
+            yield
+
+    @contextmanager
+    def _announced(self, label: str) -> Iterator[None]:
+        """Where no bar moves: a line, if it takes longer than a second."""
+        if _is_terminal() or self.is_quiet:
+            yield
+            return
+        timer = threading.Timer(ANNOUNCE_AFTER_S, self.note, [f"{label} …"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
 
 def release_log() -> None:
@@ -195,6 +243,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(context: typer.Context, **options: Any) -> None:
         session = context.ensure_object(Session)
+        session.options = options_of(context)
         session.adopt(**{name: options.pop(name) for name in ("debug", "quiet", "log_format")})
         try:
             function(session, **options)
