@@ -50,7 +50,7 @@ PROFILES = (
     Profile("the level is ignored", ignores_level=True, reasons=MOVING),
     # another meaning of the window than its begin times
     *(
-        Profile(f"meaning: {meaning}", meaning=meaning, reasons=MEANING, min_complete=0)
+        Profile(f"meaning: {meaning}", meaning=meaning, reasons=MEANING + ODD, min_complete=0)
         for meaning in ("inside", "end", "created", "zone", "day", "minute", "ignored")
     ),
     Profile(
