@@ -32,6 +32,7 @@ MAX_ASKS: Final = 4
 RANGE_PAGES: Final = 40
 """Pages after which a range is closed and handed out: the unit of memory and resumption."""
 SURPRISE_ASKS: Final = 8
+KEPT_CHANGING: Final = "answers to the same question kept changing"
 
 Steps = Generator[BackupQuery, Page, None]
 
@@ -82,6 +83,7 @@ class Walk:
     _reasons: list[str] = field(default_factory=list)
     _at_least: tuple[int | None, int, int] = (None, 0, 0)
     _before: Page | None = None
+    _before_end_s: int = 0
     _has_end_rows: bool = False
 
     @property
@@ -177,35 +179,56 @@ class Walk:
         query = look_at(self.query, floor_s, self.end_s)
         if expected_floor_s != floor_s:
             return (yield from self._checked(query, 0))
-        was_moving = self.is_moving
-        page = yield from self._checked(query, count)
-        if page.total_count < count and not (yield from self._doubt(page)):
-            self.is_moving = was_moving
-        self.has_stirred |= page.total_count > count + ties
+        was_moving, page = self.is_moving, (yield from self._checked(query, count))
+        if page.total_count < count:
+            is_torn, page = yield from self._doubt(page)
+            self.is_moving = was_moving if is_torn else self.is_moving
+        elif page.total_count > count + ties:
+            self.has_stirred = True
+            yield from self._look_back(page, count + ties)
         return page
 
-    def _doubt(self, page: Page) -> Generator[BackupQuery, Page, bool]:
+    def _doubt(self, page: Page) -> Generator[BackupQuery, Page, tuple[bool, Page]]:
         """Fewer rows than the look before had left: did some go, or does this window not show them?
 
-        If the look before still says what it said, and this one too, nothing went: windows that
-        touch do not hold what one over both does. Without times, rows without begin time count, too:
-        the closing witness tells.
-
-        Returns:
-            Whether the list has moved.
+        If both looks still say what they said, windows that touch do not hold what one over both
+        does. Returns whether that is so, and the fuller answer: one may come of a replica.
         """
         before = self._before
         if before is None:
-            return True
+            return False, page
+        same = []
         for one in (before, page):
             again = yield one.query
             self._requests += 1
-            if (again.ids, again.total_count) != (one.ids, one.total_count):
-                self.has_stirred = True
-                return True
-        if before.query.begin is not None:
-            self.window.torn.add(self.query.level)
-        return False
+            same.append((again.ids, again.total_count) == (one.ids, one.total_count))
+        if all(same):
+            # without times, rows without begin time count, too: the closing witness tells
+            self.window.torn |= {self.query.level} if before.query.begin is not None else set()
+            return True, page
+        self.has_stirred = True
+        is_fuller = again.total_count > page.total_count and find_breach(again) is None
+        return False, again if is_fuller else page
+
+    def _look_back(self, page: Page, most: int) -> Steps:
+        """More rows than the look before had left: some came late, or a replica lacks some.
+
+        What that look left out is taken from the same look, asked again. If it still knows of no
+        more rows, nor now this one, the two were answered from different lists.
+        """
+        before, low_s, end_s = self._before, self.end_s, self._before_end_s
+        if before is None or low_s == self._range_end_s:  # the range is handed out
+            return
+        again = yield before.query
+        self._requests += 1
+        if find_breach(again) is None:
+            known, rows = set(before.ids), enumerate(again.begin_s)
+            taken = [i for i, s in rows if s is not None and low_s <= s < end_s]
+            self._take_rows(again, [i for i in taken if again.ids[i] not in known])
+        if again.total_count <= before.total_count:
+            self._requests += 1
+            if (yield page.query).total_count <= most:
+                self._reasons.append(f"{self._span_text()}: {KEPT_CHANGING}")
 
     def _checked(self, query: BackupQuery, at_least: int) -> Generator[BackupQuery, Page, Page]:
         """Ask until an answer contradicts neither itself nor what was known.
@@ -236,7 +259,7 @@ class Walk:
             if len(alike) >= (3 if page.total_count == 0 and not self.is_likely_empty else 2):
                 return page
             self._repeats += 1
-        raise BreachError("answers to the same question kept changing", page)
+        raise BreachError(KEPT_CHANGING, page)
 
     def _take(self, page: Page, floor_s: int) -> bool:
         """Take the seconds that are complete in a page; False if there is none (a dense second)."""
@@ -267,7 +290,7 @@ class Walk:
         newer = sum(s is None or s >= done_s for s in page.begin_s)
         ties = page.begin_s.count(done_s)
         self._at_least = (floor_s, max(page.total_count - newer, 0), ties)
-        self._before = page
+        self._before, self._before_end_s = page, self.end_s
         left = self._at_least[1]
         self.remaining = left if self.begin_s == floor_s else left // 2
 
