@@ -76,7 +76,6 @@ ARROWS_TO_CUT = {
 LINES_TO_CUT = {
     "backup_frames.lake.formats.iceberg": 360,
     "backup_frames.lake.formats.table_store": 370,
-    "backup_frames.scan.walks.walk": 375,
 }
 
 

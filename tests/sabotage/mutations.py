@@ -377,8 +377,8 @@ MUTATIONS = (
     ),
     Mutation(
         "walk-trims-to-its-span",
-        "[i for i, s in enumerate(seconds) if s is None or low_s <= s < self.end_s],",
-        "list(range(len(seconds))),",
+        "kept = [i for i, s in enumerate(seconds) if s is None or low_s <= s < self.end_s]",
+        "kept = list(range(len(seconds)))",
         _WALK,
     ),
     Mutation(
