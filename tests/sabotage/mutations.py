@@ -377,8 +377,8 @@ MUTATIONS = (
     ),
     Mutation(
         "walk-trims-to-its-span",
-        "[i for i, s in enumerate(seconds) if s is None or low_s <= s < self.end_s],",
-        "list(range(len(seconds))),",
+        "kept = [i for i, s in enumerate(seconds) if s is None or low_s <= s < self.end_s]",
+        "kept = list(range(len(seconds)))",
         _WALK,
     ),
     Mutation(
@@ -555,8 +555,8 @@ MUTATIONS = (
     # Nothing is lost in flattening.
     Mutation(
         "null-against-empty",
-        '"database_count": pc.list_value_length(column["database_tables"]),',
-        '"database_count": pc.fill_null(pc.list_value_length(column["database_tables"]), 0),',
+        '"database_count": pc.list_value_length(column[ENTRIES]),',
+        '"database_count": pc.fill_null(pc.list_value_length(column[ENTRIES]), 0),',
         _FLATTEN,
     ),
     Mutation(
