@@ -92,7 +92,7 @@ def _explained(error: Any, text: str, options: Mapping[str, str], arguments: Seq
         return text
     option = options.get(parameter.name, parameter.name)
     value = _value_of(parameter.opts, arguments)
-    message = text.partition(": ")[2].removeprefix("Value error, ")
+    message = text.partition(": ")[2]
     choices = re.findall("'(.*?)'", message.partition("is not one of")[2])
     if choices:
         advice = f"choose {', '.join(choices[:-1])} or {choices[-1]}."
