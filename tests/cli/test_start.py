@@ -28,15 +28,15 @@ LOADED = {
     "guide errors": TYPER,
     "read --format csv": WIRE,
     "read --format parquet --out {tmp}/a.parquet": WIRE,
-    "sync --lake {tmp}/new": WIRE,
-    "sync --lake {lake}": WIRE,
+    "sync --lake {tmp}/new": WIRE | {"duckdb", "rich"},  # it tells which exceptions are new
+    "sync --lake {lake}": WIRE | {"duckdb", "rich"},
     "verify --lake {lake}": ARROW,
     "check --lake {lake}": SQL | {"rich"},
     "changes --lake {lake}": SQL | {"rich"},
     "query --format csv --lake {lake} select": SQL,
     "publish --lake {lake} --out {tmp}/views.duckdb": SQL,
     "report --lake {lake} --out {tmp}/report.html": PAGE,
-    "doctor": WIRE,
+    "doctor": WIRE | {"rich"},
 }
 # demo and sandbox are left out: the one does what all others do, the other serves till it is ended
 TOLD = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"

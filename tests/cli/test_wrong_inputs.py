@@ -35,7 +35,7 @@ read --begin 2026-02-01 --end 2026-01-01 | --begin 2026-02-01 | swap
 read --since soon | --since is 'soon' | 7d
 read --since -3d | --since is '-3d' | 7d
 read --since 7d --begin 2026-01-01 | --since 7d | one of them
-read --since 99999999d | --since is 99999999 days | less
+read --since 99999999d | --since is '99999999d' | nearer
 read --level instances | --level is 'instances' | Instance or DatabaseTable
 read --level instance | --level is 'instance' | Did you mean Instance
 read --backup-type manual | --backup-type is 'manual' | Did you mean Manual
@@ -59,7 +59,7 @@ read --max-connections many | --max-connections is 'many' | a whole number
 read --max-requests-per-second 0 | '0.0' | --max-requests-per-second
 read --max-requests-per-second fast | --max-requests-per-second is 'fast' | a number
 read --project-id ../x | --project-id '../x' | 64 letters
-read --project-id "" | --project-id '' | 64 letters
+read --project-id "" | --project-id '' is empty | leave it out
 read --region "not a region" | --region 'not a region' | eu-west-101
 read --endpoint example.com | --endpoint 'example.com' | https://host
 read --endpoint http://example.com | --endpoint 'http://example.com' | https://
@@ -69,7 +69,7 @@ read --config key.toml | 'regoin' | Known are
 read --config "" | --config is '' | give a name
 read --log-format xml | --log-format is 'xml' | text or json
 read --instance-id "a b" | --instance-id is 'a b' | as the service shows it
-read --backup-id "" | --backup-id is '' | as the service shows it
+read --backup-id "" | --backup-id is '' | give a text
 sync | No lake | --lake
 sync --lake other | other | --force
 sync --lake http://x/y | http:// | s3://
@@ -89,7 +89,7 @@ publish | No lake | --lake
 publish --lake l1 --out nowhere/x.duckdb | nowhere | Create it
 publish --lake l1 --out l1/x.duckdb | x.duckdb | outside
 report --lake l1 --out other | other | a file in it
-changes --lake l1 --since soon | --since is 'soon' | 24h
+changes --lake l1 --since soon | --since is 'soon' | 7d
 changes --lake l1 --columns nosuch | 'nosuch' | There are: change
 changes --lake l1 --format yaml | --format is 'yaml' | ndjson
 check --lake l1 --fail-on severe | --fail-on is 'severe' | high, medium or low

@@ -555,8 +555,8 @@ MUTATIONS = (
     # Nothing is lost in flattening.
     Mutation(
         "null-against-empty",
-        '"database_count": pc.list_value_length(column["database_tables"]),',
-        '"database_count": pc.fill_null(pc.list_value_length(column["database_tables"]), 0),',
+        '"database_count": pc.list_value_length(column[ENTRIES]),',
+        '"database_count": pc.fill_null(pc.list_value_length(column[ENTRIES]), 0),',
         _FLATTEN,
     ),
     Mutation(

@@ -255,9 +255,9 @@ def _begin(begin: str | None, since: str | None) -> Any:
         return begin
     if begin is not None:
         raise ConfigError(f"--since {since} and --begin {begin} say the same. Give one of them.")
-    from ...insight.kpi.changes import read_since
+    from ...api.query import parse_moment
 
-    return read_since(since)
+    return parse_moment(since, "since")
 
 
 def _deliver(

@@ -9,7 +9,7 @@ import errno
 import os
 from typing import Final
 
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_NOT_WRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def explain_fault(error: BaseException) -> tuple[str, int] | None:
@@ -34,4 +34,4 @@ def explain_fault(error: BaseException) -> tuple[str, int] | None:
         errno.EMFILE: "Raise the limit of open files (ulimit -n)",
         errno.ENFILE: "Raise the limit of open files",
     }.get(error.errno or 0, "Check the path and its permissions" if paths else "Check the machine")
-    return f"{where}. {advice}, then start again.", 5 if error.errno in _NO_ROOM else 2
+    return f"{where}. {advice}, then start again.", 5 if error.errno in _NOT_WRITABLE else 2

@@ -56,9 +56,11 @@ def speak_options(text: str, options: Mapping[str, str]) -> str:
     text = re.sub(r"\b(?:Parser|Binder|Catalog|Value) [Ee]rror[:,] ", "", text)
 
     def setting(found: re.Match[str]) -> str:
-        option, value, said = options[found[1]], found[2], found[3]
-        advice = _advice(said)
-        return f"{option} {value} {said}" if advice == said else f"{option} is {value}: {advice}"
+        option, value, message = options[found[1]], found[2], found[3]
+        advice = _advice(message)
+        return (
+            f"{option} {value} {message}" if advice == message else f"{option} is {value}: {advice}"
+        )
 
     text = re.sub(rf"^({names}) = ('.*?') \(argument\): (.*)$", setting, text)
     text = re.sub(rf"^({names})(?= |:)", lambda found: options[found[1]], text)
@@ -90,12 +92,12 @@ def _explained(error: Any, text: str, options: Mapping[str, str], arguments: Seq
         return text
     option = options.get(parameter.name, parameter.name)
     value = _value_of(parameter.opts, arguments)
-    said = text.partition(": ")[2].removeprefix("Value error, ")
-    choices = re.findall("'(.*?)'", said.partition("is not one of")[2])
+    message = text.partition(": ")[2]
+    choices = re.findall("'(.*?)'", message.partition("is not one of")[2])
     if choices:
         advice = f"choose {', '.join(choices[:-1])} or {choices[-1]}."
         return f"{option} is {value!r}: {advice}" + _meant(value, choices)
-    return f"{option} is {value!r}: {_advice(said)}"
+    return f"{option} is {value!r}: {_advice(message)}"
 
 
 def _unknown_option(name: str, options: set[str]) -> str:

@@ -28,7 +28,7 @@ from .style import (
     label,
     legend,
     names_axis,
-    names_room,
+    names_width,
     stacked,
     tips,
     watched_note,
@@ -130,7 +130,7 @@ def draw_restore_point_ages(rows: Rows, theme: Theme, width: int) -> Spec:
     if total <= MAX_BARS:
         return finish(values, bars["layer"], theme, width, bars["height"], note)
     panels = [_bands(rows[0], theme, width), *([(values, bars)] if named else [])]
-    return stacked(panels, theme, width, note, room=round(names_room(width)) + 25)
+    return stacked(panels, theme, width, note, side=round(names_width(width)) + 25)
 
 
 def _bands(counts: dict[str, int], theme: Theme, width: int) -> tuple[Rows, Spec]:

@@ -65,15 +65,15 @@ def finish(
 
 
 def stacked(
-    panels: Sequence[tuple[Rows, Spec]], theme: Theme, width: int, note: str = "", room: int = 70
+    panels: Sequence[tuple[Rows, Spec]], theme: Theme, width: int, note: str = "", side: int = 70
 ) -> Spec:
-    """One picture of panels one above the other, each with its rows; `room` is for what stands beside."""
+    """One picture of panels one above the other, each with its rows; `side` is for what stands beside."""
     spec = framed((), theme, width, note)
     del spec["data"]
     return spec | {
         "datasets": {f"panel{place}": list(rows) for place, (rows, _) in enumerate(panels)},
         "vconcat": [
-            {"data": {"name": f"panel{place}"}, "width": width - room, **panel}
+            {"data": {"name": f"panel{place}"}, "width": width - side, **panel}
             for place, (_, panel) in enumerate(panels)
         ],
         "spacing": 6,
@@ -119,13 +119,13 @@ def framed(rows: Iterable[dict[str, Any]], theme: Theme, width: int, note: str) 
 
 def names_axis(width: int) -> Spec:
     """An axis of labels made by `label`, with room for them."""
-    room = names_room(width)
+    side = names_width(width)
     # the place keeps instances of the same name apart, and is not shown
     expression = "replace(datum.label, /  #\\d+$/, '')"
-    return {"labelExpr": expression, "labelLimit": 0, "minExtent": room, "maxExtent": room}
+    return {"labelExpr": expression, "labelLimit": 0, "minExtent": side, "maxExtent": side}
 
 
-def names_room(width: int) -> float:
+def names_width(width: int) -> float:
     """How wide the labels beside a picture may be."""
     return _letters(width) * _LABEL_SIZE * _LETTER
 
@@ -135,16 +135,16 @@ def label(name: str, place: int, width: int) -> str:
     return f"{short(name, _letters(width))}  #{place}"
 
 
-def short(name: str, room: int) -> str:
+def short(name: str, width: int) -> str:
     """A name cut in its middle to as many letters, since names differ at both ends."""
-    if _width(name) <= room:
+    if _width(name) <= width:
         return name
     front, back = "", name
     for letter in name:
-        if _width(front + letter) > (room - 1) // 2:
+        if _width(front + letter) > (width - 1) // 2:
             break
         front += letter
-    while _width(back) > room - 1 - _width(front):
+    while _width(back) > width - 1 - _width(front):
         back = back[1:]
     return f"{front}…{back}"
 

@@ -103,7 +103,7 @@ def find_changes(lake: str | PathLike[str], *, since: str | datetime | timedelta
         >>> find_changes("/data/lake", since="24h").counts  # doctest: +SKIP
         {'new': 31, 'changed': 4, 'gone': 29}
     """
-    moment = read_since(since)
+    moment = parse_moment(since, "since")
     with open_views(lake, materialize=True) as connection:
         return changes_since(connection, moment)
 
@@ -147,16 +147,6 @@ def find_exceptions(
             found = connection.sql(_EXCEPTIONS).to_arrow_table()
     wanted = SEVERITIES[: SEVERITIES.index(at_least) + 1]
     return found.filter(pc.is_in(found["severity"], value_set=pa.array(wanted)))
-
-
-def read_since(since: str | datetime | timedelta, *, now: datetime | None = None) -> datetime:
-    """The moment that a text such as ``24h`` or ``2026-01-31`` means, in UTC.
-
-    Examples:
-        >>> read_since("24h", now=datetime(2026, 1, 31, tzinfo=UTC)).isoformat()
-        '2026-01-30T00:00:00+00:00'
-    """
-    return parse_moment(since, "since", now=now)
 
 
 def _new_exceptions(

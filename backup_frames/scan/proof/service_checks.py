@@ -170,11 +170,11 @@ def _check_filters(query: BackupQuery, newest: Page, fetch: Fetch) -> Check:
         return _unproven("filters", "no backup is listed")
     wrong, unsure = list[str](), list[str]()
     for name in FILTERS:
-        told = _try_filter(query, newest, name, fetch)
-        if told is None:
+        fault = _try_filter(query, newest, name, fetch)
+        if fault is None:
             unsure.append(name)
-        elif told:
-            wrong.append(f"{name} {told}")
+        elif fault:
+            wrong.append(f"{name} {fault}")
     if wrong:
         seen = "; ".join(wrong)
         message = f"{seen}. Reads check each row and say what they left out. {REPORT}"

@@ -19,6 +19,7 @@ from ...frames.schema import LEDGER_FIELDS, LEDGER_SCHEMAS, TIMESTAMP
 from ...lake.ledger.merge import LedgerTables
 from ...scan.ranges import Grain
 from .check import CHILD_COUNTS, PARENT_KEYS, find_miscounted
+from .flips import check_pages
 
 _FAILURES: Final = (LakeError, pa.ArrowException, OSError, OverflowError, ValueError, KeyError)
 _NEEDED: Final = {
@@ -42,6 +43,8 @@ def salvage_table(data: bytes | None, table: str) -> Salvage | None:
     """The rows of a file as far as they can be trusted; None if they are worth nothing."""
     schema = LEDGER_SCHEMAS[table]
     columns, lost = [], []
+    if check_pages(data or b"").is_fatal:
+        return None
     try:
         file = open_parquet(data or b"")
         count = int(file.metadata.num_rows)

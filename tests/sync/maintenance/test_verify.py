@@ -75,7 +75,9 @@ def test_a_sound_lake_has_no_findings(aged):
 
 @given(data=st.data())
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_every_flipped_bit_cut_and_loss_is_found_and_repaired(aged_files, data):
     """One finding names the file; repair makes the lake sound; what is not as before is said."""
