@@ -201,23 +201,13 @@ MUTATIONS = (
         "unchanged-not-written",
         "files = [file for file in encoded() if known.get(file.key) != file.entry]",
         "files = encoded()",
-        (
-            "test_inventory_sync.py",
-            "test_same_bytes.py",
-            "test_encoding.py",
-            "test_sync_crashes.py",
-        ),
+        ("test_inventory_sync.py", *_SYNC),
     ),
     Mutation(
         "pending-kept-until-done",
         "if is_finished and self.records.is_known:",
         "if True:",
-        (
-            "test_records_match.py",
-            "test_damage.py",
-            "test_lake_machine.py",
-            "test_inventory_crashes.py",
-        ),
+        _CRASH,
     ),
     Mutation(
         "torn-read-again",
@@ -267,13 +257,13 @@ MUTATIONS = (
         "gone-not-in-doubt",
         "if doubt is None and is_trusted:",
         "if is_trusted:",
-        ("test_identity.py", "test_guard.py", "test_damage.py", "test_meanings.py"),
+        ("test_guard.py",),
     ),
     Mutation(
         "gone-not-if-assumption-failed",
         "if doubt is None and is_trusted:",
         "if doubt is None:",
-        ("test_meanings.py", "test_sync_end_to_end.py"),
+        ("test_meanings.py",),
     ),
     Mutation(
         "back-is-present",
