@@ -504,7 +504,7 @@ MUTATIONS = (
         "escapes-spelled-out",
         'text = _UNPRINTABLE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text)',
         "pass",
-        ("test_canaries.py", "test_session.py"),
+        ("test_output.py", "test_canaries.py"),
     ),
     Mutation(
         "retry-after-honoured",
