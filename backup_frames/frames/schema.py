@@ -233,6 +233,31 @@ BACKUP_POLICIES = _schema(
     ),
 )
 
+
+def _changes(of: str, example: str) -> pa.Schema:
+    return _schema(
+        f"One row per change of a value of {of} that a sync saw: what it was, what it became, and "
+        "between which moments.",
+        ("project_id", "instance_id", "seen_at", "field"),
+        _field("project_id", _TEXT, "Project that the instance belongs to."),
+        _field("instance_id", _TEXT, "Instance whose value changed."),
+        _field("field", _TEXT, f"Which column changed, such as {example}."),
+        _field("old_value", _TEXT, "What it was, as text; null if it was null."),
+        _field("new_value", _TEXT, "What it became, as text; null if it became null."),
+        _field(
+            "old_seen_at", TIMESTAMP, "When the old value was last read: it changed after this."
+        ),
+        _field(
+            "seen_at",
+            TIMESTAMP,
+            "When the new value was first read, which is as_of of a run: it changed before this.",
+        ),
+    )
+
+
+BACKUP_POLICY_CHANGES = _changes("a backup policy", "keep_days")
+INSTANCE_CHANGES = _changes("an instance", "instance_name, status or node_count")
+
 #: Every table by its name, which is also its folder in a lake. ``backups`` is as in frames; in a
 #: lake it is ``with_ledger(BACKUPS)``.
 TABLES: Mapping[str, pa.Schema] = MappingProxyType(
@@ -243,6 +268,8 @@ TABLES: Mapping[str, pa.Schema] = MappingProxyType(
         "sync_runs": SYNC_RUNS,
         "instances": INSTANCES,
         "backup_policies": BACKUP_POLICIES,
+        "backup_policy_changes": BACKUP_POLICY_CHANGES,
+        "instance_changes": INSTANCE_CHANGES,
     }
 )
 

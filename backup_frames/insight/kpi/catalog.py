@@ -25,6 +25,9 @@ _SOURCES = {
     "v_instance": "instances",
     "v_policy": "instances",
     "v_slot": "instances",
+    "v_policy_change": "backup_policy_changes",
+    "v_policy_version": "backup_policies",
+    "v_control": "instances",
 }
 
 
