@@ -28,6 +28,7 @@ LAYERS = [
     "insight/kpi",
     "insight/charts",
     "insight",
+    "evidence",
     "engines/spark",
     "engines",
     "cli",

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from ..api.scrub import as_printable
-from . import changes, demo, doctor, guide, lake, query, read, service, sync
+from . import changes, demo, doctor, evidence, guide, lake, query, read, service, sync
 from .options import tool_version
 from .output import flush_out, write_err, write_out
 from .session import Debug, LogFormatOption, Quiet, Session, release_log
@@ -38,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for room in (demo, read, sync, lake, changes, query, guide, doctor, service):
+for room in (demo, read, sync, lake, changes, evidence, query, guide, doctor, service):
     room.register(app)
 
 

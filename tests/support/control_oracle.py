@@ -261,7 +261,7 @@ def _is_retained(fleet: Fleet, health: Health, version: Version, end: datetime) 
     born = health.home and health.home.get("created_at")
     since = born or min((b["begin_time"] for b in autos), default=fleet.now)
     since = max(since, version.changed_at or since)
-    slack = weekday_gap({"period": version.row["period"] or ""}) * DAY + SLOT
+    slack = (weekday_gap(version.row) if weekdays(version.row["period"]) else 1) * DAY + SLOT
     target = min(version.row["keep_days"] * DAY, end - since)
     held = [
         b["begin_time"]

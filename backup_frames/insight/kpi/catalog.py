@@ -8,13 +8,14 @@ describe means what its name means at its source, so it inherits those words: fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 import duckdb
 
 from ...errors import ConfigError
 from ...frames.schema import DESCRIPTIONS, comment_of
+from ...settings.owners import OwnerRule
 from .relations import RELATIONS
 from .sql_text import quoted
 
@@ -32,9 +33,11 @@ _SOURCES = {
 
 
 def create_views(
-    connection: duckdb.DuckDBPyConnection, thresholds: Mapping[str, float] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> None:
-    """Create `settings` and all views, and put the thresholds into `settings`.
+    """Create `settings` and all views; put the thresholds into `settings`, the rules into `owner_rule`.
 
     Raises:
         ConfigError: a threshold that `settings` does not know, or that is no number above zero.
@@ -50,6 +53,9 @@ def create_views(
         if not 0 < value < float("inf"):
             raise ConfigError(f"The threshold {name} is {value!r}. Give a number above zero.")
         connection.execute(f"UPDATE settings SET {name} = ?", [value])  # noqa: S608 - a known name
+    for place, rule in enumerate(owners, 1):
+        row = [place, rule.owner, rule.enterprise_project_id, rule.instance_name]
+        connection.execute("INSERT INTO owner_rule VALUES (?, ?, ?, ?)", row)
 
 
 def describe_everything(connection: duckdb.DuckDBPyConnection) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ import duckdb
 from ...errors import LakeError
 from ...lake.outside import check_outside
 from ...lake.storage.urls import absolute_path
+from ...settings.owners import OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything
@@ -61,6 +62,7 @@ def publish_lake(
     *,
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> PublishReport:
     """Write a DuckDB file with described tables and KPI views over a lake.
 
@@ -76,6 +78,7 @@ def publish_lake(
             bucket has ``s3://`` paths, which DuckDB reads with its extension httpfs and a secret that
             each reader creates.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
+        owners: who answers for which instances, as ``load_owners`` reads them.
 
     Returns:
         What was written.
@@ -100,7 +103,7 @@ def publish_lake(
             connection.execute("USE published")
             connection.begin()  # else each of hundreds of comments is flushed to disk
             is_held = create_relations(connection, os.fspath(lake), materialize=materialize)
-            create_views(connection, thresholds)
+            create_views(connection, thresholds, owners)
             describe_everything(connection)
             connection.commit()
             names = connection.execute(
@@ -129,6 +132,7 @@ def connect_lake(
     *,
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> duckdb.DuckDBPyConnection:
     """Open the KPI views over a lake in memory: for notebooks, the charts and the report.
 
@@ -140,6 +144,7 @@ def connect_lake(
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         materialize: hold the rows in memory.
         thresholds: values for columns of ``settings``, such as ``{"rpo_h": 12}``.
+        owners: who answers for which instances, as ``load_owners`` reads them.
 
     Returns:
         A connection; close it when done.
@@ -157,7 +162,7 @@ def connect_lake(
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
             create_relations(connection, os.fspath(lake), materialize=materialize or is_remote)
-            create_views(connection, thresholds)
+            create_views(connection, thresholds, owners)
             describe_everything(connection)
     except BaseException:
         connection.close()
