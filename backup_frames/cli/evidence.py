@@ -21,11 +21,11 @@ from .session import Session, command
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command("evidence")(evidence)
+    app.command("evidence")(make_evidence)
 
 
 @command
-def evidence(  # noqa: PLR0913 - the options of a command
+def make_evidence(  # noqa: PLR0913 - the options of a command
     session: Session,
     *,
     lake: Lake = None,

@@ -20,7 +20,7 @@ from ..settings.values import Place
 from ..whole_files import write_whole
 from .cover import months_of, render_calendar
 from .pack import read_day
-from .rewind import rewind
+from .rewind import set_back
 
 
 def write_calendar(
@@ -66,7 +66,7 @@ def write_calendar(
         "last": last,
     }
     with connect_lake(lake, materialize=True, owners=owners) as connection:
-        now = rewind(connection, None, first)
+        now = set_back(connection, None, first)
         rows = connection.execute(
             "SELECT project_id, instance_id, instance_name, date, outcome FROM v_control_result "
             "WHERE control_id = 'daily_success' AND date BETWEEN $first AND $last "

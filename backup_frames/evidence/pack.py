@@ -29,7 +29,7 @@ from ..whole_files import write_whole
 from .cover import render_cover
 from .files import SUMS, encode_csv, encode_json, encode_sums, encode_zip
 from .queries import QUERIES
-from .rewind import rewind
+from .rewind import set_back
 
 if TYPE_CHECKING:
     import duckdb
@@ -175,7 +175,7 @@ def build_pack(lake: Place, request: PackRequest) -> Pack:
         lake, materialize=True, thresholds=dict(request.thresholds), owners=request.owners
     ) as connection:
         connection.execute("SET threads = 1")  # ties are broken by the order of rows alone
-        as_of = rewind(connection, request.as_of, request.first)
+        as_of = set_back(connection, request.as_of, request.first)
         tables = _tables(connection, request)
         certificates = _certificates(connection, tables)
     facts: dict[str, Any] = {

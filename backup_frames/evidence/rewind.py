@@ -19,7 +19,7 @@ _UNDONE = {
 _CHANGES = {"backup_policies": "backup_policy_changes", "instances": "instance_changes"}
 
 
-def rewind(
+def set_back(
     connection: duckdb.DuckDBPyConnection, as_of: datetime | None, first: date
 ) -> datetime | None:
     """Set the lake back to a moment (None: its last), let the views reach back to a day; tell the moment."""
