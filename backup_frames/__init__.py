@@ -1,6 +1,6 @@
 """Huawei Cloud GeminiDB backups as verified pandas/Arrow tables and a Parquet lake.
 
-In: nothing at import; each name below loads its room when it is first used, so that
+In: nothing at import; each name below loads its module when it is first used, so that
 ``import backup_frames`` and ``backup-frames --version`` stay light. Out: the public names.
 
     >>> import backup_frames as bf
@@ -16,9 +16,13 @@ In: nothing at import; each name below loads its room when it is first used, so 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+from .version import VERSION
+
+TYPE_CHECKING = False  # as checkers read it; `typing` costs 10 ms, and --version needs it not
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import insight
     from .errors import (
         AuthError,
@@ -53,7 +57,9 @@ if TYPE_CHECKING:
     from .sync.one_project import SyncReport, sync_backups
     from .sync.service import Service, connect
 
-_ROOMS = {
+__version__ = VERSION
+
+_NAMES = {
     "errors": (
         "AuthError",
         "BackupFramesError",
@@ -87,7 +93,7 @@ _ROOMS = {
     "scan.certificate": ("Certificate",),
     "settings": ("Settings", "load_projects", "load_settings"),
 }
-_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = [
     "ArrowFrames",
@@ -130,10 +136,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415  # costs 20 ms, asked for rarely
-
-        return version("backup-frames")
     if name == "insight":
         return import_module(".insight", __name__)
     if name not in _HOMES:

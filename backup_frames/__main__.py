@@ -1,10 +1,98 @@
-"""``python -m backup_frames``: the same as the command ``backup-frames``."""
+"""The process of the command ``backup-frames``, which is ``python -m backup_frames``: start and end.
+
+In: the arguments of the process. Out: its exit code. What is done here is done to a whole process,
+so it is here and not in `cli.main`, which others may call in theirs:
+
+- ``--version`` alone is answered without the command line's libraries;
+- libraries do not find what they load by themselves and no command uses (`_Unneeded`);
+- imports, which make many objects and no garbage, are not searched for garbage all the time;
+- the end leaves out taking half a thousand modules apart, which takes longer than many a command.
+"""
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import sys
+import threading
 
-from .cli import main
+from .version import VERSION
+
+_GARBAGE_AFTER = 50_000  # objects; Python's 700 are reached hundreds of times by imports alone
+
+
+def main() -> int:
+    """Run the command of this process; ends it, unless others wait for it to come back."""
+    if sys.argv[1:] == ["--version"] and _wrote_version():
+        return _end(0)
+    gc.set_threshold(_GARBAGE_AFTER)
+    sys.meta_path.insert(0, _Unneeded())
+    from .cli import main as run  # noqa: PLC0415  # typer, which --version does without
+
+    return _end(run())
+
+
+class _Unneeded:
+    """Hides from libraries what they would load by themselves, and no command uses.
+
+    - ``httpx`` brings a command line of its own, with rich, click and pygments.
+    - ``pyarrow`` loads pandas for the first array it makes, to know pandas' objects when it meets
+      them. It asks once whether there is pandas: here, while there is none. What wants pandas by
+      name (``to_pandas``, ``import pandas``) finds it afterwards. Commands hand Arrow no objects
+      of pandas; in a process of others it is not ours to decide.
+    """
+
+    def __init__(self) -> None:
+        self._hidden = {"httpx._main"}
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Find nothing; fail for what is hidden."""
+        if name in self._hidden:
+            raise ModuleNotFoundError(f"{name} is not needed here", name=name)
+        if name == "pyarrow.ipc" and "pandas" not in sys.modules:  # the first behind its core
+            self._hidden.add("pandas")
+            sys.modules["pyarrow.lib"].array([0])
+            self._hidden.remove("pandas")
+
+
+def _wrote_version() -> bool:
+    try:
+        sys.stdout.write(f"backup-frames {VERSION}\n")
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        return False  # closed, full, no reader: the command line says it
+    return True
+
+
+def _end(code: int) -> int:
+    """End the process with this code at once, or give it back if that could lose something.
+
+    Left out is only that modules and what they hold are taken apart. Threads that Python would
+    wait for, or callers above, such as a profiler or a debugger, get the ordinary end.
+    """
+    waiting = [one for one in threading.enumerate() if not one.daemon]
+    if len(waiting) > 1 or not _is_outermost():
+        return code
+    atexit._run_exitfuncs()  # temporary folders, logging, coverage: what asked to be called
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return code  # Python tries as well, and has an exit code for it
+    os._exit(code)
+
+
+def _is_outermost() -> bool:
+    """Whether `main` was called by what Python itself was told to run: a script, or -m."""
+    frame = sys._getframe(2).f_back
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if name != "runpy" and (name, frame.f_code.co_name) != ("__main__", "<module>"):
+            return False
+        frame = frame.f_back
+    return True
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -24,6 +24,22 @@ Content = bytes | Callable[[IO[bytes]], object]
 """A file's bytes, or a function that writes them."""
 
 _MAX_LINKS = 40
+_IN_THE_WAY = "A file stands where a folder belongs (or the reverse): move it away."
+_ADVICE = {
+    errno.ENOSPC: "Free some space on that file system and run again; nothing was damaged.",
+    errno.EDQUOT: "The quota is used up: free some space and run again; nothing was damaged.",
+    errno.EFBIG: "The limit on file sizes is too low (`ulimit -f`): raise it and run again.",
+    errno.EACCES: "Give this user read and write permission there, or run as another user.",
+    errno.EPERM: "Give this user read and write permission there, or run as another user.",
+    errno.EROFS: "The file system is mounted read-only: remount it, or put the lake elsewhere.",
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EEXIST: _IN_THE_WAY,
+    errno.EISDIR: _IN_THE_WAY,
+    errno.ENAMETOOLONG: "The path is too long for this file system: choose a shorter folder.",
+    errno.EXDEV: "Folders of one lake must be on one file system: unmount the one inside it.",
+    errno.ENOLCK: "This file system has no locks: put the lake on one that has.",
+    errno.EOPNOTSUPP: "This file system has no locks: put the lake on one that has.",
+}
 
 
 class Target(NamedTuple):
@@ -157,6 +173,37 @@ def flush_folder(folder: int) -> None:
         # Some network file systems cannot flush folders; they commit renames by themselves.
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
             raise
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, each durable in the one that it lies in."""
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            flush_folder(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def explained_step(action: str, path: Path, key: str) -> Iterator[None]:
+    """Say what could not be done with a lake's file, and what to do: a `LakeError` for the key."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "Check that disk and run again.")
+        reason = error.strerror or type(error).__name__
+        at_fault = _at_fault(path, error)
+        raise LakeError(f"Cannot {action} {at_fault}: {reason}. {advice}", path=key) from error
+
+
+def _at_fault(path: Path, error: OSError) -> Path:
+    """Of a path that could not be used the part to blame: a file in the way, a folder not made."""
+    in_the_way = [one for one in path.parents if os.path.exists(one) and not os.path.isdir(one)]  # noqa: PTH110, PTH112 - Path's raise
+    named = Path(error.filename) if isinstance(error.filename, str) else path
+    return in_the_way[0] if in_the_way else named if named in path.parents else path
 
 
 def _look_at(given: str) -> Target:

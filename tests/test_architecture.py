@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -12,17 +13,26 @@ import backup_frames
 ROOT = Path(backup_frames.__file__).parent
 # A room may import itself and those before it; the sandbox stands apart, so that it can disagree.
 LAYERS = [
+    "version",
     "errors",
     "whole_files",
+    "clock",
     "settings",
+    "api/wire",
     "api",
+    "facts",
     "scan",
+    "scan/walks",
+    "scan/proof",
+    "scan/asking",
+    "frames/record",
     "frames",
     "read",
     "lake/storage",
     "lake/ledger",
     "lake/formats",
     "lake",
+    "sync/planning",
     "sync",
     "sync/maintenance",
     "insight/kpi",
@@ -31,6 +41,10 @@ LAYERS = [
     "evidence",
     "engines/spark",
     "engines",
+    "cli/screen",
+    "cli/session",
+    "cli/runs",
+    "cli/commands",
     "cli",
 ]
 GRANTED = {
@@ -52,7 +66,13 @@ GRANTED = {
     "xlsxwriter": {"frames"},
 }
 MODULES = sorted(set(ROOT.rglob("*.py")) - set(ROOT.glob("guide/**/*.py")))  # examples are no rooms
-MAX_LINES, MAX_FUNCTION_LINES = 400, 60
+MAX_LINES, MAX_FUNCTION_LINES = 350, 60
+MAX_ARROWS = 15
+# Rooms and modules that are still to be divided; a line goes when its room is done.
+LINES_TO_CUT = {
+    "backup_frames.lake.formats.iceberg": 360,
+    "backup_frames.lake.formats.table_store": 370,
+}
 
 
 def name_of(path: Path) -> str:
@@ -129,6 +149,15 @@ def test_imports_point_back_along_the_way() -> None:
     assert offenders == []
 
 
+def test_a_room_can_be_seen_at_a_glance() -> None:
+    """Within a room at most 15 pairs of modules import each other."""
+    within = Counter(
+        layer_of(name) for name, other in arrows() if layer_of(name) == layer_of(other)
+    )
+    crowded = {room: count for room, count in within.items() if count > MAX_ARROWS}
+    assert crowded == {}
+
+
 def test_no_import_goes_round_in_a_circle() -> None:
     """Imports inside functions count, too: nobody hides a circle there."""
     left = arrows()
@@ -166,10 +195,10 @@ def test_libraries_are_used_only_where_they_belong() -> None:
 
 
 def test_modules_and_functions_stay_small() -> None:
-    """No module has over 400 lines, no function over 60 without its docstring."""
+    """No module has over 350 lines, no function over 60 without its docstring."""
     offenders = []
-    for path in MODULES:
-        if path.read_text(encoding="utf-8").count("\n") > MAX_LINES:
+    for name, path in NAMES.items():
+        if path.read_text(encoding="utf-8").count("\n") > LINES_TO_CUT.get(name, MAX_LINES):
             offenders.append(str(path))
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -193,6 +222,35 @@ def test_no_function_bears_its_modules_name() -> None:
         if path.stem in names:
             offenders.append(str(path))
     assert offenders == []
+
+
+RETIRED = re.compile(
+    "brake|braked|settle|settled|settles|undated|ice|knock|dice|shelf|shelves|estate|fate|mend|mended|"
+    "misfit|misfits|strike|strikes|struck|told|said|room|rooms|house"
+)
+STORED = {"is_braked", "unknown_begin"}  # names in files of earlier versions
+
+
+def test_retired_words_name_nothing() -> None:
+    """One word per thing, the field's own: modules, functions, classes, variables, fields and columns."""
+    offenders = set()
+    for path in MODULES:
+        names = {path.stem}
+        for node in ast.walk(parsed(path)):
+            match node:
+                case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                    names.add(name)
+                case ast.arg(arg=name) | ast.Name(id=name) | ast.Attribute(attr=name):
+                    names.add(name)
+                case ast.Constant(value=str(text)) if re.fullmatch("[a-z]+(_[a-z]+)+", text):
+                    names.add(text)
+                case _:
+                    pass
+        for name in names - STORED:
+            words = {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+            if any(map(RETIRED.fullmatch, words)) or "unknown_begin" in name:
+                offenders.add(f"{path.stem}: {name}")
+    assert offenders == set()
 
 
 def test_every_room_is_on_the_way() -> None:

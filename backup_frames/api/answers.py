@@ -232,10 +232,10 @@ def _outside_contract(body: bytes, exc: msgspec.ValidationError) -> SchemaError:
     what, _, where = str(exc).partition(" - at `$")
     path = where.rstrip("`").lstrip(".") or "(the whole body)"
     code, message, _ = read_error(body)
-    told = ": ".join(filter(None, (code, message)))
-    told = f" It says {told}." if told else ""
+    reason = ": ".join(filter(None, (code, message)))
+    reason = f" It says {reason}." if reason else ""
     return SchemaError(
-        f"The service's JSON is outside the contract at {path}: {what}.{told} "
+        f"The service's JSON is outside the contract at {path}: {what}.{reason} "
         "Check the endpoint; nothing was taken from this answer.",
         path=path,
         expected="an object with total_count (integer) and backups (array of objects)",
@@ -271,7 +271,7 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes, url: str)
         url: the URL without query, for the message.
     """
     code, message, request_id = read_error(body)
-    told = ": ".join(filter(None, (code, message))) or describe_body(body)
+    reason = ": ".join(filter(None, (code, message))) or describe_body(body)
     facts: dict[str, Any] = {
         "status": status,
         "code": code,
@@ -279,37 +279,37 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes, url: str)
         "body": _start(body, 500),
         "url": url,
     }
-    said = f"{url} answered {status} ({told})"
+    failure = f"{url} answered {status} ({reason})"
     if status == 429 or code in _THROTTLED:
         limit, period_s = read_limit(message or "")
         return ThrottledError(
-            f"{said}: too many requests. Wait a few minutes, or use --max-requests-per-second.",
+            f"{failure}: too many requests. Wait a few minutes, or use --max-requests-per-second.",
             retry_after_s=read_retry_after(headers),
             limit=limit,
             period_s=period_s,
             **facts,
         )
     if code in _TRANSIENT or status >= 500 or status in _TRANSIENT_STATUS:
-        failed = UnavailableError(f"{said}: the service failed. Try again later.", **facts)
+        failed = UnavailableError(f"{failure}: the service failed. Try again later.", **facts)
         failed.retry_after_s = read_retry_after(headers)
         return failed
     if status == 401 or code in _TOKEN_INVALID:
         refused = AuthError(
-            f"{said}: the credentials were refused. Get a new token, or check key, clock and "
+            f"{failure}: the credentials were refused. Get a new token, or check key, clock and "
             "region.",
             **facts,
         )
         refused.is_token_refused = True
         return refused
     if status == 403 or code in _DENIED:
-        return AuthError(f"{said}: no permission. {advise_grant(url)}", **facts)
+        return AuthError(f"{failure}: no permission. {advise_grant(url)}", **facts)
     if 300 <= status < 400:
         return RejectedError(
-            f"{said}: a redirect, which is not followed, since it would carry credentials to "
+            f"{failure}: a redirect, which is not followed, since it would carry credentials to "
             "another host. Check the endpoint.",
             **facts,
         )
-    return RejectedError(f"{said}: the request was refused. Check filters and ids.", **facts)
+    return RejectedError(f"{failure}: the request was refused. Check filters and ids.", **facts)
 
 
 def read_limit(text: str) -> tuple[int | None, float | None]:

@@ -20,8 +20,8 @@ from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
 
+from ..clock import Clock
 from ..errors import SchemaError
-from .clock import Clock
 
 _RENEW_BEFORE: Final = timedelta(minutes=10)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)

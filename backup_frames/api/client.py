@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import httpx
 
+from ..clock import Clock, SystemClock, read_date
 from ..errors import (
     AuthError,
     BackupFramesError,
@@ -35,12 +36,11 @@ from ..errors import (
 )
 from .answers import Page, read_failure, read_page
 from .auth import Authenticator
-from .body import PageTooLargeError, read_body
-from .clock import Clock, SystemClock, read_date
 from .gate import Gate
 from .query import BackupQuery
 from .scrub import Scrubber
-from .transport import DeadlineTransport
+from .wire.body import PageTooLargeError, read_body
+from .wire.transport import DeadlineTransport
 
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -65,7 +65,7 @@ class BackupClient:
         max_connections: connections kept open at most.
 
     Attributes:
-        skew_s: seconds by which the clock is ahead of the service's, None while no answer has told
+        skew_s: seconds by which the clock is ahead of the service's, None while no answer has named
             the time: by the answer that comes nearest, so that one odd ``Date`` says nothing.
 
     Cost: one request per page when all is well; retries within the gate's budget.

@@ -7,16 +7,19 @@ looked up at IAM by region when it is not given.
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-import httpx
-
+from ..clock import Clock, SystemClock
 from ..errors import AuthError, ConfigError, SchemaError
 from ..settings import Settings
-from .auth import AccessKey, Authenticator, PasswordLogin, StaticToken
-from .client import BackupClient
-from .clock import Clock, SystemClock
 from .gate import Gate
 from .query import check_project_id
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .auth import Authenticator
+    from .client import BackupClient
 
 
 def open_client(
@@ -38,6 +41,8 @@ def open_client(
         ConfigError: something is missing, before any request; or the region has no such project.
         FetchError: the look-up of the project id failed.
     """
+    from .client import BackupClient  # noqa: PLC0415  # httpx, which a lake alone does without
+
     settings.require_connection()
     clock = clock or SystemClock()
     client = BackupClient(
@@ -57,6 +62,8 @@ def open_client(
 
 
 def _authenticator(settings: Settings, client: BackupClient, clock: Clock) -> Authenticator:
+    from .auth import AccessKey, PasswordLogin, StaticToken  # noqa: PLC0415  # likewise
+
     if settings.token is not None:
         return StaticToken(settings.token.get_secret_value())
     if settings.access_key is not None and settings.secret_key is not None:

@@ -14,12 +14,12 @@ from typing import Final
 
 import httpx
 
+from ..clock import Clock, SystemClock, read_date
 from ..errors import AuthError, BackupFramesError, ConfigError
 from ..settings import Settings
-from .clock import Clock, SystemClock, read_date
 from .connect import open_client
 from .query import LEVELS, BackupQuery, Level
-from .transport import DeadlineTransport
+from .wire.transport import DeadlineTransport
 
 MAX_SKEW_S: Final = 15 * 60
 """The service refuses signatures that are further off (APIGW.0303)."""
@@ -100,7 +100,7 @@ def run_checks(
     method = f"credentials: {settings.credentials}"
     yield Check("settings", is_ok=True, message=f"{url}, {method}", shape=method)
     try:
-        date = _knock(url, settings, transport)
+        date = _fetch_date(url, settings, transport)
     except ConfigError as error:  # a proxy or certificates of the environment
         yield _failed("endpoint", error)
         return
@@ -125,7 +125,7 @@ def _failed(name: str, error: Exception, message: str = "") -> Check:
     return Check(name, is_ok=False, message=message, exit_code=code, shape=failure_shape(error))
 
 
-def _knock(url: str, settings: Settings, transport: httpx.BaseTransport | None) -> str:
+def _fetch_date(url: str, settings: Settings, transport: httpx.BaseTransport | None) -> str:
     """The Date of any answer, "" without: it shows that name, port and certificate are right."""
     carrier = transport or DeadlineTransport(url, max_connections=1)
     request = httpx.Request("GET", url, extensions={"deadline_s": settings.timeout_s})
@@ -143,12 +143,12 @@ def _check_clock(date: str, now: datetime) -> Check:
     if then is None:
         return Check("clock", is_ok=True, message="the service sends no Date to compare with")
     skew_s = (now - then).total_seconds()
-    told = f"this machine is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
+    found = f"this machine is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
     if abs(skew_s) >= MAX_SKEW_S:
-        message = f"{told}; signatures fail. Set the clock (NTP)."
-        return Check("clock", is_ok=False, message=message, shape=told)
+        message = f"{found}; signatures fail. Set the clock (NTP)."
+        return Check("clock", is_ok=False, message=message, shape=found)
     advice = "; set the clock (NTP) before it is 15 minutes" if abs(skew_s) > _NOTED_SKEW_S else ""
-    return Check("clock", is_ok=True, message=told + advice, shape=told)
+    return Check("clock", is_ok=True, message=found + advice, shape=found)
 
 
 def _check_account(
@@ -177,11 +177,11 @@ def _check_account(
                 return
             if len(counts) == 1:
                 yield accepted
-                told = f"project {project_id} may list backups"
-                yield Check("permission", is_ok=True, message=told)
-        told = ", ".join(f"{count:,} backups at {level}" for level, count in counts.items())
+                found = f"project {project_id} may list backups"
+                yield Check("permission", is_ok=True, message=found)
+        found = ", ".join(f"{count:,} backups at {level}" for level, count in counts.items())
         shape = ", ".join(f"{magnitude(count)} at {level}" for level, count in counts.items())
-        yield Check("levels", is_ok=True, message=told, shape=shape)
+        yield Check("levels", is_ok=True, message=found, shape=shape)
         yield _check_quota(client.last_headers)
 
 
@@ -191,8 +191,8 @@ def _check_quota(headers: Mapping[str, str]) -> Check:
         for name, value in headers.items()
         if name.lower().startswith(_QUOTA_PREFIX)
     ]
-    told = "; ".join(quotas) or "the service names none; limits are learned when it throttles"
+    found = "; ".join(quotas) or "the service names none; limits are learned when it throttles"
     known = [quota.lower() for quota in quotas if _QUOTA.fullmatch(quota.lower())]
     odd = len(quotas) - len(known)
     shape = "; ".join([*known, *[f"{odd} of another form"] * bool(odd)]) or "none named"
-    return Check("quota", is_ok=True, message=told, shape=shape)
+    return Check("quota", is_ok=True, message=found, shape=shape)

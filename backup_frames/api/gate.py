@@ -6,7 +6,7 @@ the error itself when it is time to stop trying. Shared by all threads of a clie
 What is tried again, and how often:
 
 - 5xx, 408, 425, timeouts, broken connections, 2xx bodies that are no JSON: 4 tries of a request
-  while nothing has succeeded yet (about 0.5, 1 and 2 s apart: a wrong address is told soon), else 8
+  while nothing has succeeded yet (about 0.5, 1 and 2 s apart: a wrong address shows soon), else 8
   tries (up to 20 s apart);
 - JSON outside the contract: 3 tries, since a fault that passes is rare there;
 - 429, and 5xx with Retry-After: as long as it takes, within the limits of a run;
@@ -15,7 +15,7 @@ What is tried again, and how often:
   nothing but failures, or at once if a Retry-After goes beyond them.
 
 Why not a retry library: these wait per call. Here a 429 met by one thread pauses them all, and one
-request tries the ice after each pause. A server that names its limit is held to its word: so many
+request probes after each pause. A server that names its limit is held to its word: so many
 requests per period from then on. Waste stays small by one rule: for every 20 requests that went
 through between two pauses, one may run into the next pause, and one may try whether it is over. So
 many go side by side, and so often is a window of time tried. The clock is handed in, so that the
@@ -34,8 +34,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from ..clock import Clock
 from ..errors import FetchError, SchemaError, ThrottledError, UnavailableError
-from .clock import Clock
 
 MAX_ATTEMPTS_COLD: Final = 4
 MAX_ATTEMPTS: Final = 8
@@ -88,7 +88,7 @@ class Gate:
         self._successes = 0
         self._failing_since: float | None = None
         self._next_at = self._resume_at = clock.monotonic()
-        self._is_ice_thin = False
+        self._is_probing = False
         self._pauses = 0
         self._paused_at = 0.0
         self._waited_s = 0.0  # from the last "too many requests" to the next success
@@ -131,8 +131,8 @@ class Gate:
                 return
             self._successes += 1
             self._failing_since = None
-            if self._is_ice_thin and entered_at >= self._resume_at:
-                self._is_ice_thin, self._pauses, self._passed = False, 0, 0
+            if self._is_probing and entered_at >= self._resume_at:
+                self._is_probing, self._pauses, self._passed = False, 0, 0
                 self._waited_s = entered_at - self._paused_at
                 if self._limit and self._is_full(self._limit, entered_at):
                     # sooner than a sliding window allows: the server counts in fixed ones, and
@@ -198,9 +198,9 @@ class Gate:
         """Seconds until a request may start; 0 or less for now. Called with the lock held."""
         wait_s = max(self._resume_at, self._next_at) - now
         lanes = max(self._passed, self._passed_before) // _REQUESTS_PER_WASTE
-        if self._in_flight >= (1 if self._is_ice_thin else max(lanes, 1)):
+        if self._in_flight >= (1 if self._is_probing else max(lanes, 1)):
             return max(wait_s, _TURN_S)
-        if self._limit and not self._is_ice_thin:
+        if self._limit and not self._is_probing:
             count, period_s = self._limit
             # a little longer than it says: not all requests take the same time to arrive
             period_s = period_s * 1.01 + _TURN_S
@@ -228,7 +228,7 @@ class Gate:
         if now < self._resume_at:  # paused already: this answer was on its way before
             self._resume_at = max(self._resume_at, now + (retry_after_s or 0.0))
             return
-        self._is_ice_thin = True
+        self._is_probing = True
         self._pauses += 1
         if self._pauses == 1:
             self._paused_at = now

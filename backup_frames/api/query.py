@@ -7,21 +7,49 @@ exact path and parameters it has on the wire. No I/O happens here.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args
 
 from ..errors import QueryError
 from ..settings.values import ApiVersion
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Level = Literal["Instance", "DatabaseTable"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 API_VERSIONS: Final[tuple[ApiVersion, ...]] = get_args(ApiVersion)
 
+ENGINES: Final = ("cassandra", "redis", "mongodb", "influxdb")
+"""Values of ``datastore_type`` that the reference page names."""
+BACKUP_TYPES: Final = ("Auto", "Manual")
+
+NAME_ADVICE: Final = ", or instance_name= for an instance's name"
+
+FILTERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "instance_id": ("instance_id",),
+    "datastore_type": ("datastore", "type"),
+    "backup_id": ("id",),
+    "backup_type": ("type",),
+}
+"""The filters of a query, each with the place where a row, as sent, shows its value."""
+
 MAX_LIMIT: Final = 100
 """Rows the service hands out per request at most (reference page, ``limit``)."""
 
+Moment = Union[str, date, timedelta, "np.datetime64"]
+"""A point in time as users write it; see `parse_moment`."""
+
+_MOMENTS: Final = (
+    "give a datetime, a date, or text such as 2026-01-31, 2026-01-31T06:00:00+00:00, 2026-01 or 7d "
+    "(7 days back from now; also h, w)"
+)
+_BACK = re.compile(r"(\d{1,9}) ?([mhdw])", re.ASCII | re.IGNORECASE)
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_MONTH = re.compile(r"\d{4}-\d\d", re.ASCII)
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Filters travel as query parameters; ids and types of the service are short printable ASCII.
 _FILTER = re.compile(r"[\x21-\x7e]{1,128}")
@@ -69,13 +97,12 @@ class BackupQuery:
         if self.level not in LEVELS:
             raise QueryError(f"level is {self.level!r}; use 'Instance' or 'DatabaseTable'.")
         if self.backup_type not in (None, "Auto", "Manual"):
-            raise QueryError(
-                f"backup_type is {self.backup_type!r}; use 'Auto' or 'Manual' (case-sensitive)."
-            )
+            raise QueryError(f"backup_type is {self.backup_type!r}; use 'Auto' or 'Manual'.")
         for name, value in self.filters().items():
             if not isinstance(value, str) or not _FILTER.fullmatch(value):
                 raise QueryError(
-                    f"{name} is {value!r}; give an id or type as the service shows it."
+                    f"{name} is {value!r}; give an id or type as the service shows it"
+                    f"{NAME_ADVICE if name == 'instance_id' else ''}."
                 )
         if self.api_version not in API_VERSIONS:
             raise QueryError(
@@ -103,8 +130,7 @@ class BackupQuery:
 
     def filters(self) -> dict[str, str]:
         """The filters that are set, by name, without level, times and paging."""
-        names = ("instance_id", "datastore_type", "backup_id", "backup_type")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: value for name in FILTERS if (value := getattr(self, name)) is not None}
 
     @property
     def path(self) -> str:
@@ -141,49 +167,83 @@ def check_project_id(project_id: object) -> str:
     return project_id
 
 
-def parse_moment(value: str | date | datetime, name: str) -> datetime:
+def parse_moment(value: Moment, name: str, *, now: datetime | None = None) -> datetime:
     """Read a point in time as users write it.
 
     Args:
-        value: aware datetime, date (its midnight in UTC) or ISO 8601 text (UTC if it names no zone).
-        name: what the value is, for the message.
+        value: datetime (UTC without zone), `pandas.Timestamp`, `numpy.datetime64`, date or month (its
+            first midnight in UTC), ISO 8601 text, or a time back from now: timedelta, or text such as
+            ``7d`` (also ``30m`` for minutes, ``24h``, ``2w``).
+        name: the argument's name, for the message.
+        now: what times back are counted from; None: this machine's time.
 
     Returns:
-        An aware datetime in UTC.
+        An aware datetime in UTC, in whole microseconds.
 
     Raises:
-        QueryError: naive datetime object, or text that is no date or time.
+        QueryError: it is no time (text that cannot be read, NaT, a number), or beyond the calendar.
 
     Examples:
-        >>> parse_moment("2026-01-31", "begin").isoformat()
-        '2026-01-31T00:00:00+00:00'
+        >>> parse_moment("2026-01", "begin").isoformat()
+        '2026-01-01T00:00:00+00:00'
+        >>> parse_moment("7d", "begin", now=datetime(2026, 1, 31, tzinfo=UTC)).isoformat()
+        '2026-01-24T00:00:00+00:00'
     """
+    text = " ".join(str(value).split())[:80]
+    shown = f"{name} is {value[:80]!r}" if isinstance(value, str) else f"{name} is {text}"
     if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value.strip())
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            return moment.astimezone(UTC)
-        except (ValueError, OverflowError) as exc:
-            raise QueryError(
-                f"{name} is {value!r}; write a date or time such as 2026-01-31 or "
-                "2026-01-31T06:00:00+00:00."
-            ) from exc
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise QueryError(
-                f"{name} is the naive datetime {value}; give it a zone, "
-                "such as value.replace(tzinfo=timezone.utc)."
-            )
-        try:
-            return value.astimezone(UTC)
-        except OverflowError as exc:
-            raise QueryError(
-                f"{name} is {value}, beyond the calendar; give a nearer time."
-            ) from exc
+        value = _read_text(value.strip(), shown)
+    elif hasattr(value, "astype"):  # numpy's, without importing numpy for it
+        value = _read_numpy(value)
+    if _is_missing(value):
+        raise QueryError(f"{shown}, which is no time; give one, or None for no bound.")
+    try:
+        if isinstance(value, timedelta):
+            if value < timedelta(0):
+                raise QueryError(f"{shown}; give a time back from now, such as 7d.")
+            return (now or datetime.now(UTC)).astimezone(UTC) - value
+        if isinstance(value, datetime):
+            # not as it came: pandas' own kind counts nanoseconds
+            plain = datetime.combine(value.date(), value.time(), value.tzinfo or UTC)
+            return plain.replace(fold=value.fold).astimezone(UTC)
+    except OverflowError as exc:
+        raise QueryError(f"{shown}, beyond the calendar; give a nearer time.") from exc
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
-    raise QueryError(f"{name} is {value!r}; give an aware datetime, a date or ISO text.")
+    raise QueryError(f"{shown}; {_MOMENTS}.")
+
+
+def _read_text(text: str, shown: str) -> date | timedelta:
+    if back := _BACK.fullmatch(text):
+        try:
+            return timedelta(**{_UNITS[back[2].lower()]: int(back[1])})
+        except OverflowError as exc:
+            raise QueryError(f"{shown}, beyond the calendar; give less.") from exc
+    try:
+        return datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text)
+    except ValueError as exc:
+        raise QueryError(f"{shown}; {_MOMENTS}.") from exc
+
+
+def _read_numpy(value: Any) -> Any:
+    """The Python value of a ``numpy.datetime64`` or ``timedelta64``, to the microsecond."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    names = {"M": "datetime64[us]", "m": "timedelta64[us]"}
+    return value.astype(names[kind]).item() if kind in names and not _is_missing(value) else value
+
+
+def _is_missing(value: object) -> bool:
+    """Whether it is NaT, NaN or pandas' NA: what stands for no value, and equals not even itself."""
+    try:
+        return value is None or bool(value != value)  # noqa: PLR0124 - that is how they are told
+    except (TypeError, ValueError):  # pandas' NA; several values
+        return type(value).__name__ == "NAType"
+
+
+def spell_filter(name: str, value: str) -> str:
+    """The value of a filter as the service spells it, whatever its case: ``Cassandra``, ``auto``."""
+    known = {"datastore_type": ENGINES, "backup_type": BACKUP_TYPES, "level": LEVELS}.get(name, ())
+    return next((one for one in known if one.casefold() == value.strip().casefold()), value)
 
 
 def _wire_time(moment: datetime) -> str:

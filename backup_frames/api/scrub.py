@@ -49,6 +49,17 @@ def as_printable(text: str, *, keep_lines: bool = False) -> str:
     return text if keep_lines else text.replace("\n", "\\u000a")
 
 
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """The text with ``***`` instead of these secrets, however they are escaped in it.
+
+    To be used before a text is cut: half a secret is not found.
+    """
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if _MIN_LENGTH <= len(secret) <= len(text):  # no escape is shorter than what it means
+            text = _pattern(secret).sub(_MASK, text)
+    return text
+
+
 class Scrubber:
     """Takes secrets out of texts, however a server may have escaped them.
 
@@ -62,10 +73,7 @@ class Scrubber:
 
     def text(self, text: str) -> str:
         """The text without secrets."""
-        for secret in sorted(set(self._secrets()), key=len, reverse=True):
-            if len(secret) >= _MIN_LENGTH:
-                text = _pattern(secret).sub(_MASK, text)
-        return text
+        return without_secrets(text, self._secrets())
 
     def data(self, data: bytes) -> bytes:
         """The bytes, UTF-8 as far as they are text, without secrets."""

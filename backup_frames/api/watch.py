@@ -14,9 +14,9 @@ from typing import Final
 
 import httpx
 
+from ..clock import SystemClock
 from ..errors import UnavailableError
-from .clock import SystemClock
-from .transport import DeadlineTransport
+from .wire.transport import DeadlineTransport
 
 PATIENCE_S: Final = 0.5
 """A run that waits counts as busy so long."""

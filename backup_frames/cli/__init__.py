@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
@@ -18,10 +19,26 @@ from typing import Annotated
 import typer
 
 from ..api.scrub import as_printable
-from . import changes, demo, doctor, evidence, guide, lake, query, read, service, sync
-from .options import tool_version
-from .output import flush_out, write_err, write_out
-from .session import Debug, LogFormatOption, Quiet, Session, release_log
+from ..version import VERSION
+from .commands import (
+    changes,
+    check,
+    config,
+    demo,
+    doctor,
+    evidence,
+    guide,
+    publish,
+    query,
+    read,
+    report,
+    sandbox,
+    sync,
+    verify,
+)
+from .screen.output import flush_out, write_err, write_out
+from .session.session import Debug, LogFormatOption, Quiet, Session, release_log
+from .session.wording import usage_line
 
 __all__ = ["app", "main"]
 
@@ -34,18 +51,19 @@ app = typer.Typer(
     "contract, 5 lake, 6 incomplete, 7 check found something, 1 a bug. "
     "Start without an account: backup-frames demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for room in (demo, read, sync, lake, changes, evidence, query, guide, doctor, service):
-    room.register(app)
+for each in (
+    demo, read, sync, changes, check, query, report, publish, evidence, verify, guide, doctor, sandbox, config
+):  # fmt: skip
+    each.register(app)
 
 
 def _show_version(is_asked: bool) -> None:
     if not is_asked:
         return
-    write_out(f"backup-frames {tool_version()}\n")
+    write_out(f"backup-frames {VERSION}\n")
     raise typer.Exit
 
 
@@ -88,8 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer's usage errors have in common
             return Session().fail(error)
-        text = " ".join(error.format_message().split()) or "No command is given"
-        write_err(f"Error: {as_printable(text).rstrip('.')}. Try: backup-frames --help\n")
+        arguments = sys.argv[1:] if argv is None else list(argv)
+        write_err(f"Error: {as_printable(usage_line(error, arguments))}\n")
         return 2
     finally:
         release_log()

@@ -31,8 +31,7 @@ import pyarrow.compute as pc
 
 from ..errors import MissingExtraError
 from ..frames.frames import BackupFrames
-from ..frames.partitions import FRAME_TABLES
-from ..frames.schema import DESCRIPTIONS, KEYS, TABLES, comment_of
+from ..frames.schema import DESCRIPTIONS, FRAME_TABLES, KEYS, TABLES, comment_of
 from ..read.one_liners import scan_backups
 
 try:

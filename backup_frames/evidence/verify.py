@@ -49,7 +49,7 @@ def verify_evidence(pack: Place, *, lake: Place | None = None) -> list[PackFindi
     return findings
 
 
-def _compare(files: dict[str, bytes], lake: Place, told: set[str]) -> list[PackFinding]:
+def _compare(files: dict[str, bytes], lake: Place, named: set[str]) -> list[PackFinding]:
     try:
         facts = json.loads(files[PACK])
         request = request_of(facts)
@@ -64,7 +64,7 @@ def _compare(files: dict[str, bytes], lake: Place, told: set[str]) -> list[PackF
         return [PackFinding(PACK, "differs", message)]
     findings = []
     for name in sorted(made.keys() | files.keys() - {SUMS}):
-        if name in told or name == SUMS:
+        if name in named or name == SUMS:
             continue
         if name not in files:
             findings.append(PackFinding(name, "missing", "By the lake it belongs to the pack."))

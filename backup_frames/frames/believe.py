@@ -6,7 +6,8 @@ themselves say, where the service does not keep to its parameters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,20 +17,18 @@ from .flatten import ArrowFrames
 
 
 def keep_matching(
-    frames: ArrowFrames, filters: dict[str, str]
+    frames: ArrowFrames, filters: Mapping[str, Sequence[str]]
 ) -> tuple[ArrowFrames, dict[str, int]]:
-    """The rows with the very values the filters name; how many others there were, by filter.
+    """The rows with one of the very values that each filter names; how many others there were.
 
     Engines match in either case; a null never does.
     """
     left_out: dict[str, int] = {}
-    for name, wanted in filters.items():
-        values = frames.backups[name]
+    for name, accepted in filters.items():
+        values, wanted = frames.backups[name], pa.array(accepted, pa.string())
         if name == "datastore_type":
-            is_match = pc.equal(pc.utf8_lower(values), wanted.lower())
-        else:
-            is_match = pc.equal(values, wanted)
-        is_match = pc.fill_null(is_match, False)
+            values, wanted = pc.utf8_lower(values), pc.utf8_lower(wanted)
+        is_match = pc.is_in(values, value_set=wanted)
         count = frames.backups.num_rows - (pc.sum(is_match).as_py() or 0)
         if count:
             left_out[name] = count
@@ -48,6 +47,18 @@ def derive_levels(frames: ArrowFrames, levels: Sequence[str]) -> ArrowFrames:
     if set(levels) == set(LEVELS):
         return frames
     return _kept(frames, pc.is_in(derived, value_set=pa.array(list(levels))))
+
+
+def keep_within(frames: ArrowFrames, begin: datetime | None, end: datetime | None) -> ArrowFrames:
+    """Only backups that began in ``[begin, end)``, to the microsecond; none without begin time."""
+    is_in = frames.backups["begin_time"].is_valid()
+    if begin is not None:
+        is_in = pc.and_kleene(is_in, pc.greater_equal(frames.backups["begin_time"], begin))
+    if end is not None:
+        is_in = pc.and_kleene(is_in, pc.less(frames.backups["begin_time"], end))
+    if pc.all(is_in, min_count=0).as_py():
+        return frames
+    return _kept(frames, is_in)
 
 
 def _kept(frames: ArrowFrames, is_kept: pa.ChunkedArray) -> ArrowFrames:

@@ -7,7 +7,7 @@ row. Batches run side by side on the machine's cores: Arrow releases the GIL. Fi
 time are the JSON reader's.
 
 The reader refuses unknown fields, so a batch without any pays nothing to know it; a batch with some
-is read again without them while `extras` collects their text. It also refuses wrong types,
+is read again without them while `unknown_fields` collects their text. It also refuses wrong types,
 duplicate names, lone surrogates and numbers out of range: the bodies at fault are read again without
 these, by `odd_values`. What it lets pass (NaN, invalid UTF-8, two documents in one body) is checked
 here. What is no page at all becomes a `SchemaError`, worded by `diagnose`.
@@ -29,16 +29,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import SchemaError
-from .diagnose import explain_bodies, explain_value
-from .extras import EXACT_LIMIT, add_times_as_sent, collect_extras, quote
-from .odd_values import CleanPage, OddValue, clean_page
-from .pages import RECORD, is_readable, read_pages
+from .record.diagnose import explain_bodies, explain_value
+from .record.extras import EXACT_LIMIT, add_times_as_sent, quote
+from .record.fields import ENTRIES, FIELDS, NUMBER, OBJECTS, TEXT, TIMESTAMP
+from .record.odd_values import CleanPage, OddValue, clean_page
+from .record.pages import is_readable, read_pages
+from .record.unknown_fields import collect_extras
 from .schema import BACKUP_DATABASES, BACKUP_TABLES, BACKUPS
 from .times import read_times
 
 BATCH_BYTES = 1 << 21
 
-_TEXT = pa.string()
+_NUMBERS = [field.path for field in FIELDS if field.type == NUMBER]
+_TIMES = sorted(field.path for field in FIELDS if field.type == TIMESTAMP)
 _ODD_ENTRY = re.compile(r"database_tables\[(\d+)\](?:\.table_names)?")
 
 _Indices = npt.NDArray[np.int64]
@@ -80,7 +83,7 @@ def flatten_pages(
             ``extra``.
 
     Returns:
-        Tables with the schemas of `schema`, rows in the order sent, duplicates included (`settle_frames`
+        Tables with the schemas of `schema`, rows in the order sent, duplicates included (`deduplicate_frames`
         removes them). Empty tables if there are no rows. ``begin_date`` is the UTC day of
         ``begin_time``; times are UTC; ``size_kb`` is in KB as sent.
 
@@ -166,31 +169,18 @@ class _Batch:
 
     def flatten(self, project_id: str, level: str) -> ArrowFrames:
         """The three tables of the batch."""
-        names = [field.name for field in RECORD]
-        column = dict(zip(names, self.records.flatten(), strict=True))
-        begin_times, end_times = self._read_times(column)
-        datastore_type, datastore_version = column["datastore"].flatten()
+        column = _columns(self.records)
+        self._read_times(column)
         count = len(self.records)
-        backups = {
-            "project_id": pa.repeat(pa.scalar(project_id, _TEXT), count),
-            "backup_id": column["id"],
-            "name": column["name"],
-            "description": column["description"],
-            "instance_id": column["instance_id"],
-            "instance_name": column["instance_name"],
-            "datastore_type": datastore_type,
-            "datastore_version": datastore_version,
-            "backup_type": column["type"],
-            "backup_level": pa.repeat(pa.scalar(level, _TEXT), count),
-            "status": column["status"],
-            "size_kb": column["size"],
-            "begin_time": begin_times,
-            "end_time": end_times,
-            "begin_date": pc.cast(begin_times, pa.date32()),
-            "database_count": pc.list_value_length(column["database_tables"]),
-            "extra": self.extra if self.extra is not None else pa.nulls(count, _TEXT),
+        backups = {field.column: column[field.path] for field in FIELDS}
+        backups |= {
+            "project_id": pa.repeat(pa.scalar(project_id, TEXT), count),
+            "backup_level": pa.repeat(pa.scalar(level, TEXT), count),
+            "begin_date": pc.cast(column["begin_time"], pa.date32()),
+            "database_count": pc.list_value_length(column[ENTRIES]),
+            "extra": self.extra if self.extra is not None else pa.nulls(count, TEXT),
         }
-        children = _children(backups, column["database_tables"], self._odd_entries())
+        children = _children(backups, column[ENTRIES], self._odd_entries())
         return ArrowFrames(_table(backups, BACKUPS), *children)
 
     def _odd_entries(self) -> set[tuple[int, int]]:
@@ -216,28 +206,32 @@ class _Batch:
         self.records: pa.StructArray = pages.flatten()
         if self.records.null_count:
             raise self._error(pc.index(self.records.is_null(), True).as_py(), "")
-        ids, sizes = self.records.field("id"), self.records.field("size")
+        ids = self.records.field("id")
         if (row := pc.index(pc.fill_null(pc.not_equal(ids, ""), False), False).as_py()) >= 0:
             raise self._error(row, ".id")
-        is_size = pc.and_(pc.is_finite(sizes), pc.greater_equal(sizes, 0))
-        if pc.all(is_size, min_count=0).as_py():
-            return []
-        rows = pc.indices_nonzero(pc.invert(is_size)).to_numpy()
-        return sorted(set((np.searchsorted(self.offsets, rows, side="right") - 1).tolist()))
+        odd: set[int] = set()
+        column = _columns(self.records)
+        for name in _NUMBERS:
+            is_number = pc.and_(pc.is_finite(column[name]), pc.greater_equal(column[name], 0))
+            if not pc.all(is_number, min_count=0).as_py():
+                rows = pc.indices_nonzero(pc.invert(is_number)).to_numpy()
+                odd.update((np.searchsorted(self.offsets, rows, side="right") - 1).tolist())
+        return sorted(odd)
 
     def _collect_extras(self, has_unknown: bool) -> pa.Array | None:
-        high = pc.max(self.records.field("size")).as_py() or 0.0
-        has_unknown |= high >= EXACT_LIMIT  # may be a whole number that no double holds
+        column = _columns(self.records)
+        for name in _NUMBERS:  # may be a whole number that no double holds
+            has_unknown |= (pc.max(column[name]).as_py() or 0.0) >= EXACT_LIMIT
         if not (has_unknown or self._clean):
             return None
         if not self._clean:
             return collect_extras(self.bodies)
         return pa.concat_arrays(
-            pa.array(self._clean[at].extras, _TEXT)
+            pa.array(self._clean[at].extras, TEXT)
             if at in self._clean
             else collect_extras([body])
             if has_unknown
-            else pa.nulls(int(self.offsets[at + 1] - self.offsets[at]), _TEXT)
+            else pa.nulls(int(self.offsets[at + 1] - self.offsets[at]), TEXT)
             for at, body in enumerate(self.bodies)
         )
 
@@ -256,25 +250,34 @@ class _Batch:
         number = {row: at for at, row in enumerate(rows.tolist())} if self.odd else {}
         self.odd = [(number[row], value) for row, value in self.odd if row in number]
 
-    def _read_times(self, column: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
-        """Begin and end times, read as one column; texts they do not give back go into extra."""
-        names, count = ("begin_time", "end_time"), len(self.records)
-        texts = pa.concat_arrays([column[name] for name in names])
+    def _read_times(self, column: dict[str, pa.Array]) -> None:
+        """Put times in the place of their texts; texts they do not give back go into extra."""
+        count = len(self.records)
+        texts = pa.concat_arrays([column[name] for name in _TIMES])
         times, is_odd, is_unreadable = read_times(texts)
         if is_odd is not None:
-            odd = {name: is_odd.slice(at * count, count) for at, name in enumerate(names)}
+            odd = {name: is_odd.slice(at * count, count) for at, name in enumerate(_TIMES)}
             self.extra = add_times_as_sent(self.extra, texts, odd, is_unreadable)
         if is_unreadable is not None:
             for at in pc.indices_nonzero(is_unreadable).to_pylist():
                 row, text = at % count, quote(texts[at].as_py())
                 backup_id = column["id"][row].as_py()
-                self.odd.append((row, OddValue(backup_id, names[at // count], text)))
-        return times.slice(0, count), times.slice(count)
+                self.odd.append((row, OddValue(backup_id, _TIMES[at // count], text)))
+        column |= {name: times.slice(at * count, count) for at, name in enumerate(_TIMES)}
 
     def _error(self, position: int, field: str) -> SchemaError:
         index = int(np.searchsorted(self.offsets, position, side="right")) - 1
         path = f"backups[{position - int(self.offsets[index])}]{field}"
         return explain_value(self.bodies[index], path)
+
+
+def _columns(records: pa.StructArray) -> dict[str, pa.Array]:
+    """The values of a record's fields by path, those of the objects inside it among them."""
+    column = dict(zip((field.name for field in records.type), records.flatten(), strict=True))
+    for name, inner in OBJECTS.items():
+        paths = (f"{name}.{one}" for one in inner)
+        column |= zip(paths, column[name].flatten(), strict=True)
+    return column
 
 
 def _children(

@@ -1,6 +1,6 @@
 """What users hold: a set of backups as pandas DataFrames, Arrow tables, records, or files.
 
-In: the three Arrow tables of `flatten`, settled, and the certificate of the read. Out:
+In: the three Arrow tables of `flatten`, each backup once, and the certificate of the read. Out:
 `BackupFrames`. Importing this loads no pandas; the first conversion does. `BackupFrames.write` is
 the only place of this room that touches a disk.
 """
@@ -18,18 +18,17 @@ import pyarrow.compute as pc
 
 from ..api.query import check_project_id
 from ..errors import ConfigError, LakeError
-from ..scan.certificate import facts_as_html
+from ..facts import Facts
 from ..whole_files import write_whole
+from .exports import encode_workbook, join_frames
 from .flatten import ArrowFrames
-from .joined import join_frames
 from .partitions import (
-    FRAME_TABLES,
     encode_table,
     partition_path,
     split_by_date,
 )
 from .records import rebuild_records
-from .workbook import encode_workbook
+from .schema import FRAME_TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +45,7 @@ class Part:
     covered: tuple[CoveredSpan, ...]
 
 
-class BackupFrames:
+class BackupFrames(Facts):
     """Backups of one project as three tables, with the certificate of the read that brought them.
 
     ``backups`` has one row per backup, sorted by (begin_time, backup_id), oldest first and rows
@@ -66,24 +65,21 @@ class BackupFrames:
     def backups(self) -> pd.DataFrame:
         """One row per backup; key (project_id, backup_id).
 
-        Times are tz-aware UTC (datetime64[us, UTC], NaT if absent), ``begin_date`` holds
-        datetime.date objects as `pandas.read_parquet` gives them, ``database_count`` is Int32 with
-        <NA>, ``size_kb`` is in KB. Converted once, on first use; change a copy.
+        Times are tz-aware UTC (datetime64[us, UTC], NaT if absent), ``begin_date`` is the UTC day as
+        datetime64 without zone, ``database_count`` is Int32 with <NA>, ``size_kb`` is in KB.
+        Converted once, on first use; change a copy.
         """
-        frame: pd.DataFrame = self.arrow.backups.to_pandas()
-        return frame
+        return _to_pandas(self.arrow.backups)
 
     @cached_property
     def databases(self) -> pd.DataFrame:
         """One row per entry of ``database_tables``; key (project_id, backup_id, database_index)."""
-        frame: pd.DataFrame = self.arrow.databases.to_pandas()
-        return frame
+        return _to_pandas(self.arrow.databases)
 
     @cached_property
     def tables(self) -> pd.DataFrame:
         """One row per table name; key (project_id, backup_id, database_index, table_index)."""
-        frame: pd.DataFrame = self.arrow.tables.to_pandas()
-        return frame
+        return _to_pandas(self.arrow.tables)
 
     def records(self) -> list[dict[str, Any]]:
         """The API's records rebuilt, in the order of ``backups``.
@@ -103,8 +99,7 @@ class BackupFrames:
         All columns of ``backups``, then those of ``databases`` and ``tables`` that say more, then
         ``size_gib`` and ``duration_s``. Sizes stand in every row of a backup: sum distinct ones.
         """
-        frame: pd.DataFrame = join_frames(self.arrow).to_pandas()
-        return frame
+        return _to_pandas(join_frames(self.arrow))
 
     def to_excel(self, path: str | os.PathLike[str]) -> None:
         """Write a workbook: the three tables, a sheet each, and the certificate.
@@ -166,29 +161,35 @@ class BackupFrames:
         return int(self.arrow.backups.num_rows)
 
     def __repr__(self) -> str:
-        return f"BackupFrames({', '.join(self._facts().values())})"
+        return f"BackupFrames({', '.join(words for _, words in self.facts())})"
 
-    def _repr_html_(self) -> str:
-        return facts_as_html("BackupFrames", self._facts().items())
+    __str__ = __repr__
 
     def __reduce__(self) -> tuple[type[BackupFrames], tuple[ArrowFrames, Certificate | None]]:
         """Pickle the Arrow tables, not the DataFrames made of them."""
         return BackupFrames, (self.arrow, self.certificate)
 
-    def _facts(self) -> dict[str, str]:
-        """What the two representations say, by heading."""
+    def facts(self) -> list[tuple[str, str]]:
+        """What its representations say, heading by heading."""
         span = pc.min_max(self.arrow.backups["begin_date"])
         first, last = span["min"].as_py(), span["max"].as_py()
-        facts = {
-            "backups": f"{self.arrow.backups.num_rows:,} backups",
-            "databases": f"{self.arrow.databases.num_rows:,} databases",
-            "tables": f"{self.arrow.tables.num_rows:,} tables",
-            "days (UTC)": f"{first} to {last}" if first else "no days",
-        }
-        if self.certificate is None:
-            return facts | {"verdict": "no certificate"}
-        reasons = "; ".join(self.certificate.reasons[:3])
-        return facts | {"verdict": self.certificate.verdict + (f": {reasons}" if reasons else "")}
+        verdict = "no certificate"
+        if self.certificate is not None:
+            reasons = "; ".join(self.certificate.reasons[:3])
+            verdict = self.certificate.verdict + (f": {reasons}" if reasons else "")
+        return [
+            ("backups", f"{self.arrow.backups.num_rows:,} backups"),
+            ("databases", f"{self.arrow.databases.num_rows:,} databases"),
+            ("tables", f"{self.arrow.tables.num_rows:,} tables"),
+            ("days (UTC)", f"{first} to {last}" if first else "no days"),
+            ("verdict", verdict),
+        ]
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    """A DataFrame of pandas' default types; days can be resampled and compared like times."""
+    frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+    return frame
 
 
 def _write_project(frames: ArrowFrames, root: Path, project_id: str) -> list[Path]:

@@ -18,8 +18,8 @@ from typing import Any, Final
 import pyarrow as pa
 
 from ..errors import SchemaError
+from .deduplicate import sort_table
 from .schema import BACKUP_POLICIES, INSTANCES, LEDGER_FIELDS
-from .settle import sort_table
 from .times import parse_times
 
 Record = dict[str, Any]

@@ -14,10 +14,10 @@ and the writer's settings are fixed. Chosen by measurement on days of 30 to 3,00
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -26,14 +26,11 @@ import pyarrow.parquet as pq
 
 from ..api.query import check_project_id
 from ..errors import LakeError, QueryError
+from .deduplicate import sort_table
 from .flatten import ArrowFrames
-from .settle import sort_table
 
 #: Where rows without begin time go.
 NO_DATE = date(1970, 1, 1)
-
-#: Folder of each table of `ArrowFrames`, in its order.
-FRAME_TABLES = ("backups", "backup_databases", "backup_tables")
 
 # What a file may decode to at most: the rows it should have, or so many (a thousand times a large
 # day), each of so many bytes; a schema of so many columns.
@@ -44,6 +41,16 @@ _PLAIN = frozenset({"PLAIN", "RLE", "BIT_PACKED"})
 _DISTINCT = frozenset(
     {"backup_id", "name", "begin_time", "end_time", "size_kb", "table_index", "extra", "run_id"}
 )
+
+_WRITER: Final[Mapping[str, Any]] = {
+    "row_group_size": 1 << 17,
+    "version": "2.6",
+    "compression": "snappy",
+    "write_page_checksum": True,
+}
+
+#: What bytes depend on beside rows and schema: two writers that say the same give the same bytes.
+ENCODER: Final = f"pyarrow {pa.__version__} {sorted(_WRITER.items())} {sorted(_DISTINCT)}"
 
 
 def partition_path(table_name: str, partition: date, project_id: str) -> str:
@@ -103,16 +110,14 @@ def encode_table(table: pa.Table) -> bytes:
 
     Field metadata goes along. Bytes differ between releases of pyarrow, which signs its files.
     """
+    return encode_sorted(sort_table(table))
+
+
+def encode_sorted(table: pa.Table) -> bytes:
+    """The bytes of a file with rows that are in `sort_table`'s order already."""
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        sort_table(table),
-        sink,
-        row_group_size=1 << 17,
-        version="2.6",
-        compression="snappy",
-        use_dictionary=[name for name in table.column_names if name not in _DISTINCT],
-        write_page_checksum=True,
-    )
+    dictionaries = [name for name in table.column_names if name not in _DISTINCT]
+    pq.write_table(table, sink, use_dictionary=dictionaries, **_WRITER)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 

@@ -8,29 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .extras import RECORD_FIELDS, restore_extra
-from .flatten import ArrowFrames
+from .record.extras import restore_extra
+from .record.fields import ENTRIES, FIELDS, OBJECTS, RECORD_NAMES, TIMESTAMP
 from .times import render_times
 
-_Indices = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from .flatten import ArrowFrames
 
-_COLUMNS = {
-    "id": "backup_id",
-    "name": "name",
-    "instance_id": "instance_id",
-    "instance_name": "instance_name",
-    "type": "backup_type",
-    "status": "status",
-    "size": "size_kb",
-    "description": "description",
-}
+_Indices = npt.NDArray[np.int64]
 
 
 def rebuild_records(frames: ArrowFrames) -> list[dict[str, Any]]:
@@ -40,23 +32,26 @@ def rebuild_records(frames: ArrowFrames) -> list[dict[str, Any]]:
         ValueError: the three tables do not belong together, or a backup is there twice.
     """
     backups = frames.backups.combine_chunks()
-    columns = {name: backups[column].to_pylist() for name, column in _COLUMNS.items()}
-    for name in ("begin_time", "end_time"):
-        columns[name] = render_times(backups[name]).to_pylist()
-    pairs = zip(
-        backups["datastore_type"].to_pylist(), backups["datastore_version"].to_pylist(), strict=True
-    )
-    columns["datastore"] = [
-        {"type": kind, "version": version} if (kind, version) != (None, None) else None
-        for kind, version in pairs
-    ]
-    columns["database_tables"] = list(_database_tables(frames))
-    rows = zip(*(columns[name] for name in RECORD_FIELDS), strict=True)
-    records = [dict(zip(RECORD_FIELDS, row, strict=True)) for row in rows]
+    values = {field.path: _as_sent(backups[field.column]) for field in FIELDS}
+    for name, inner in OBJECTS.items():
+        values[name] = [
+            dict(zip(inner, row, strict=True)) if any(one is not None for one in row) else None
+            for row in zip(*(values[f"{name}.{one}"] for one in inner), strict=True)
+        ]
+    values[ENTRIES] = list(_database_tables(frames))
+    names = (*RECORD_NAMES, ENTRIES)
+    rows = zip(*(values[name] for name in names), strict=True)
+    records = [dict(zip(names, row, strict=True)) for row in rows]
     for record, extra in zip(records, backups["extra"].to_pylist(), strict=True):
         if extra is not None:
             restore_extra(record, extra)
     return records
+
+
+def _as_sent(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column as the service writes them."""
+    values: list[Any] = (render_times(column) if column.type == TIMESTAMP else column).to_pylist()
+    return values
 
 
 def _database_tables(frames: ArrowFrames) -> Iterator[list[dict[str, Any]] | None]:
@@ -71,7 +66,7 @@ def _database_tables(frames: ArrowFrames) -> Iterator[list[dict[str, Any]] | Non
     if not (np.array_equal(owners, expected) and np.array_equal(table_owners, expected_tables)):
         raise ValueError(
             "The three tables do not belong together, or hold a backup twice. Pass those of one "
-            "read, settled."
+            "read, each backup once."
         )
     names = iter(tables["table_name"].to_pylist())
     entries = (

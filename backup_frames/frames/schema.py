@@ -9,58 +9,24 @@ in memory, 170 if the eight low-cardinality columns were dictionaries).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
-TIMESTAMP = pa.timestamp("us", tz="UTC")
+from .record import fields
+from .record.columns import COUNT as _COUNT
+from .record.columns import TOTAL as _TOTAL
+from .record.columns import make_field as _field
+from .record.columns import make_schema as _schema
+from .record.fields import FIELDS, TEXT
 
-_TEXT = pa.string()
-_COUNT = pa.int32()
-_TOTAL = pa.int64()
+TIMESTAMP = fields.TIMESTAMP
 
-_UNITS: Mapping[pa.DataType, str] = {
-    _TEXT: "text",
-    TIMESTAMP: "UTC, microseconds",
-    pa.date32(): "UTC day",
-    pa.bool_(): "yes or no",
-    _COUNT: "count",
-    _TOTAL: "count",
-}
-
-
-def _field(name: str, kind: pa.DataType, description: str, unit: str | None = None) -> pa.Field:
-    words = {"description": description, "unit": unit or _UNITS[kind]}
-    return pa.field(name, kind, metadata=words)
-
-
-def _schema(description: str, key: tuple[str, ...], *fields: pa.Field) -> pa.Schema:
-    """A schema that says what it is, and tells pandas to keep counts with nulls whole numbers.
-
-    Without the ``pandas`` note, `pandas.read_parquet` turns a count with nulls into floats.
-    """
-    whole_numbers = [
-        {
-            "name": field.name,
-            "field_name": field.name,
-            "pandas_type": "int32",
-            "numpy_type": "Int32",
-            "metadata": None,
-        }
-        for field in fields
-        if field.type == _COUNT and not field.name.endswith("_index")
-    ]
-    note = {"index_columns": [], "column_indexes": [], "columns": whole_numbers}
-    metadata = {"description": description, "key": ", ".join(key)}
-    if whole_numbers:
-        metadata["pandas"] = json.dumps(note)
-    return pa.schema(fields, metadata=metadata)
-
+_TEXT = TEXT
 
 _PROJECT_ID = _field("project_id", _TEXT, "Project that the backup belongs to, as asked for.")
-_BACKUP_ID = _field("backup_id", _TEXT, "Backup ID (API: id).")
 _BEGIN_DATE = _field(
     "begin_date", pa.date32(), "UTC day of begin_time; null if the backup has no begin time."
 )
@@ -76,29 +42,28 @@ _EXTRA = _field(
     "JSON",
 )
 
+_OWN = {one.column: _field(one.column, one.type, one.description, one.unit) for one in FIELDS}
+_BACKUP_ID = _OWN["backup_id"]
+_LATER = [one.column for one in FIELDS if one.is_later]
+
+
+def _backup_columns() -> list[pa.Field]:
+    """The record's own fields, and after its type the level, which the query told and not the record."""
+    columns = [_OWN[one.column] for one in FIELDS if not one.is_later]
+    level = _field(
+        "backup_level",
+        TEXT,
+        "Query that listed it (API parameter type): Instance, DatabaseTable.",
+    )
+    columns.insert(columns.index(_OWN["backup_type"]) + 1, level)
+    return columns
+
+
 BACKUPS = _schema(
     "One row per backup that the service listed.",
     ("project_id", "backup_id"),
     _PROJECT_ID,
-    _BACKUP_ID,
-    _field("name", _TEXT, "Backup name."),
-    _field("description", _TEXT, "Backup description."),
-    _field("instance_id", _TEXT, "ID of the instance that was backed up."),
-    _field("instance_name", _TEXT, "Name of the instance that was backed up."),
-    _field("datastore_type", _TEXT, "Database engine (API: datastore.type), such as cassandra."),
-    _field("datastore_version", _TEXT, "Engine version (API: datastore.version)."),
-    _field("backup_type", _TEXT, "How it came about (API: type): Auto, Manual, or as sent."),
-    _field(
-        "backup_level",
-        _TEXT,
-        "Query that listed it (API parameter type): Instance, DatabaseTable.",
-    ),
-    _field("status", _TEXT, "State as sent: BUILDING, COMPLETED, FAILED, or another."),
-    _field("size_kb", pa.float64(), "Backup size (API: size).", "KB"),
-    _field(
-        "begin_time", TIMESTAMP, "When the backup started; null if not sent, empty or unreadable."
-    ),
-    _field("end_time", TIMESTAMP, "When the backup ended; null if not sent, empty or unreadable."),
+    *_backup_columns(),
     _BEGIN_DATE,
     _field(
         "database_count",
@@ -106,6 +71,7 @@ BACKUPS = _schema(
         "Entries of database_tables; null if it was null or absent, 0 if it was [].",
     ),
     _EXTRA,
+    *(_OWN[name] for name in _LATER),
 )
 
 BACKUP_DATABASES = _schema(
@@ -149,10 +115,36 @@ LEDGER_FIELDS: tuple[pa.Field, ...] = (
 )
 
 
-def with_ledger(schema: pa.Schema) -> pa.Schema:
-    """The schema of a table in a lake: its own columns, then `LEDGER_FIELDS`."""
-    return pa.schema([*schema, *LEDGER_FIELDS], metadata=schema.metadata)
+#: Columns that files of earlier versions lack; read from such a file they are null.
+LATER_COLUMNS = frozenset({"api_version", "caller", "incremental_period_min", "service", *_LATER})
 
+
+def with_later_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table that an earlier version may have written, with null in the columns it lacks."""
+    missing = [one for one in schema if one.name not in table.column_names]
+    for one in missing:
+        table = table.append_column(one, pa.nulls(table.num_rows, one.type))
+    return table.select(schema.names) if missing else table
+
+
+def with_ledger(schema: pa.Schema) -> pa.Schema:
+    """The schema of a table in a lake: its own columns, `LEDGER_FIELDS`, and what came later.
+
+    Last are later columns, since the columns of an Iceberg table are told apart by their numbers.
+    """
+    later = [one for one in schema if one.name in LATER_COLUMNS]
+    first = [one for one in schema if one.name not in LATER_COLUMNS]
+    return pa.schema([*first, *LEDGER_FIELDS, *later], metadata=schema.metadata)
+
+
+#: The lake's tables in partitions, children first: the order in which they are written.
+LEDGER_SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
+    {
+        "backup_databases": BACKUP_DATABASES,
+        "backup_tables": BACKUP_TABLES,
+        "backups": with_ledger(BACKUPS),
+    }
+)
 
 SYNC_RUNS = _schema(
     "One row per sync of a project: its certificate, flat, and what it changed.",
@@ -167,7 +159,9 @@ SYNC_RUNS = _schema(
     _field("is_full", pa.bool_(), "Whether everything was read again."),
     _field("verdict", _TEXT, "complete, or incomplete."),
     _field("reasons", _TEXT, "Why it is incomplete, one reason per line; empty if complete."),
-    _field("is_braked", pa.bool_(), "Whether the mass-deletion brake kept rows from being marked."),
+    _field(
+        "is_guarded", pa.bool_(), "Whether the deletion guard kept rows from being marked gone."
+    ),
     _field("levels", _TEXT, "Levels that were asked, joined by commas."),
     _field("request_count", _TOTAL, "Requests sent."),
     _field("retry_count", _TOTAL, "Requests that repeated a failed one."),
@@ -258,45 +252,77 @@ def _changes(of: str, example: str) -> pa.Schema:
 BACKUP_POLICY_CHANGES = _changes("a backup policy", "keep_days")
 INSTANCE_CHANGES = _changes("an instance", "instance_name, status or node_count")
 
-#: Every table by its name, which is also its folder in a lake. ``backups`` is as in frames; in a
-#: lake it is ``with_ledger(BACKUPS)``.
-TABLES: Mapping[str, pa.Schema] = MappingProxyType(
-    {
-        "backups": BACKUPS,
-        "backup_databases": BACKUP_DATABASES,
-        "backup_tables": BACKUP_TABLES,
-        "sync_runs": SYNC_RUNS,
-        "instances": INSTANCES,
-        "backup_policies": BACKUP_POLICIES,
-        "backup_policy_changes": BACKUP_POLICY_CHANGES,
-        "instance_changes": INSTANCE_CHANGES,
-    }
-)
 
-
-#: Columns that files of earlier versions lack; read from such a file they are null.
-LATER_COLUMNS = frozenset({"api_version", "caller", "incremental_period_min", "service"})
+#: What columns are called in files of earlier versions, and what they are called now.
+RENAMED_COLUMNS: Mapping[str, str] = MappingProxyType({"is_braked": "is_guarded"})
 
 
 def as_written(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
     """A table's schema as the version knew it that wrote a file with the columns `names`."""
-    fields = [one for one in schema if one.name in names or one.name not in LATER_COLUMNS]
+    former = {new: old for old, new in RENAMED_COLUMNS.items() if old in names}
+    fields = [
+        one.with_name(former.get(one.name, one.name))
+        for one in schema
+        if one.name in names or one.name not in LATER_COLUMNS
+    ]
     return pa.schema(fields, metadata=schema.metadata)
+
+
+def with_present_names(table: pa.Table) -> pa.Table:
+    """A table that was read, its columns called as they are now."""
+    names = [RENAMED_COLUMNS.get(name, name) for name in table.column_names]
+    return table if names == table.column_names else table.rename_columns(names)
 
 
 def _words(field_or_schema: pa.Field | pa.Schema, name: bytes) -> str:
     return str((field_or_schema.metadata or {}).get(name, b"").decode())
 
 
-#: What one row of each table is.
-DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
-    {name: _words(schema, b"description") for name, schema in TABLES.items()}
-)
+class LakeTable(NamedTuple):
+    """A table as it stands in a lake.
 
-#: The columns that tell the rows of each table apart.
-KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {name: tuple(_words(schema, b"key").split(", ")) for name, schema in TABLES.items()}
+    Attributes:
+        schema: its columns, those of the ledger included.
+        key: the columns that tell its rows apart.
+        description: what one row is.
+        kind: ``frames`` as read, ``runs`` of syncs, ``inventory`` of instances, with its changes.
+    """
+
+    schema: pa.Schema
+    key: tuple[str, ...]
+    description: str
+    kind: Literal["frames", "runs", "inventory"]
+
+
+def _lake_table(schema: pa.Schema, kind: Literal["frames", "runs", "inventory"]) -> LakeTable:
+    key = tuple(_words(schema, b"key").split(", "))
+    return LakeTable(schema, key, _words(schema, b"description"), kind)
+
+
+LAKE_TABLES: Mapping[str, LakeTable] = MappingProxyType(
+    {
+        "backups": _lake_table(with_ledger(BACKUPS), "frames"),
+        "backup_databases": _lake_table(BACKUP_DATABASES, "frames"),
+        "backup_tables": _lake_table(BACKUP_TABLES, "frames"),
+        "sync_runs": _lake_table(SYNC_RUNS, "runs"),
+        "instances": _lake_table(INSTANCES, "inventory"),
+        "backup_policies": _lake_table(BACKUP_POLICIES, "inventory"),
+        "backup_policy_changes": _lake_table(BACKUP_POLICY_CHANGES, "inventory"),
+        "instance_changes": _lake_table(INSTANCE_CHANGES, "inventory"),
+    }
 )
+"""Every table by its name, which is also its folder in a lake, in the order people read them. Written
+are the three of a read in reverse, so that no backup stands there before what is below it."""
+
+FRAME_TABLES = tuple(name for name, table in LAKE_TABLES.items() if table.kind == "frames")
+"""Folder of each table of `ArrowFrames`, in its order."""
+
+TABLES: Mapping[str, pa.Schema] = MappingProxyType(
+    {name: table.schema for name, table in LAKE_TABLES.items()} | {"backups": BACKUPS}
+)
+"""The tables' schemas, with ``backups`` as in frames, without the ledger's columns."""
+DESCRIPTIONS = MappingProxyType({name: table.description for name, table in LAKE_TABLES.items()})
+KEYS = MappingProxyType({name: table.key for name, table in LAKE_TABLES.items()})
 
 
 def describe_field(field: pa.Field) -> tuple[str, str]:

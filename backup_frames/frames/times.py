@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from ..api.answers import FIRST_S, LAST_S, NOTATION
 from ..errors import SchemaError
-from .schema import TIMESTAMP
+from .record.fields import TIMESTAMP
 
 EXPECTED = (
     "a time such as 2019-05-27T03:38:51+0000, 2019-05-27T03:38:51Z, 2019-05-27T03:38:51 "

@@ -10,29 +10,35 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset as ds
 
-from ..api.query import parse_moment
+from ..api.query import Moment, parse_moment
 from ..errors import LakeError, QueryError
-from ..frames.partitions import NO_DATE, decode_table, open_parquet
-from ..frames.schema import KEYS, TABLES, with_ledger
+from ..facts import Facts
+from ..frames.partitions import NO_DATE, open_parquet
+from ..frames.schema import (
+    KEYS,
+    LEDGER_SCHEMAS,
+    TABLES,
+    with_later_columns,
+    with_ledger,
+    with_present_names,
+)
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
 from ..settings.values import Place
 from .formats.open_tables import open_lake_store
-from .ledger.merge import LEDGER_SCHEMAS
 from .ledger.metadata import LakeRecord, decode_record
-from .listed import ListedFiles
+from .named_files import ListedFiles
 from .storage.arrow_files import open_file_system
 from .storage.layout import LAKE_KEY, RUNS, known_projects, parse_key
 from .storage.store import Store
 
-Moment = str | date | datetime
 Result = TypeVar("Result")
 
 _READERS: Final = 8
@@ -66,7 +72,7 @@ def open_lake(url: Place) -> Lake:
     return Lake(open_lake_store(os.fspath(url), scratch=_SCRATCH))
 
 
-class Lake:
+class Lake(Facts):
     """The tables of a lake.
 
     Rows come by partition (date, then project), within it by (begin_time, backup_id); the tables
@@ -107,7 +113,8 @@ class Lake:
         records of each project the first time, and after a sync.
 
         Args:
-            begin: first begin time, included: aware datetime, date or ISO text (UTC).
+            begin: first begin time, included: datetime (UTC without zone), date, month, ISO text, or a
+                time back from now such as ``7d``, as `read_backups` takes them.
             end: end of begin times, excluded. With either, rows without begin time are left out.
             present: only backups that are on the service's list; False: also those that left it.
             as_of: a past moment: only backups that a sync had seen by then and, if `present`, that
@@ -162,7 +169,7 @@ class Lake:
 
     def runs(self) -> pa.Table:
         """One row per sync that wrote anything to record, oldest first."""
-        parts = [self._load(key) for key in self._keys("sync_runs")]
+        parts = [with_present_names(self._load(key)) for key in self._keys("sync_runs")]
         none = TABLES["sync_runs"].empty_table()
         # runs of earlier versions have fewer columns: what they did not note is null
         runs = pa.concat_tables([none, *parts], promote_options="default").select(none.column_names)
@@ -175,14 +182,15 @@ class Lake:
         are those of this moment; open it again after a sync.
 
         Args:
-            name: ``backups``, ``backup_databases``, ``backup_tables``, ``sync_runs``, ``instances``,
-                ``backup_policies``, ``backup_policy_changes`` or ``instance_changes``.
+            name: folder of a table, such as ``backups``, ``sync_runs`` or ``instances``.
 
         Raises:
             QueryError: the lake has no table of that name.
         """
         if name not in TABLES:
             raise QueryError(f"A lake has no table {name!r}. Choose one of {', '.join(TABLES)}.")
+        if name == RUNS:  # columns of earlier versions have other names
+            return ds.dataset(self.runs())
         schema = with_ledger(TABLES[name]) if name == "backups" else TABLES[name]
         files, format_ = open_file_system(self._store, self._check), ds.ParquetFileFormat()
         fragments = [
@@ -193,6 +201,20 @@ class Lake:
 
     def __repr__(self) -> str:
         return f"Lake({self.url!r})"
+
+    __str__ = __repr__
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What its picture in a notebook says: from a listing, no data file is read."""
+        files = {name: sum(1 for _ in self._keys(name)) for name in ("backups", RUNS)}
+        projects = known_projects(file.key for file in self._store.list("_meta"))
+        return [
+            ("lake", self.url),
+            ("format", f"{self._store.format}, a partition a {self._grain}"),
+            ("projects", ", ".join(sorted(projects)) or "none"),
+            ("partitions", f"{files['backups']:,} of backups"),
+            ("syncs", f"{files[RUNS]:,} recorded"),
+        ]
 
     def _inventory(self, name: str) -> pa.Table:
         parts = [self._load(key) for key in self._keys(name)]
@@ -225,7 +247,9 @@ class Lake:
 
         with ThreadPoolExecutor(_READERS) as pool:
             parts = list(pool.map(load, keys))
-        return pa.concat_tables([LEDGER_SCHEMAS[table].empty_table(), *parts]).combine_chunks()
+        none = LEDGER_SCHEMAS[table].empty_table()
+        parts = [with_later_columns(part, none.schema) for part in parts]
+        return pa.concat_tables([none, *parts]).combine_chunks()
 
     def _keys(self, table: str) -> Iterator[str]:
         named = {file.key: parse_key(file.key) for file in self._store.list(table)}
@@ -236,27 +260,27 @@ class Lake:
         yield from self._listed.select(key for key, one in found.items() if one in projects)
 
     def _load(self, key: str, missing: pa.Table | None = None) -> pa.Table:
-        data = self._store.read(key)
-        if data is None and missing is not None:
-            return missing
-        if data is None:
-            raise LakeError(
-                f"{key} of {self.url} vanished while it was read. Run `backup-frames verify`.",
-                path=key,
-            )
-        return self._explained(decode_table, key, data)
+        def read(most_rows: int | None) -> pa.Table:
+            data = self._store.read(key)
+            if data is None and missing is not None:
+                return missing
+            if data is None:
+                raise LakeError("It vanished while it was read. Run `backup-frames verify`.")
+            return self._store.decode(key, data, rows=most_rows)
+
+        return self._explained(read, key)
 
     def _check(self, key: str, data: bytes) -> None:
         """Raise a `LakeError` if a file would decode to more than it may."""
-        self._explained(open_parquet, key, data).close()
+        self._explained(lambda rows: open_parquet(data, rows=rows), key).close()
 
-    def _explained(self, read: Callable[..., Result], key: str, data: bytes) -> Result:
+    def _explained(self, read: Callable[[int | None], Result], key: str) -> Result:
         try:
             try:
-                return read(data, rows=self._listed.most_rows(key))
+                return read(self._listed.most_rows(key))
             except LakeError:
                 self._listed.forget()  # a sync may just have written the file with more rows
-                return read(data, rows=self._listed.most_rows(key))
+                return read(self._listed.most_rows(key))
         except LakeError as error:
             raise LakeError(f"{key} of {self.url}: {error}", path=key) from error
 
@@ -269,13 +293,17 @@ class Lake:
         return to_moment(begin_s), to_moment(end_s)
 
     def _promise(self, key: str) -> pc.Expression | None:
-        """What is true of all rows of a file, for Arrow to skip it."""
+        """What is true of all rows of a file, for Arrow to skip it, or to know a column of it."""
         parts, span = parse_key(key), self._span(key)
+        promise = None
+        if parts is not None and self._store.format != "parquet":
+            promise = pc.field("project_id") == parts.project_id  # a file may lack the column
         if span is None or parts is None or parts.table not in LEDGER_SCHEMAS:
-            return None
+            return promise
         days = span[0].date(), (span[1] - timedelta(microseconds=1)).date()
         begin_date = pc.field("begin_date")
-        return (begin_date >= pa.scalar(days[0])) & (begin_date <= pa.scalar(days[1]))
+        is_in = (begin_date >= pa.scalar(days[0])) & (begin_date <= pa.scalar(days[1]))
+        return is_in if promise is None else promise & is_in
 
 
 class _Wanted:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from ..api.client import BackupClient
 from ..errors import BackupFramesError
 from ..frames.inventory_rows import flatten_instances, flatten_policies
 from ..scan.inventory import fetch_policies, list_instances
 
 if TYPE_CHECKING:
-    pass
+    from ..api.client import BackupClient
 
 
 class PolicyRead(NamedTuple):

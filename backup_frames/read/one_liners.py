@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..api.clock import Clock
-from ..api.query import Level
+from ..api.query import Level, Moment
+from ..clock import Clock
 from ..frames.frames import BackupFrames
 from ..settings import Settings, resolve_settings
+from .question import Filter, Question
 from .reader import Progress
-from .service import Moment, Question, ReadPlan, open_reads
+from .service import ReadPlan, open_reads
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
@@ -26,11 +27,12 @@ def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DES
     region: str | None = None,
     project_id: str | None = None,
     token: str | None = None,
-    instance_id: str | None = None,
-    datastore_type: str | None = None,
-    backup_id: str | None = None,
-    backup_type: str | None = None,
-    level: Level | None = None,
+    instance_id: Filter = None,
+    instance_name: Filter = None,
+    datastore_type: Filter = None,
+    backup_id: Filter = None,
+    backup_type: Filter = None,
+    level: Level | Sequence[Level] | None = None,
     begin: Moment | None = None,
     end: Moment | None = None,
     allow_incomplete: bool = False,
@@ -51,14 +53,19 @@ def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DES
         region: such as ``eu-west-101``; gives the endpoint if that is not given.
         project_id: the project; looked up by region if it is not given.
         token: an IAM token; better from the environment.
-        instance_id: only backups of this instance.
-        datastore_type: only backups of this engine, such as ``cassandra``.
+        instance_id: only backups of this instance. Of each filter several values may be given in a
+            list; then the service is not asked for them: the whole list is read and proven, and
+            they are matched after the read, which the certificate says.
+        instance_name: only backups of instances of this name; always matched after the read.
+        datastore_type: only backups of this engine, such as ``cassandra``, in any case. One that the
+            reference does not name is asked all the same, with a warning.
         backup_id: only this backup.
         backup_type: ``Auto`` or ``Manual``.
         level: ``Instance``, ``DatabaseTable``, or None for both.
-        begin: first begin time, included: aware datetime, date or ISO text (UTC without zone).
-            Backups without begin time come only if neither begin nor end is given.
-        end: end of begin times, excluded; a date means its midnight.
+        begin: first begin time, included: datetime or `numpy.datetime64` (UTC without zone), date,
+            month, ISO text, or a time back from now (timedelta, or text such as ``7d``, ``24h``,
+            ``2w``). Backups without begin time come only if neither begin nor end is given.
+        end: end of begin times, excluded; a date means its midnight, a month its first.
         allow_incomplete: hand out what could not be proven complete, instead of raising.
         settings: all settings at once, arguments win over them; None: from environment and config file.
         transport: what carries requests, for tests; None for real connections.
@@ -89,12 +96,14 @@ def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DES
     """
     question = Question(
         instance_id=instance_id,
+        instance_name=instance_name,
         datastore_type=datastore_type,
         backup_id=backup_id,
         backup_type=backup_type,
         level=level,
         begin=begin,
         end=end,
+        clock=clock,
     )
     settings = resolve_settings(
         settings, endpoint=endpoint, region=region, project_id=project_id, token=token
@@ -109,11 +118,12 @@ def scan_backups(  # noqa: PLR0913  # the same keywords as read_backups
     region: str | None = None,
     project_id: str | None = None,
     token: str | None = None,
-    instance_id: str | None = None,
-    datastore_type: str | None = None,
-    backup_id: str | None = None,
-    backup_type: str | None = None,
-    level: Level | None = None,
+    instance_id: Filter = None,
+    instance_name: Filter = None,
+    datastore_type: Filter = None,
+    backup_id: Filter = None,
+    backup_type: Filter = None,
+    level: Level | Sequence[Level] | None = None,
     begin: Moment | None = None,
     end: Moment | None = None,
     allow_incomplete: bool = False,
@@ -144,12 +154,14 @@ def scan_backups(  # noqa: PLR0913  # the same keywords as read_backups
     """
     question = Question(
         instance_id=instance_id,
+        instance_name=instance_name,
         datastore_type=datastore_type,
         backup_id=backup_id,
         backup_type=backup_type,
         level=level,
         begin=begin,
         end=end,
+        clock=clock,
     )
     settings = resolve_settings(
         settings, endpoint=endpoint, region=region, project_id=project_id, token=token
@@ -164,11 +176,12 @@ def plan_read(  # noqa: PLR0913  # the same keywords as read_backups
     region: str | None = None,
     project_id: str | None = None,
     token: str | None = None,
-    instance_id: str | None = None,
-    datastore_type: str | None = None,
-    backup_id: str | None = None,
-    backup_type: str | None = None,
-    level: Level | None = None,
+    instance_id: Filter = None,
+    instance_name: Filter = None,
+    datastore_type: Filter = None,
+    backup_id: Filter = None,
+    backup_type: Filter = None,
+    level: Level | Sequence[Level] | None = None,
     begin: Moment | None = None,
     end: Moment | None = None,
     settings: Settings | None = None,
@@ -181,12 +194,14 @@ def plan_read(  # noqa: PLR0913  # the same keywords as read_backups
     """
     question = Question(
         instance_id=instance_id,
+        instance_name=instance_name,
         datastore_type=datastore_type,
         backup_id=backup_id,
         backup_type=backup_type,
         level=level,
         begin=begin,
         end=end,
+        clock=clock,
     )
     settings = resolve_settings(
         settings, endpoint=endpoint, region=region, project_id=project_id, token=token

@@ -7,31 +7,34 @@ never the whole list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..api.client import BackupClient
 from ..api.query import LEVELS, BackupQuery, Level
 from ..errors import RejectedError
-from ..frames.believe import derive_levels, keep_matching
+from ..frames.believe import derive_levels, keep_matching, keep_within
+from ..frames.deduplicate import deduplicate_frames
 from ..frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from ..frames.frames import Part
-from ..frames.odd_values import SHOWN_LENGTH, OddValue
-from ..frames.settle import keep_within, settle_frames
+from ..frames.record.fields import FIELDS
+from ..frames.record.odd_values import SHOWN_LENGTH, OddValue
+from ..scan.asking.schedule import Schedule
+from ..scan.asking.workers import Workers
 from ..scan.assumptions import ServiceProof
 from ..scan.certificate import Certificate, RangeCount, describe_odd_values
 from ..scan.finished import FinishedRange
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
-from ..scan.schedule import Schedule
-from ..scan.witness import Witness
-from ..scan.workers import Workers
+from ..scan.walks.witness import Witness
+
+if TYPE_CHECKING:
+    from ..api.client import BackupClient
 
 Progress = Callable[[int, int | None], None]
 """Told rows done and rows expected (None while unknown), from the thread that consumes."""
@@ -41,12 +44,6 @@ PART_BYTES: Final = 2**21
 
 IGNORED_SKEW_S: Final = 120
 """A clock that is so far off is as good as right."""
-
-_KNOWN_VALUES: Final = {
-    "datastore_type": ("cassandra", "redis", "mongodb", "influxdb"),
-    "backup_type": ("Auto", "Manual"),
-    "status": ("BUILDING", "COMPLETED", "FAILED"),
-}
 
 
 class BackupReader:
@@ -62,6 +59,9 @@ class BackupReader:
 
     Attributes:
         known: what an earlier read has proven of the service; None: prove it anew.
+        selection: values by column, matched after the read; the service is not asked for them.
+        warnings: what the certificate says beside the verdict.
+        empty_advice: likewise, if nothing was found.
     """
 
     def __init__(
@@ -81,6 +81,9 @@ class BackupReader:
         self._progress = progress
         self._is_proving = is_proving
         self.known: ServiceProof | None = None
+        self.selection: Mapping[str, Sequence[str]] = {}
+        self.warnings: list[str] = []
+        self.empty_advice: list[str] = []
         self._proof: ServiceProof | None = None
         self._started = client.clock.monotonic()
         self._begun_at = self._as_of = client.clock.now().replace(microsecond=0)
@@ -102,6 +105,11 @@ class BackupReader:
     def now_s(self) -> int:
         """The read's moment in epoch seconds, before its first request; see `correct_clock`."""
         return int(self._as_of.timestamp())
+
+    @property
+    def row_count(self) -> int:
+        """Backups found so far."""
+        return self._rows
 
     @property
     def begin_floor_s(self) -> int:
@@ -222,7 +230,8 @@ class BackupReader:
         return Certificate(
             endpoint=self.client.endpoint,
             project_id=self.query.project_id,
-            filters=self.query.filters(),
+            filters=self.query.filters()
+            | {name: ", ".join(values) for name, values in self.selection.items()},
             levels=self.levels,
             begin=self.begin,
             end=self.end,
@@ -243,7 +252,11 @@ class BackupReader:
             caller=self.client.caller,
             odd_value_count=self._odd_count,
             first_odd_value=first_odd,
-            warnings=describe_odd_values(self._odd_count, first_odd),
+            warnings=[
+                *self.warnings,
+                *([] if self._rows else self.empty_advice),
+                *describe_odd_values(self._odd_count, first_odd),
+            ],
         )
 
     def _part(self, ranges: list[FinishedRange]) -> Part:
@@ -261,7 +274,8 @@ class BackupReader:
                         odd_values=odd_values,
                     )
                 )
-        fresh, left_out = keep_matching(concat_frames(frames), self.query.filters())
+        sent = {name: [value] for name, value in self.query.filters().items()}
+        fresh, left_out = keep_matching(concat_frames(frames), sent)
         for name, count in left_out.items():
             self._left_out[name] = self._left_out.get(name, 0) + count
         if self._proof is not None and self._proof.is_level_ignored:
@@ -270,20 +284,22 @@ class BackupReader:
             is_instance = pc.equal(fresh.backups["backup_level"], "Instance")
             has_tables = pc.greater(fresh.backups["database_count"], 0)
             self._misplaced += pc.sum(pc.and_(is_instance, has_tables)).as_py() or 0
-        settled, duplicates = settle_frames(fresh)
+        rows, duplicates = deduplicate_frames(keep_matching(fresh, self.selection)[0])
         if self.begin is not None or self.end is not None:
-            settled = keep_within(settled, self.begin, self.end)
-        self._note_odd(settled.backups, odd_values)
-        self._rows += settled.backups.num_rows
+            rows = keep_within(rows, self.begin, self.end)
+        self._note_odd(rows.backups, odd_values)
+        self._rows += rows.backups.num_rows
         self._duplicates += duplicates + sum(done.trimmed_count for done in ranges)
         self._ranges += map(RangeCount.of, ranges)
-        told = [reason for done in ranges for reason in done.reasons]
-        self._reasons += [reason for reason in dict.fromkeys(told) if reason not in self._reasons]
-        self._note_unknown(settled.backups)
+        reasons = [reason for done in ranges for reason in done.reasons]
+        self._reasons += [
+            reason for reason in dict.fromkeys(reasons) if reason not in self._reasons
+        ]
+        self._note_unknown(rows.backups)
         covered = [
             CoveredSpan(done.level, done.begin_s, done.end_s, not done.reasons) for done in ranges
         ]
-        return Part(settled, tuple(covered))
+        return Part(rows, tuple(covered))
 
     def _note_odd(self, backups: pa.Table, values: list[OddValue]) -> None:
         """Count what is odd in these rows, each value once."""
@@ -298,11 +314,13 @@ class BackupReader:
             self._first_odd = OddValue(*(text[:SHOWN_LENGTH] for text in clean))
 
     def _note_unknown(self, backups: pa.Table) -> None:
-        for name, known in _KNOWN_VALUES.items():
-            values = set(pc.unique(backups[name]).to_pylist()) - {None, *known}
+        for field in FIELDS:
+            if not field.known:
+                continue
+            values = set(pc.unique(backups[field.column]).to_pylist()) - {None, *field.known}
             if values:
                 clean = (self.client.scrub(value)[:SHOWN_LENGTH] for value in values)
-                self._unknown.setdefault(name, set()).update(clean)
+                self._unknown.setdefault(field.column, set()).update(clean)
 
     def close_books(self, rows: int, duplicates: int) -> None:
         """Tell how many rows are left after duplicates between parts were removed."""

@@ -5,40 +5,41 @@ In: settings, once. Out: as many reads as one likes over the same connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..api.client import BackupClient
-from ..api.clock import Clock
 from ..api.connect import open_client
-from ..api.query import LEVELS, MAX_LIMIT, BackupQuery, Level, parse_moment
-from ..errors import IncompleteReadError, QueryError
+from ..api.query import MAX_LIMIT, Level, Moment
+from ..clock import Clock
+from ..errors import IncompleteReadError
+from ..facts import Report
+from ..frames.deduplicate import deduplicate_frames
 from ..frames.flatten import concat_frames
 from ..frames.frames import BackupFrames
-from ..frames.settle import settle_frames
-from ..scan.plan import look_at, to_span
+from ..scan.plan import look_at
 from ..settings import Settings
 from .inventory import InventoryReader
+from .question import Filter, Question, explain_selection, naming_filters
 from .reader import BackupReader, Progress
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
     import pandas as pd
 
-Moment = str | date | datetime
+    from ..api.client import BackupClient
 
 _OVERLAP = 1.05
 _FIXED_REQUESTS = 14
 
 
 @dataclass(frozen=True, slots=True)
-class ReadPlan:
+class ReadPlan(Report):
     """What a read would cost, as far as one count per level tells.
 
     Attributes:
@@ -46,69 +47,33 @@ class ReadPlan:
         requests: requests it would take, about.
         seconds: how long that would take at the latency just seen and the limits set, about.
         request_latency_s: seconds that one request took.
+        matched_after: filters that are matched after the read only: `rows` are counted without them.
     """
 
     rows: dict[str, int]
     requests: int
     seconds: float
     request_latency_s: float
+    matched_after: tuple[str, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return asdict(self) | {"matched_after": list(self.matched_after)}
 
-class Question:
-    """What is asked for, checked before any request.
-
-    Args:
-        instance_id: only backups of this instance; None for all, likewise the other filters.
-        datastore_type: only backups of this engine.
-        backup_id: only this backup.
-        backup_type: ``Auto`` or ``Manual``.
-        level: ``Instance``, ``DatabaseTable``, or None for both.
-        begin: first begin time, included.
-        end: end of begin times, excluded.
-
-    Raises:
-        QueryError: a filter or time makes no sense.
-    """
-
-    def __init__(
-        self,
-        *,
-        instance_id: str | None = None,
-        datastore_type: str | None = None,
-        backup_id: str | None = None,
-        backup_type: str | None = None,
-        level: Level | None = None,
-        begin: Moment | None = None,
-        end: Moment | None = None,
-    ) -> None:
-        self.begin = None if begin is None else parse_moment(begin, "begin")
-        self.end = None if end is None else parse_moment(end, "end")
-        if self.begin is not None and self.end is not None and self.begin > self.end:
-            raise QueryError(f"begin {self.begin} is after end {self.end}; swap them.")
-        self.levels = LEVELS if level is None else (level,)
-        self._query = BackupQuery(
-            "unknown",
-            level=self.levels[0],
-            instance_id=instance_id,
-            datastore_type=datastore_type,
-            backup_id=backup_id,
-            backup_type=backup_type,
-        )
-
-    @property
-    def is_full(self) -> bool:
-        """Whether all of time is asked for, backups without begin time included."""
-        return self.begin is None and self.end is None
-
-    @property
-    def spans(self) -> list[tuple[int, int]]:
-        """The seconds asked for; none if the end is the begin."""
-        span = to_span(self.begin, self.end)
-        return [span] if span[0] < span[1] else []
-
-    def query(self, project_id: str, api_version: Any) -> BackupQuery:
-        """The request's filters for a project."""
-        return replace(self._query, project_id=project_id, api_version=api_version)
+    def facts(self) -> list[tuple[str, str]]:
+        """What it says, heading by heading."""
+        by_level = ", ".join(f"{count:,} {level}" for level, count in self.rows.items())
+        facts = [
+            ("backups", f"{sum(self.rows.values()):,} ({by_level or 'none'})"),
+            ("requests", f"about {self.requests:,}"),
+            (
+                "time",
+                f"about {self.seconds:,.1f} s, at {1000 * self.request_latency_s:,.0f} ms each",
+            ),
+        ]
+        if self.matched_after:
+            facts.append(("counted without", ", ".join(self.matched_after)))
+        return facts
 
 
 class ReadService:
@@ -133,11 +98,12 @@ class ReadService:
     def read_backups(  # noqa: PLR0913  # the filters of backup_frames.read_backups
         self,
         *,
-        instance_id: str | None = None,
-        datastore_type: str | None = None,
-        backup_id: str | None = None,
-        backup_type: str | None = None,
-        level: Level | None = None,
+        instance_id: Filter = None,
+        instance_name: Filter = None,
+        datastore_type: Filter = None,
+        backup_id: Filter = None,
+        backup_type: Filter = None,
+        level: Level | Sequence[Level] | None = None,
         begin: Moment | None = None,
         end: Moment | None = None,
         allow_incomplete: bool = False,
@@ -146,23 +112,26 @@ class ReadService:
         """Read all backups that match, verified; as `backup_frames.read_backups` does."""
         question = Question(
             instance_id=instance_id,
+            instance_name=instance_name,
             datastore_type=datastore_type,
             backup_id=backup_id,
             backup_type=backup_type,
             level=level,
             begin=begin,
             end=end,
+            clock=self._client.clock,
         )
         return self.read(question, allow_incomplete=allow_incomplete, progress=progress)
 
     def scan_backups(  # noqa: PLR0913  # the filters of backup_frames.scan_backups
         self,
         *,
-        instance_id: str | None = None,
-        datastore_type: str | None = None,
-        backup_id: str | None = None,
-        backup_type: str | None = None,
-        level: Level | None = None,
+        instance_id: Filter = None,
+        instance_name: Filter = None,
+        datastore_type: Filter = None,
+        backup_id: Filter = None,
+        backup_type: Filter = None,
+        level: Level | Sequence[Level] | None = None,
         begin: Moment | None = None,
         end: Moment | None = None,
         allow_incomplete: bool = False,
@@ -171,35 +140,40 @@ class ReadService:
         """The same, streamed range by range; as `backup_frames.scan_backups` does."""
         question = Question(
             instance_id=instance_id,
+            instance_name=instance_name,
             datastore_type=datastore_type,
             backup_id=backup_id,
             backup_type=backup_type,
             level=level,
             begin=begin,
             end=end,
+            clock=self._client.clock,
         )
         return self.scan(question, allow_incomplete=allow_incomplete, progress=progress)
 
     def plan_read(
         self,
         *,
-        instance_id: str | None = None,
-        datastore_type: str | None = None,
-        backup_id: str | None = None,
-        backup_type: str | None = None,
-        level: Level | None = None,
+        instance_id: Filter = None,
+        instance_name: Filter = None,
+        datastore_type: Filter = None,
+        backup_id: Filter = None,
+        backup_type: Filter = None,
+        level: Level | Sequence[Level] | None = None,
         begin: Moment | None = None,
         end: Moment | None = None,
     ) -> ReadPlan:
         """Tell what such a read would cost, by one count per level."""
         question = Question(
             instance_id=instance_id,
+            instance_name=instance_name,
             datastore_type=datastore_type,
             backup_id=backup_id,
             backup_type=backup_type,
             level=level,
             begin=begin,
             end=end,
+            clock=self._client.clock,
         )
         return self.plan(question)
 
@@ -223,10 +197,13 @@ class ReadService:
     ) -> BackupFrames:
         """Read a checked question into memory."""
         reader = self._reader(question, progress)
-        parts = list(reader.scan(question.spans, is_full=question.is_full, align_s=1))
-        arrow, duplicates = settle_frames(concat_frames([part.frames for part in parts]))
+        _warn(question.warnings)
+        with naming_filters(question):
+            parts = list(reader.scan(question.spans, is_full=question.is_full, align_s=1))
+        arrow, duplicates = deduplicate_frames(concat_frames([part.frames for part in parts]))
         reader.close_books(arrow.backups.num_rows, duplicates)
         frames = BackupFrames(arrow, reader.certificate)
+        _warn([] if len(frames) else question.empty_advice)
         return frames if allow_incomplete else _required_complete(frames)
 
     def scan(
@@ -235,9 +212,13 @@ class ReadService:
         """Stream a checked question; nothing is asked before the first part is wanted."""
         reader = self._reader(question, progress)
         frames: BackupFrames | None = None
-        for part in reader.scan(question.spans, is_full=question.is_full, align_s=1):
-            frames = BackupFrames(part.frames, reader.certificate)
-            yield frames
+        _warn(question.warnings)
+        with naming_filters(question):
+            for part in reader.scan(question.spans, is_full=question.is_full, align_s=1):
+                frames = BackupFrames(part.frames, reader.certificate)
+                yield frames
+        if not reader.row_count:
+            _warn(question.empty_advice)
         if frames is not None and not allow_incomplete:
             _required_complete(frames)
 
@@ -247,18 +228,22 @@ class ReadService:
         clock = self._client.clock
         started = clock.monotonic()
         rows: dict[str, int] = {}
-        for level in reader.levels:
-            query = replace(reader.query, level=level, limit=1)
-            for begin_s, end_s in question.spans:
-                asked = query if question.is_full else look_at(query, begin_s, end_s)
-                rows[level] = self._client.fetch_page(asked).total_count
+        _warn(question.warnings)
+        with naming_filters(question):
+            for level in reader.levels:
+                query = replace(reader.query, level=level, limit=1)
+                for begin_s, end_s in question.spans:
+                    asked = query if question.is_full else look_at(query, begin_s, end_s)
+                    rows[level] = self._client.fetch_page(asked).total_count
         latency_s = (clock.monotonic() - started) / max(len(rows), 1)
         requests = sum(ceil(count / MAX_LIMIT * _OVERLAP) for count in rows.values())
         requests += _FIXED_REQUESTS
         seconds = requests * latency_s / self._settings.max_connections
         if self._settings.max_requests_per_second:
             seconds = max(seconds, requests / self._settings.max_requests_per_second)
-        return ReadPlan(rows, requests, round(seconds, 3), round(latency_s, 6))
+        return ReadPlan(
+            rows, requests, round(seconds, 3), round(latency_s, 6), tuple(question.selection)
+        )
 
     def _reader(self, question: Question, progress: Progress | None) -> BackupReader:
         reader = BackupReader(
@@ -269,6 +254,8 @@ class ReadService:
             progress=progress,
         )
         reader.begin, reader.end = question.begin, question.end
+        reader.selection, reader.empty_advice = question.selection, question.empty_advice
+        reader.warnings = [*question.warnings, *explain_selection(question.selection)]
         return reader
 
     def _inventory(self) -> InventoryReader:
@@ -293,6 +280,11 @@ def open_reads(
     client, project_id = open_client(settings, transport=transport, clock=clock)
     with client:
         yield ReadService(client, project_id, settings)
+
+
+def _warn(texts: Iterable[str]) -> None:
+    for text in texts:
+        warnings.warn(text, UserWarning, stacklevel=4)  # whoever called the public function
 
 
 def _required_complete(frames: BackupFrames) -> BackupFrames:

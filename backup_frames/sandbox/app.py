@@ -1,7 +1,7 @@
 """The routes: what is answered to which path, and in which order a call is checked.
 
 In: requests. Out: JSON answers of the service, its gateway and IAM. A call is logged (names of
-headers only, never their values), delayed, struck by faults, authenticated, checked for project and
+headers only, never their values), delayed, applied by faults, authenticated, checked for project and
 permission, and then answered from the fleet.
 """
 
@@ -89,17 +89,17 @@ class Service:
             )
             self.requests.append(received)
             body = await request.body()
-            struck: list[Fault] = []
+            applied: list[Fault] = []
             await asyncio.sleep(self.latency_s)
             try:
-                response = await self._strike(request, received, struck)
+                response = await self._apply_faults(request, received, applied)
                 response = response or self._answer(request, body, received, answer)
             except Problem as problem:
                 response = problem.response()
             except Exception as error:
                 self.errors.append(error)
                 raise
-            for fault in struck:
+            for fault in applied:
                 response = fault.spoil(response)
             received.status = response.status_code
             response.headers["X-Request-Id"] = token_hex(16)
@@ -109,16 +109,16 @@ class Service:
 
         return endpoint
 
-    async def _strike(
-        self, request: Request, received: Received, struck: list[Fault]
+    async def _apply_faults(
+        self, request: Request, received: Received, applied: list[Fault]
     ) -> Response | None:
         """Ask the faults in order until one answers; those that are due are added to `struck`."""
         token = request.headers.get("x-auth-token")
         asked = Asked(received.params, lambda: self.iam.revoke(token))
         for fault in list(self.faults):
-            if not fault.strikes(received.operation):
+            if not fault.applies_to(received.operation):
                 continue
-            struck.append(fault)
+            applied.append(fault)
             await asyncio.sleep(fault.delay_s())
             response = fault.replace(asked)
             if response is not None:

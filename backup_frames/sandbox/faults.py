@@ -38,7 +38,7 @@ class Fault:
     Args:
         on: The operation it strikes: backups, instances, policy, tokens, projects, or * for all.
         after: So many calls pass first.
-        every: Then every n-th call is struck.
+        every: Then every n-th call is applied.
         rate: Of these, this share, by chance.
         times: At most so many; None = without end.
         seed: Of the chance.
@@ -51,7 +51,7 @@ class Fault:
     times: int | None = None
     seed: int = 7
     seen: int = field(default=0, init=False)
-    struck: int = field(default=0, init=False)
+    applied: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         if self.every < 1 or not 0 <= self.rate <= 1:
@@ -61,16 +61,16 @@ class Fault:
             )
         self._random = random.Random(self.seed)  # noqa: S311  # a simulation's chance, no secret
 
-    def strikes(self, operation: str) -> bool:
+    def applies_to(self, operation: str) -> bool:
         """Count a call, and say whether the fault is due on it."""
         if self.on not in ("*", operation):
             return False
         self.seen += 1
         turn = self.seen - self.after
         is_due = turn > 0 and turn % self.every == 0 and self._random.random() < self.rate
-        if not is_due or (self.times is not None and self.struck >= self.times):
+        if not is_due or (self.times is not None and self.applied >= self.times):
             return False
-        self.struck += 1
+        self.applied += 1
         return True
 
     def delay_s(self) -> float:

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from .answers import IAM_FAILED, Problem, refuse_call, refuse_login
 from .world.clock import SandboxClock
-from .world.seeded import Dice
+from .world.seeded import SeededRandom
 
 SKEW_S = 15 * 60
 BAD_SIGNATURES = 5  # in a row; then the key is locked
@@ -69,17 +69,17 @@ class Iam:
         token_lifetime_s: float = 86_400,
         clock: SandboxClock | None = None,
     ) -> None:
-        dice = Dice(seed, "iam")
+        rng = SeededRandom(seed, "iam")
         self._clock = clock or SandboxClock()
         self.region = region
         self.token_lifetime_s = token_lifetime_s
-        self.project_id = dice.hex32()
+        self.project_id = rng.hex32()
         self.domain = "sandbox-account"
         self.username = "sandbox-user"
-        self.password = f"Sandbox-{dice.hex32()[:16]}"
-        self.token = f"sandbox-token-{dice.hex32()}"  # this one does not age
-        self.access_key = f"SANDBOX{dice.hex32()[:13].upper()}"
-        self.secret_key = f"{dice.hex32()}{dice.hex32()[:8]}"
+        self.password = f"Sandbox-{rng.hex32()[:16]}"
+        self.token = f"sandbox-token-{rng.hex32()}"  # this one does not age
+        self.access_key = f"SANDBOX{rng.hex32()[:13].upper()}"
+        self.secret_key = f"{rng.hex32()}{rng.hex32()[:8]}"
         self.keys = {self.access_key: AccessKey(self.secret_key)}
         self._deadlines: dict[str, float] = {self.token: float("inf")}
 
@@ -133,8 +133,8 @@ class Iam:
             "id": self.project_id,
             "name": self.region,
             "description": "",
-            "domain_id": Dice(self.project_id).hex32(),
-            "parent_id": Dice(self.project_id).hex32(),
+            "domain_id": SeededRandom(self.project_id).hex32(),
+            "parent_id": SeededRandom(self.project_id).hex32(),
             "enabled": True,
             "is_domain": False,
             "links": {"self": f"/v3/projects/{self.project_id}"},
@@ -147,7 +147,7 @@ class Iam:
         issued = datetime.now(UTC)
         expires = issued + timedelta(seconds=self.token_lifetime_s)
         self._deadlines[token] = expires.timestamp()
-        domain = {"id": Dice(self.project_id).hex32(), "name": self.domain}
+        domain = {"id": SeededRandom(self.project_id).hex32(), "name": self.domain}
         description = {
             "methods": ["password"],
             "expires_at": f"{expires:%Y-%m-%dT%H:%M:%S.%f}Z",

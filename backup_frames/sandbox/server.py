@@ -272,7 +272,7 @@ def serve(
         is_live: Whether time runs.
         start: Another first time.
         dialect: How it behaves where the real service's behaviour is not known.
-        tell: Called with each line `NAME=value`, ready to be exported.
+        tell: Called with each line `NAME=value`, then with those that export the names.
     """
     if start is None and not is_live:
         start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -291,8 +291,11 @@ def serve(
             dialect=dialect,
             port=port,
         ) as sandbox:
-            for name, value in sandbox.environment().items():
+            variables = sandbox.environment()
+            for name, value in variables.items():
                 tell(f"{name}={value}")
+            for pair in zip(*[iter(variables)] * 2, strict=True):  # short enough for any terminal
+                tell(f"export {' '.join(pair)}")
             threading.Event().wait()
     except KeyboardInterrupt:
         pass  # asked to stop, and stopped

@@ -63,7 +63,7 @@ ASSUMPTIONS: Final = (
     Assumption(
         "filters",
         "instance_id, datastore_type, backup_id and backup_type select rows with that very value",
-        "every row is checked; an empty answer is held against the newest rows without filters",
+        "every row is checked; of the newest rows without filters those that match are in the answer",
         "rows that do not match are left out, and told; a matching row that a filter hides: read by "
         "offset without it, incomplete, nothing marked gone",
     ),
@@ -213,9 +213,9 @@ def prove_row(query: BackupQuery, row: TimedRow) -> Generator[BackupQuery, Page,
     Raises:
         RejectedError: the service refuses even such windows.
     """
-    told = yield from _prove_begin(query, row)
-    if told is not None or not row.is_long:
-        return told
+    fault = yield from _prove_begin(query, row)
+    if fault is not None or not row.is_long:
+        return fault
     when = f"{to_moment(row.begin_s):%FT%TZ}"
     after = ask_window(query, row.begin_s + 2, row.end_s + 1)
     page = yield from _ask_until(after, row, is_held=False)

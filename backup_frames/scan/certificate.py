@@ -6,29 +6,19 @@ a short table, serialises to JSON, and rides on the frames.
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from ..api.scrub import as_printable
+from ..facts import Report
+from ..version import VERSION
 from .assumptions import ServiceProof
 from .finished import FinishedRange
 from .plan import to_moment
 
 Verdict = Literal["complete", "incomplete"]
 _SHOWN_REASONS = 5
-
-
-def tool_version() -> str:
-    """The installed version of this package."""
-    try:
-        return version("backup-frames")
-    except PackageNotFoundError:  # run from a folder that was never installed
-        return "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +48,7 @@ class RangeCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Report):
     """The proof that rides on every read.
 
     A verdict of ``complete`` promises: every backup that the service showed to these credentials for
@@ -117,7 +107,7 @@ class Certificate:
     proof: ServiceProof | None = None
     service: str = "geminidb"
     api_version: str = "v3.1"
-    tool_version: str = field(default_factory=tool_version)
+    tool_version: str = VERSION
     caller: str = "unknown"
     warnings: list[str] = field(default_factory=list)
     odd_value_count: int = 0
@@ -132,33 +122,8 @@ class Certificate:
         """Plain values: times as ISO texts, ranges as a list of dicts."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
-    def to_json(self) -> str:
-        """The certificate as one JSON object, two spaces indented."""
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-        return as_printable(text, keep_lines=True)
-
-    def to_arrow(self) -> Any:
-        """The certificate as one row of a `pyarrow.Table`: lists joined, ranges counted."""
-        import pyarrow as pa  # noqa: PLC0415  # the certificate alone should not load Arrow
-
-        row = self.to_dict()
-        row["range_count"] = len(row.pop("ranges"))
-        for name in ("filters", "unknown_values", "first_odd_value", "proof"):
-            row[name] = json.dumps(row[name], sort_keys=True)
-        row["levels"], row["reasons"] = ",".join(self.levels), "\n".join(self.reasons)
-        row["warnings"] = "\n".join(self.warnings)
-        for name in ("begin", "end", "as_of", "oldest_verified_at"):
-            row[name] = getattr(self, name)
-        moment = pa.timestamp("us", "UTC")
-        kinds = {int: pa.int64(), float: pa.float64(), datetime: moment}
-        times = ("begin", "end", "as_of", "oldest_verified_at")
-        fields = [
-            (name, moment if name in times else kinds.get(type(value), pa.string()))
-            for name, value in row.items()
-        ]
-        return pa.Table.from_pylist([row], schema=pa.schema(fields))
-
-    def _facts(self) -> list[tuple[str, str]]:
+    def facts(self) -> list[tuple[str, str]]:
+        """What it says, heading by heading."""
         span = f"{_day(self.begin, 'the first backup')} to {_day(self.end, 'the last')}"
         facts = [
             ("verdict", self.verdict),
@@ -193,51 +158,17 @@ class Certificate:
             facts.append(("reason", f"… and {len(self.reasons) - _SHOWN_REASONS} more"))
         return facts
 
-    def to_text(self) -> str:
-        """The certificate as a short table in plain text."""
-        facts = self._facts()
-        width = max(len(name) for name, _ in facts)
-        return "\n".join(f"{name:<{width}}  {as_printable(value)}" for name, value in facts)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def _repr_html_(self) -> str:
-        return facts_as_html("Certificate", self._facts())
-
-
-def facts_as_html(title: str, facts: Iterable[tuple[str, str]]) -> str:
-    """A notebook's picture of a few facts, with the verdict among them as a badge; all text escaped."""
-    facts = list(facts)
-    verdict, _, reasons = dict(facts).get("verdict", "").partition(": ")
-    facts += [("reasons", reasons)] if reasons else []
-    sign, colour = ("✓", "#00735a") if verdict == "complete" else ("!", "#b34700")
-    cell = "style='text-align:left;vertical-align:top;padding:.1em .9em .1em 0;background:none"
-    rows = "".join(
-        f"<tr style='background:none'><th {cell};font-weight:400;opacity:.7;white-space:nowrap'>"
-        f"{html.escape(name)}</th><td {cell}'>{html.escape(value)}</td></tr>"
-        for name, value in facts
-        if name != "verdict"
-    )
-    return (
-        "<div style='display:inline-block;border:1px solid rgba(128,128,128,.4);border-radius:6px;"
-        "padding:.6em .9em;font-size:13px;line-height:1.5'><div style='margin-bottom:.4em'>"
-        f"<strong>{html.escape(title)}</strong> <span style='background:{colour};color:#fff;"
-        f"border-radius:4px;padding:.1em .5em;margin-left:.4em'>{sign} {html.escape(verdict)}</span>"
-        f"</div><table style='border-collapse:collapse;margin:0;font-size:inherit'>{rows}</table></div>"
-    )
-
 
 def describe_odd_values(count: int, first: dict[str, str] | None) -> list[str]:
     """A warning about values that no column could take; none if there are none."""
     if first is None:
         return []
     shown = {name: as_printable(text) for name, text in first.items()}
-    told = (
+    warning = (
         f"odd values: {count:,}, the first {shown['field']} = {shown['text']} of backup "
         f"{shown['backup_id']}: null in the column, as sent in extra. Report it to the service."
     )
-    return [told]
+    return [warning]
 
 
 def _day(moment: datetime | None, otherwise: str) -> str:

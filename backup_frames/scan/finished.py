@@ -83,3 +83,10 @@ class Window:
         """Remember that a window of this width was refused."""
         half_s = max(refused_s // 2, 1)
         self.max_s = half_s if self.max_s is None else min(self.max_s, half_s)
+
+    def vote(self, *, is_shown: bool, is_expected: bool) -> None:
+        """Note whether an answer holds rows of the second its window ended with."""
+        if is_shown:
+            self.inside += 1
+        elif is_expected:
+            self.outside += 1

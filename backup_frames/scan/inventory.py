@@ -16,15 +16,17 @@ import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from ..api.answers import check_nesting, describe_body
-from ..api.client import BackupClient
 from ..api.json_text import pair_surrogates, refuse_constant
 from ..api.query import MAX_LIMIT, check_project_id
 from ..errors import AuthError, BackupFramesError, FetchError, PageError, RejectedError, SchemaError
+
+if TYPE_CHECKING:
+    from ..api.client import BackupClient
 
 Record = dict[str, Any]
 

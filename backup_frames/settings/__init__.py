@@ -3,11 +3,10 @@
 In: arguments, environment variables, a file. Out: frozen `Settings`, checked before any I/O.
 """
 
+from .model import PREFIX, Settings, environment_names
 from .resolve import (
-    PREFIX,
-    Settings,
     describe_settings,
-    environment_names,
+    find_unknown_variables,
     load_projects,
     load_settings,
     resolve_settings,
@@ -18,6 +17,7 @@ __all__ = [
     "Settings",
     "describe_settings",
     "environment_names",
+    "find_unknown_variables",
     "load_projects",
     "load_settings",
     "resolve_settings",

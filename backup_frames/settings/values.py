@@ -1,18 +1,19 @@
-"""What a setting's value may be: one type per kind of value, each with its check.
+"""What a setting's value may be: one check per kind of value.
 
-In: values as the user gave them. Out: the same, or a `ValueError` that says what to write instead.
+In: values as the user gave them, texts for numbers too. Out: the value, of its type; or a `ValueError`
+that says what to write instead, to stand behind the setting's name.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 ApiVersion = Literal["v3.1", "v4"]
 LakeFormat = Literal["parquet", "delta", "iceberg"]
+PartitionBy = Literal["day", "month"]
 Place = str | os.PathLike[str]
 """Where a lake or a file is: a path of any kind, or a URL."""
 
@@ -23,8 +24,46 @@ _ORIGIN = re.compile(
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
 
 
-def _check_origin(text: str) -> str:
-    """Return ``scheme://host[:port]``; credentials travel there, so nothing else may hide in it."""
+class Secret:
+    """A text that shows only where it is asked for by name."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_secret_value(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __len__(self) -> int:
+        return len(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def check_text(value: Any) -> str:
+    """A text of at least one character."""
+    if not isinstance(value, str):
+        raise ValueError(f"is {_kind(value)}; give text")
+    if not value:
+        raise ValueError("is empty; give a text, or leave it out")
+    return value
+
+
+def check_origin(value: Any) -> str:
+    """``scheme://host[:port]``; credentials travel there, so nothing else may hide in it."""
+    text = check_text(value)
     match = _ORIGIN.fullmatch(text)
     if match is None:
         raise ValueError("must be https://host or https://host:port, without path, query or user")
@@ -37,8 +76,17 @@ def _check_origin(text: str) -> str:
     return text.rstrip("/").lower()
 
 
-def _check_header(secret: SecretStr) -> SecretStr:
+def check_secret(value: Any) -> Secret:
+    """A secret of any text; another library's secret is taken for what it holds."""
+    text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    if not isinstance(text, str):
+        raise ValueError(f"is {_kind(text)}; give text")
+    return Secret(text)
+
+
+def check_header(value: Any) -> Secret:
     """Refuse what cannot stand in an HTTP header, or would end it and start another."""
+    secret = check_secret(value)
     if not re.fullmatch(r"[\x21-\x7e]+", secret.get_secret_value()):
         raise ValueError(
             "is empty or holds a space, a line break or a non-ASCII character; copy it again"
@@ -46,21 +94,25 @@ def _check_header(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _check_region(text: str) -> str:
+def check_region(value: Any) -> str:
+    """The form of a region's name; which there are, `endpoints` knows."""
+    text = check_text(value)
     if not re.fullmatch(r"[a-z]{2}-[a-z0-9-]{1,60}", text):
         raise ValueError("is no region; write it like cn-north-4 or eu-west-101")
     return text
 
 
-def _check_project_id(text: str) -> str:
+def check_project(value: Any) -> str:
     """Keep the alphabet closed: it becomes a path on disk and part of a URL."""
+    text = check_text(value)
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
         raise ValueError("is no project id; it has 1 to 64 letters, digits, - or _")
     return text
 
 
-def _check_catalog(text: str) -> str:
+def check_catalog(value: Any) -> str:
     """Keep secrets out: a catalog's URL is shown and logged."""
+    text = check_text(value)
     if not re.fullmatch(r"[a-z][a-z0-9+]*://[^@\s]+", text):
         raise ValueError(
             "must be https://host, sqlite:////path or another database's URL, without user and "
@@ -69,15 +121,54 @@ def _check_catalog(text: str) -> str:
     return text
 
 
-def _place_text(place: Any) -> Any:
-    """A path as its text; anything else is checked as it is."""
-    return os.fspath(place) if isinstance(place, os.PathLike) else place
+def check_place(value: Any) -> str:
+    """A URL, or a path as its text."""
+    return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
-Origin = Annotated[str, AfterValidator(_check_origin)]
-HeaderSecret = Annotated[SecretStr, AfterValidator(_check_header)]
-Region = Annotated[str, AfterValidator(_check_region)]
-ProjectId = Annotated[str, AfterValidator(_check_project_id)]
-Text = Annotated[str, Field(min_length=1)]
-LakePlace = Annotated[Text, BeforeValidator(_place_text)]
-Catalog = Annotated[str, AfterValidator(_check_catalog)]
+def check_choice(kind: Any) -> Callable[[Any], Any]:
+    """A check that only the words of this `Literal` pass."""
+    words = get_args(kind)
+
+    def check(value: Any) -> Any:
+        if value not in words:
+            *most, last = map(repr, words)
+            raise ValueError(f"must be {', '.join(most)} or {last}")
+        return value
+
+    return check
+
+
+def check_whole(low: int, high: int) -> Callable[[Any], int]:
+    """A check for a whole number between these two, both included."""
+
+    def check(value: Any) -> int:
+        try:
+            number = int(value)
+            is_whole = not isinstance(value, bool) and (isinstance(value, str) or number == value)
+        except (TypeError, ValueError, OverflowError):  # overflow: infinity
+            is_whole = False
+        if not is_whole or not low <= number <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return number
+
+    return check
+
+
+def check_number(high: float) -> Callable[[Any], float]:
+    """A check for a number above 0, and up to this one."""
+
+    def check(value: Any) -> float:
+        try:
+            number = float("nan" if isinstance(value, bool) else value)
+        except (TypeError, ValueError, OverflowError):  # overflow: a whole number of 400 digits
+            number = float("nan")
+        if not 0 < number <= high:
+            raise ValueError(f"must be a number above 0 and up to {high:g}")
+        return number
+
+    return check
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"of type {type(value).__name__}"

@@ -4,13 +4,13 @@ In: fresh partitions, a writer, the state. Out: partitions staged for writing, t
 brought up to them, and the tally of what changed. A backup that is listed elsewhere than it is stored
 moves there with its history: its new partition is durable before the old one lets go of it, so that
 a death between leaves it twice, never nowhere, and the next run sees to it. Nothing is marked gone
-before the end, since only then is it known that the whole read is proven and that the brake does not
-hold. A partition that cannot be read is left as it is, and the rest goes on.
+before the end, since only then is it known that the whole read is proven and that the deletion
+guard does not hold. A partition that cannot be read is left as it is, and the rest goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -20,20 +20,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..api.query import LEVELS
+from ..frames.flatten import concat_frames
+from ..frames.partitions import NO_DATE, split_table
 from ..lake.ledger.collect import FreshPartition
 from ..lake.ledger.counts import count_present
 from ..lake.ledger.identity import Hashes, StoredIds, drop_rows, hash_ids, join_rows, pick_rows
-from ..lake.ledger.merge import LedgerTables, mark_gone, merge_fresh
+from ..lake.ledger.merge import LedgerTables, first_seen, mark_gone, merge_fresh
 from ..lake.ledger.metadata import State
-from ..lake.ledger.recovery import DamagedFileError, ProjectRecords, recount_partition
+from ..lake.ledger.recovery import (
+    DamagedFileError,
+    ProjectRecords,
+    count_first,
+    recount_partition,
+)
 from ..lake.ledger.writer import LakeWriter
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain
 
-BRAKE_SHARE: Final = 0.2
-BRAKE_COUNT: Final = 20
+GUARD_SHARE: Final = 0.2
+GUARD_COUNT: Final = 20
 """More than this share and more than this number at once looks like a fault, not like expiry."""
-BRAKE_LEVEL_COUNT: Final = 5
+GUARD_LEVEL_COUNT: Final = 5
 """Of one level more than this number, and all of them: its list alone may come empty by a fault."""
 
 _NOBODY: Final = pa.array([], pa.string())
@@ -41,7 +48,7 @@ _NOBODY: Final = pa.array([], pa.string())
 
 def looks_like_a_fault(count: int, before: int, left: int) -> bool:
     """Whether `count` of `before` are not believed to be gone: a mass of them, or all, so none is left."""
-    is_mass = count > BRAKE_COUNT and count > BRAKE_SHARE * before
+    is_mass = count > GUARD_COUNT and count > GUARD_SHARE * before
     return is_mass or (count > 0 and left == 0)
 
 
@@ -95,6 +102,38 @@ class LedgerMerge:
         announced = (state.ids.get(day.isoformat(), b"") for day in records.announced)
         self._doubtful: list[Hashes] = [np.frombuffer(ids, "<u4") for ids in announced]
         self._listed = list[pa.Array]()  # seen for partitions that cannot be read
+        self._is_first = records.is_listed and not records.manifest.files
+
+    def add_all(self, read: Iterable[FreshPartition]) -> None:
+        """Merge partitions; of a lake's first read all that are new in one go."""
+        first = list[FreshPartition]()
+        for fresh in read:
+            is_new = self._is_first and fresh.partition not in {NO_DATE, *self.done}
+            if is_new and fresh.pieces:
+                first.append(fresh)
+            else:
+                self.add(fresh)
+        if first and not self._add_first(first):
+            for fresh in first:
+                self.add(fresh)
+
+    def _add_first(self, first: list[FreshPartition]) -> bool:
+        """Take partitions that have nothing to be merged with; False if a backup is in them twice."""
+        frames = concat_frames([piece for fresh in first for piece in fresh.pieces])
+        ids = frames.backups["backup_id"]
+        if pc.count_distinct(ids).as_py() < len(ids):
+            return False
+        tables = first_seen(frames, as_of=self._as_of)
+        split = {name: split_table(table, self._grain) for name, table in tables._asdict().items()}
+        for partition in split["backups"]:
+            rows = {name: parts[partition] for name, parts in split.items() if partition in parts}
+            self._writer.stage(partition, rows, is_sorted=True)
+            self.done.add(partition)
+        hashes = count_first(self._state, split["backups"], tables.backups, self._as_of_s)
+        self._doubtful.append(hashes)
+        self.tally.new += len(ids)
+        self.tally.first_seen_now += len(ids)
+        return True
 
     def add(self, fresh: FreshPartition) -> None:
         """Merge what was read of a partition; remember which of its rows are absent."""
@@ -150,9 +189,7 @@ class LedgerMerge:
     def foresee(self) -> State:
         """The state as it will be once what is absent is marked gone."""
         now = self._state
-        state = State(
-            now.project_id, None, dict(now.days), dict(now.unknown_begin), ids=dict(now.ids)
-        )
+        state = State(now.project_id, None, dict(now.days), dict(now.untimed), ids=dict(now.ids))
         for partition in self.tally.absent:
             backups = self.load_backups(partition)
             recount_partition(state, partition, self._grain, backups, self._as_of_s)
@@ -171,7 +208,7 @@ class LedgerMerge:
             allow_mass_deletion: never too many.
 
         Returns:
-            Why the brake holds, None if it does not.
+            Why the deletion guard holds, None if it does not.
         """
         present, left = count_present(self._state), count_present(self.foresee())
         count = sum(map(len, self.tally.absent.values()))
@@ -192,11 +229,12 @@ class LedgerMerge:
     def _why_held(
         self, count: int, present: Mapping[str, int], left: Mapping[str, int]
     ) -> str | None:
-        before = sum(present.values()) - self.tally.first_seen_now
+        # What is absent was there before, even if this moment's run that died first saw it.
+        before = max(sum(present.values()) - self.tally.first_seen_now, count)
         if looks_like_a_fault(count, before, sum(left.values())):
             return f"{count:,} of {before:,} present backups are"
         for level in LEVELS:
-            if present[level] > BRAKE_LEVEL_COUNT and not left[level]:
+            if present[level] > GUARD_LEVEL_COUNT and not left[level]:
                 return f"All {present[level]:,} present backups of level {level} are"
         return None
 

@@ -22,8 +22,8 @@ from ..lake.ledger.counts import (
 )
 from ..scan.ranges import Grain, Span, around_partition, merge_spans, partition_of, subtract_spans
 from .apply import LedgerMerge
-from .changes import find_changed_spans
-from .reader import Reader
+from .planning.changes import find_changed_spans
+from .planning.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from ..api.clock import Clock
+from ..clock import Clock
 from ..errors import FetchError, SchemaError
 from ..frames.inventory_rows import upgrade_policies
 from ..frames.schema import TABLES
@@ -143,10 +143,10 @@ class _InventoryRun:
             fresh, is_proven = self._reader.instances()
         except (FetchError, SchemaError) as error:
             as_of_s = self._state.inventory.as_of_s
-            fate = "Until they are, coverage cannot be known."
+            coverage = "Until they are, coverage cannot be known."
             if as_of_s is not None:
-                fate = f"Coverage is that of {to_moment(as_of_s):%Y-%m-%d %H:%M} UTC."
-            self._warnings.append(f"The instances were not read. {fate} {error}")
+                coverage = f"Coverage is that of {to_moment(as_of_s):%Y-%m-%d %H:%M} UTC."
+            self._warnings.append(f"The instances were not read. {coverage} {error}")
             return False
         known, before = self._state.inventory, self._rows["instances"]
         merge = _merge_rows(before, fresh, self._as_of)

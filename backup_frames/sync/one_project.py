@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..api.client import BackupClient
-from ..api.clock import Clock
 from ..api.connect import open_client
 from ..api.query import BackupQuery, check_project_id
+from ..clock import Clock
 from ..errors import ConfigError
 from ..lake.formats.open_tables import open_lake_store
 from ..lake.storage.layout import meta_key
@@ -22,13 +21,16 @@ from ..scan.ranges import Grain
 from ..settings import Settings, resolve_settings
 from ..settings.values import LakeFormat, Place
 from .inventory import sync_inventory
-from .plan import SyncSettings
-from .reader import Reader
+from .planning.plan import SyncSettings
+from .planning.reader import Reader
 from .report import SyncReport
 from .run import SyncRun
 
 if TYPE_CHECKING:
     import httpx  # types only: this room knows no HTTP
+
+    from ..api.client import BackupClient
+
 
 __all__ = ["SyncReport", "SyncSettings", "sync_backups", "sync_lake", "sync_with"]
 
@@ -89,7 +91,7 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
     Returns:
         A `SyncReport`. Its ``exit_code`` is 6 if the read could not be proven complete (then
         nothing is marked gone where the proof is missing, and the next run starts from the same
-        point), or if the brake held: more than 20 % of the project's backups, and more than 20,
+        point), or if the deletion guard held: more than 20 % of the project's backups, and more than 20,
         or all of them, or all of a level that had more than 5, had left the list. It is 5 if a
         file of the lake is damaged: its partition is left alone, and all else is written.
 

@@ -6,16 +6,15 @@ becomes the run's row in ``sync_runs``.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..api.scrub import as_printable
+from ..facts import Report
 from ..frames.schema import SYNC_RUNS
-from ..scan.certificate import facts_as_html, tool_version
+from ..version import VERSION
 
 if TYPE_CHECKING:
     from ..scan.certificate import Certificate
@@ -24,19 +23,19 @@ _LISTS = ("reasons", "days", "partitions", "warnings", "damaged")
 
 
 @dataclass(frozen=True)
-class SyncReport:
+class SyncReport(Report):
     """One sync of one project; times are aware UTC.
 
     Attributes:
         run_id: names the run's row in ``sync_runs``; of a dry run none is written.
         project_id: whose backups.
         verdict: ``complete`` or ``incomplete``.
-        reasons: why it is incomplete, or what the brake held back; empty if neither.
+        reasons: why it is incomplete, or what the deletion guard held back; empty if neither.
         is_full: whether everything was read.
-        is_braked: so many backups would have been marked gone that none was.
+        is_guarded: so many backups would have been marked gone that none was.
         is_dry_run: nothing was written; the report says what a run would do.
         counts: backups by name: ``new``, ``changed``, ``returned``, ``gone`` and ``held_back`` by
-            the brake in this run, ``present`` in the lake after it.
+            the deletion guard in this run, ``present`` in the lake after it.
         requests: requests sent, probes and retries included.
         expected_requests: dry run: requests that reading would add, about; else None.
         file_count: data files written.
@@ -60,7 +59,7 @@ class SyncReport:
     verdict: str
     reasons: tuple[str, ...]
     is_full: bool
-    is_braked: bool
+    is_guarded: bool
     is_dry_run: bool
     counts: dict[str, int]
     requests: int
@@ -80,10 +79,10 @@ class SyncReport:
 
     @property
     def exit_code(self) -> int:
-        """What the command exits with: 0 done and complete, 5 damaged, 6 incomplete or braked."""
+        """What the command exits with: 0 done and complete, 5 damaged, 6 incomplete or guarded."""
         if self.damaged:
             return 5
-        return 6 if self.verdict != "complete" or self.is_braked else 0
+        return 6 if self.verdict != "complete" or self.is_guarded else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: times as ISO texts, the certificate as its own `to_dict`."""
@@ -98,24 +97,8 @@ class SyncReport:
         plain |= {"counts": dict(self.counts), "inventory": dict(self.inventory)}
         return plain | {"exit_code": self.exit_code, "certificate": self.certificate.to_dict()}
 
-    def to_json(self) -> str:
-        """The report as one JSON object, two spaces indented."""
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-        return as_printable(text, keep_lines=True)
-
-    def to_text(self) -> str:
-        """The report as a short table in plain text."""
-        facts = self._facts()
-        width = max(len(name) for name, _ in facts)
-        return "\n".join(f"{name:<{width}}  {as_printable(value)}" for name, value in facts)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def _repr_html_(self) -> str:
-        return facts_as_html("SyncReport", self._facts())
-
-    def _facts(self) -> list[tuple[str, str]]:
+    def facts(self) -> list[tuple[str, str]]:
+        """What it says, heading by heading."""
         moved = ", ".join(
             f"{count:,} {name.replace('_', ' ')}"
             for name, count in self.counts.items()
@@ -123,7 +106,7 @@ class SyncReport:
         )
         kind = "full" if self.is_full else "incremental"
         facts = [
-            ("verdict", self.verdict + (", braked" if self.is_braked else "")),
+            ("verdict", self.verdict + (", guarded" if self.is_guarded else "")),
             ("project", self.project_id),
             ("run", f"{self.run_id} ({kind}{', dry run' if self.is_dry_run else ''})"),
             ("as of", f"{self.as_of:%Y-%m-%d %H:%M:%S} UTC"),
@@ -165,7 +148,7 @@ def run_row(report: SyncReport, *, error: str | None = None) -> pa.Table:
         "is_full": report.is_full,
         "verdict": report.verdict,
         "reasons": "\n".join(report.reasons),
-        "is_braked": report.is_braked,
+        "is_guarded": report.is_guarded,
         "levels": ",".join(certificate.levels),
         "request_count": report.requests,
         "retry_count": certificate.retries,
@@ -181,7 +164,7 @@ def run_row(report: SyncReport, *, error: str | None = None) -> pa.Table:
         "byte_count": report.byte_count,
         "oldest_verified_at": report.oldest_verified_at,
         "error": error,
-        "tool_version": tool_version(),
+        "tool_version": VERSION,
         "caller": certificate.caller,
         "service": certificate.service,
         "api_version": certificate.api_version,

@@ -8,58 +8,46 @@ after everything it speaks of is durable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Final
 
-import numpy as np
-
-from ..api.clock import Clock
 from ..api.query import LEVELS
+from ..clock import Clock
 from ..errors import AuthError, ConfigError, LakeError
-from ..frames.partitions import encode_table
 from ..lake.ledger.collect import PartitionCollector
 from ..lake.ledger.counts import (
-    LoadSeconds,
-    Seconds,
-    StateMismatchError,
     count_present,
-    merge_levels,
-    seconds_of_day,
 )
 from ..lake.ledger.merge import Proof
 from ..lake.ledger.metadata import Pending
 from ..lake.ledger.recovery import (
     DamagedFileError,
-    load_table,
     read_grain,
     read_records,
     survey_ledger,
 )
 from ..lake.ledger.verified import note_verified
 from ..lake.ledger.writer import LakeWriter, lean_memory
-from ..lake.storage.layout import parse_key, run_key
+from ..lake.storage.layout import run_key
 from ..lake.storage.store import Lock, Store
-from ..scan.assumptions import ServiceProof
 from ..scan.plan import to_moment
 from ..scan.ranges import (
     DAY_S,
-    around_partition,
     clip_spans,
     day_of,
-    day_start,
     partition_of,
     partition_span,
 )
 from .apply import LedgerMerge, Tally
-from .changes import estimate_requests
 from .closing import confirm_absences
-from .plan import SyncPlan, SyncSettings, plan_full, plan_incremental
-from .proof import has_failures, recall, remember
-from .reader import Reader
+from .planning.changes import estimate_requests
+from .planning.plan import SyncPlan, SyncSettings, make_plan
+from .planning.proof import has_failures, remember
+from .planning.reader import Reader
 from .report import SyncReport, run_row
 
 MAX_SKEW_S: Final = DAY_S
@@ -147,26 +135,26 @@ class SyncRun:
         is_trusted = not has_failures(certificate)
         if not is_trusted:
             merge.tally.absent.clear()  # what was not shown may be there all the same
-        brake = None
+        guard = None
         if doubt is None and is_trusted:
-            brake = merge.mark_absent(allow_mass_deletion=self._settings.allow_mass_deletion)
-        is_settled = brake is None and doubt is None
+            guard = merge.mark_absent(allow_mass_deletion=self._settings.allow_mass_deletion)
+        is_marked = guard is None and doubt is None
         damage = self._note_damage(merge)
         note_verified(
             self._state,
             collector.proof if is_trusted else Proof(dict.fromkeys(LEVELS, ())),
             as_of_s=self._as_of_s,
             grain=self._grain,
-            unsettled={*merge.damaged, *(() if is_settled else merge.tally.absent)},
+            unproven={*merge.damaged, *(() if is_marked else merge.tally.absent)},
         )
-        report = self._report(plan, reasons, merge.tally, writer, brake=brake, damage=damage)
+        report = self._report(plan, reasons, merge.tally, writer, guard=guard, damage=damage)
         is_proven = certificate.is_complete and not reasons
         if is_proven:
             self._state.as_of_s = self._reader.now_s  # what is damaged is owed, and named
-            if brake is None:
+            if guard is None:
                 self._state.caller = certificate.caller
         self._state.proof = remember(report.certificate, is_complete=is_proven)
-        run = (self._run_key, encode_table(run_row(report)))
+        run = (self._run_key, self._store.encode(self._run_key, run_row(report)))
         writer.commit(self._state, run, verdict=report.verdict, is_finished=True)
         return report
 
@@ -212,14 +200,14 @@ class SyncRun:
             off = (
                 f"{timedelta(seconds=round(abs(skew_s)))} {'ahead of' if skew_s > 0 else 'behind'}"
             )
-            told = f"This machine's clock is {off} the service's"
+            skew = f"This machine's clock is {off} the service's"
             if abs(skew_s) > MAX_SKEW_S and not self._settings.accept_clock_skew:
                 raise ConfigError(
-                    f"{told}. Set the clock (NTP); or, if it is the service's that is wrong and "
+                    f"{skew}. Set the clock (NTP); or, if it is the service's that is wrong and "
                     "you want it used, run with --accept-clock-skew."
                 )
             self._started_at -= timedelta(seconds=round(skew_s))
-            self._warnings.append(f"{told}, so the service's time was used. Set the clock (NTP).")
+            self._warnings.append(f"{skew}, so the service's time was used. Set the clock (NTP).")
 
     def _take_moment(self) -> None:
         """The moment that the run stands for: the service's, and never before the ledger's newest."""
@@ -230,53 +218,21 @@ class SyncRun:
         self._run_id, self._run_key = self._name_run()
 
     def _plan(self) -> SyncPlan:
-        if not self._settings.is_full and self._state.as_of_s is not None:
-            asked = self._reader.certificate
-            self._reader.known = recall(self._state.proof, asked, now_s=self._reader.now_s)
-            with suppress(StateMismatchError):
-                return self._plan_incremental(self._reader.known)
-            self._state = survey_ledger(self._store, self._records)
-        self._reader.known = None
-        return plan_full(self._reader)
-
-    def _plan_incremental(self, known: ServiceProof | None) -> SyncPlan:
-        """The plan, made anew without each partition that turns out to be damaged."""
-        while True:
-            load: LoadSeconds = self._load_seconds
-            state = self._state
-            try:
-                if known is not None and known.is_level_ignored:
-                    state, load = merge_levels(state, load)
-                return plan_incremental(
-                    self._reader,
-                    state,
-                    load,
-                    torn=[partition_span(day, self._grain) for day in self._records.torn],
-                    damaged=[around_partition(day, self._grain) for day in self._damaged],
-                    overlap_s=self._settings.overlap_s,
-                    reread_requests=self._settings.reread_requests,
-                )
-            except DamagedFileError as error:
-                parts = parse_key(error.path or "")
-                if parts is None or parts.partition is None:
-                    raise
-                self._damaged.add(parts.partition)
-
-    def _load_seconds(self, day: date) -> Mapping[str, Seconds]:
-        partition = partition_of(day, self._grain)
-        if partition in self._damaged:  # for estimates of what it costs to read
-            counts = self._state.days[day.isoformat()].counts
-            return {
-                level: np.full(counts.get(level, (0, 0, 0))[0], day_start(day)) for level in LEVELS
-            }
-        return seconds_of_day(load_table(self._store, self._records, "backups", partition), day)
+        plan, self._state = make_plan(
+            self._reader,
+            self._store,
+            self._records,
+            self._state,
+            self._damaged,
+            settings=self._settings,
+            grain=self._grain,
+        )
+        return plan
 
     def _stream(self, plan: SyncPlan, collector: PartitionCollector, merge: LedgerMerge) -> None:
         for part in self._reader.scan(plan.spans, is_full=plan.is_full):
-            for fresh in collector.add(part):
-                merge.add(fresh)
-        for fresh in collector.finish():
-            merge.add(fresh)
+            merge.add_all(collector.add(part))
+        merge.add_all(collector.finish())
 
     def _keep_proven(
         self,
@@ -294,7 +250,7 @@ class SyncRun:
                 reasons = [f"The run ended early: {error or type(error).__name__}"]
                 report = self._report(plan, reasons, merge.tally, writer)
                 row = run_row(report, error=f"{type(error).__name__}: {error}")
-                run = (self._run_key, encode_table(row))
+                run = (self._run_key, self._store.encode(self._run_key, row))
                 writer.commit(self._state, run, verdict=report.verdict, is_finished=False)
 
     def _report(
@@ -304,7 +260,7 @@ class SyncRun:
         tally: Tally,
         writer: LakeWriter | None = None,
         *,
-        brake: str | None = None,
+        guard: str | None = None,
         damage: Sequence[DamagedFileError] = (),
     ) -> SyncReport:
         certificate = self._reader.certificate
@@ -318,9 +274,9 @@ class SyncRun:
             run_id=self._run_id,
             project_id=self._project_id,
             verdict="complete" if is_complete else "incomplete",
-            reasons=(*reasons, brake) if brake else tuple(reasons),
+            reasons=(*reasons, guard) if guard else tuple(reasons),
             is_full=plan.is_full,
-            is_braked=brake is not None,
+            is_guarded=guard is not None,
             is_dry_run=False,
             counts={
                 "new": tally.new,
@@ -353,12 +309,12 @@ class SyncRun:
         before, now = self._state.caller, self._reader.certificate.caller
         if not unlisted or before in (None, now):
             return []
-        told = (
+        warning = (
             f"{unlisted:,} backups are no longer listed, and the credentials changed from {before} to "
             f"{now} since the last complete run: they may be hidden from these credentials rather "
             "than deleted. Sync once with the former ones: what is still there comes back."
         )
-        return [told]
+        return [warning]
 
     def _name_run(self) -> tuple[str, str]:
         """An id that sorts by the run's start, and the key of its row; never one that is taken."""

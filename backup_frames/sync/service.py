@@ -8,8 +8,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..api.clock import Clock
 from ..api.connect import open_client
+from ..clock import Clock
 from ..read.reader import Progress
 from ..read.service import ReadService
 from ..scan.ranges import Grain

@@ -9,8 +9,8 @@ import pytest
 from support.accounts import PROJECT, TOKEN
 from support.clocks import InstantClock
 
-from backup_frames.api.clock import SystemClock
 from backup_frames.cli import main
+from backup_frames.clock import SystemClock
 
 
 class Ran(NamedTuple):

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from support.fault_server import FaultServer, answer
 
-from backup_frames.api.proxy import find_proxy, is_direct
-from backup_frames.api.transport import DeadlineTransport
+from backup_frames.api.wire.proxy import find_proxy, is_direct
+from backup_frames.api.wire.transport import DeadlineTransport
 from backup_frames.cli import main
 from backup_frames.errors import ConfigError
 from backup_frames.read.one_liners import read_backups

@@ -19,9 +19,9 @@ from support.clocks import TurnClock, VirtualClock
 from backup_frames.api import gate as rules
 from backup_frames.api.auth import StaticToken
 from backup_frames.api.client import BackupClient
-from backup_frames.api.clock import SystemClock
 from backup_frames.api.gate import Gate
 from backup_frames.api.query import BackupQuery
+from backup_frames.clock import SystemClock
 from backup_frames.errors import (
     BackupFramesError,
     FetchError,
@@ -138,7 +138,7 @@ def test_only_one_request_tries_the_ice() -> None:
     class Stepping(VirtualClock):
         def sleep(self, seconds: float) -> None:
             super().sleep(seconds)
-            if self.seconds >= first + 3 and gate._is_ice_thin:
+            if self.seconds >= first + 3 and gate._is_probing:
                 gate.leave(first, is_success=True)
 
     gate._clock = stepping = Stepping()
@@ -390,7 +390,15 @@ def read_side_by_side(service: Throttling, pages: int, threads: int = 8) -> None
     assert not errors
 
 
-@pytest.mark.parametrize("phase_s", [0.0, 20.0, 45.0, 55.0])
+@pytest.mark.parametrize(
+    "phase_s",
+    [
+        pytest.param(0.0, marks=pytest.mark.slow),
+        20.0,
+        pytest.param(45.0, marks=pytest.mark.slow),
+        pytest.param(55.0, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     "service",
     [
@@ -424,7 +432,12 @@ def test_sliding_windows_are_used_well(service: dict[str, bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "period_s", "pages"), [(20, 60.0, 220), (40, 60.0, 300), (200, 300.0, 700)]
+    ("limit", "period_s", "pages"),
+    [
+        (20, 60.0, 220),
+        pytest.param(40, 60.0, 300, marks=pytest.mark.slow),
+        pytest.param(200, 300.0, 700, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("is_sliding", [False, True], ids=["fixed", "sliding"])
 @pytest.mark.parametrize("names_limit", [True, False], ids=["named", "not named"])

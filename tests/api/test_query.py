@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from backup_frames.api.query import BackupQuery, check_project_id, parse_moment
 from backup_frames.errors import QueryError
 
 MOMENT = datetime(2026, 1, 31, 6, 30, tzinfo=UTC)
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HIGH = timezone(timedelta(hours=14))
 LOW = timezone(timedelta(hours=-12))
 
@@ -157,12 +160,25 @@ def test_project_ids_are_a_closed_alphabet(text: str) -> None:
         ("2026-01-31T20:30:00+14:00", MOMENT),
         (date(2026, 1, 31), datetime(2026, 1, 31, tzinfo=UTC)),
         (MOMENT.astimezone(HIGH), MOMENT),
+        (MOMENT.replace(tzinfo=None), MOMENT),
+        (np.datetime64("2026-01-31T06:30:00.000000999"), MOMENT),
+        (np.datetime64("2026-01"), datetime(2026, 1, 1, tzinfo=UTC)),
+        (pd.Timestamp("2026-01-31 06:30"), MOMENT),
+        (pd.Timestamp("2026-01-31 07:30", tz="Europe/Madrid"), MOMENT),
+        ("2026-02", datetime(2026, 2, 1, tzinfo=UTC)),
+        ("7d", NOW - timedelta(days=7)),
+        (" 36H", NOW - timedelta(hours=36)),
+        ("2 w", NOW - timedelta(days=14)),
+        ("0d", NOW),
+        (timedelta(minutes=90), NOW - timedelta(minutes=90)),
+        (np.timedelta64(3, "h"), NOW - timedelta(hours=3)),
     ],
     ids=str,
 )
 def test_moments_that_are_understood(value: str | date | datetime, moment: datetime) -> None:
-    """Dates, times with and without zone, and aware datetimes come out in UTC."""
-    read = parse_moment(value, "begin")
+    """Dates, months, times with and without zone and times back come out as plain UTC datetimes."""
+    read = parse_moment(value, "begin", now=NOW)
+    assert type(read) is datetime
     assert read == moment
     assert read.tzinfo is UTC
 
@@ -176,7 +192,20 @@ def test_moments_that_are_understood(value: str | date | datetime, moment: datet
         "2026-02-30",
         "0001-01-01T00:00:00+14:00",
         "9999-12-31T23:00:00-12:00",
-        datetime(2026, 1, 31, 6, 30),  # noqa: DTZ001  # naive on purpose
+        "7 fortnights",
+        "-7d",
+        "2026-13",
+        "999999999w",
+        timedelta(days=-1),
+        timedelta.max,
+        pd.NaT,
+        pd.NA,
+        float("nan"),
+        np.datetime64("NaT"),
+        np.timedelta64("NaT"),
+        np.datetime64("29000-01-01"),
+        np.int64(7),
+        True,
         datetime.min.replace(tzinfo=HIGH),
         datetime.max.replace(tzinfo=LOW),
         1767225600,

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from backup_frames import sync_backups
 from backup_frames.cli import main
 from backup_frames.sandbox import Sandbox
 
@@ -54,6 +56,19 @@ def sandbox() -> Iterator[Sandbox]:
     """A service that stands still, shared by the tests that only read from it."""
     with Sandbox(backups=120) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def synced(sandbox, tmp_path_factory) -> Path:
+    """A lake of the sandbox, shared by the tests that only read from it."""
+    folder = tmp_path_factory.mktemp("lakes") / "lake"
+    sync_backups(
+        lake=folder,
+        endpoint=sandbox.endpoint,
+        project_id=sandbox.project_id,
+        token=sandbox.token,
+    )
+    return folder
 
 
 @pytest.fixture

@@ -11,16 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory, sandbox) -> Path:
+@pytest.fixture
+def lake(synced: Path) -> Path:
     """A lake of one sync."""
-    import backup_frames as bf  # noqa: PLC0415 - only if a lake is wanted
-
-    folder = tmp_path_factory.mktemp("lakes") / "lake"
-    bf.sync_backups(
-        lake=str(folder), endpoint=sandbox.endpoint, project_id=sandbox.project_id, token=sandbox.token
-    )  # fmt: skip
-    return folder
+    return synced
 
 
 def test_a_query_is_answered_in_every_format(run, lake, tmp_path) -> None:

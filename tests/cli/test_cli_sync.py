@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pyarrow.parquet as pq
@@ -53,11 +55,54 @@ def test_the_metrics_file_tells_the_run(run, account, tmp_path):
     assert f'exit_code{{project_id="{account.project_id}"}} 3' in path.read_text()
 
 
-def test_a_report_is_json_if_asked(run, account, tmp_path):
-    """With --log-format json the report on stdout is one JSON object."""
-    ran = run("sync", "--lake", tmp_path / "lake", "--log-format", "json")
-    report = json.loads(ran.out)
-    assert (report["verdict"], report["exit_code"]) == ("complete", 0)
+def test_a_run_is_one_line(run, account, tmp_path):
+    """Verdict, what came and went, requests and seconds; then what is new to look at; quiet: nothing."""
+    first = run("sync", "--lake", tmp_path / "lake").out.splitlines()
+    told = r"complete, \+120 ~0 -0 = 120 backups, \d+ requests, [\d.]+ s"
+    assert re.fullmatch(f"{account.project_id}: {told}", first[0])
+    assert first[1].startswith("New to look at since the last run")
+    second = run("sync", "--lake", tmp_path / "lake").out.splitlines()
+    assert len(second) == 1
+    assert "+0 ~0 -0 = 120 backups" in second[0]
+    quiet = run("sync", "--lake", tmp_path / "lake", "--quiet")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_success_and_failure_are_json_lines_of_one_shape(run, account, monkeypatch, tmp_path):
+    """With --log-format json a line on stdout for each run, quiet or not, with the same names."""
+    asked = ["sync", "--lake", tmp_path / "lake", "--quiet", "--log-format", "json"]
+    ran = [
+        run(*asked),
+        run(*asked, "--endpoint", "http://127.0.0.1:1"),
+        run(*asked, "--project-id", "../x"),
+    ]
+    lines = [json.loads(one.out) for one in ran]
+    assert [one.code for one in ran] == [0, 3, 2]
+    assert [(line["level"], line["exit_code"]) for line in lines] == [
+        ("info", 0), ("error", 3), ("error", 2),
+    ]  # fmt: skip
+    assert lines[0].keys() == lines[1].keys() == lines[2].keys()
+    assert lines[0].keys() >= {"time", "level", "message", "project_id", "exit_code", "verdict"}
+    assert [line["project_id"] for line in lines] == [account.project_id] * 2 + ["../x"]
+    assert [line["error"] for line in lines] == [None, "UnavailableError", "ConfigError"]
+    assert (ran[0].err, *(bool(one.err) for one in ran[1:])) == ("", True, True)
+
+
+@pytest.mark.parametrize("held", ["notes.txt", "folder/x"])
+def test_a_folder_of_other_things_is_no_place_for_a_lake(run, account, tmp_path, held):
+    """It is refused before the service is asked, until --force; what is hidden is no other thing."""
+    (tmp_path / "lake" / held).parent.mkdir(parents=True)
+    (tmp_path / "lake" / ".hidden").touch()
+    (tmp_path / "lake" / "lost+found").mkdir()
+    assert run("sync", "--lake", tmp_path / "lake", "--dry-run").code == 2 * ("/" in held)
+    (tmp_path / "lake" / held).touch()
+    asked = account.request_count
+    ran = run("sync", "--lake", tmp_path / "lake")
+    assert (ran.code, account.request_count) == (2, asked)
+    assert held.split("/")[0] in ran.err
+    assert "--force" in ran.err
+    assert run("sync", "--lake", tmp_path / "lake", "--force", "--quiet").code == 0
+    assert run("sync", "--lake", tmp_path / "lake", "--quiet").code == 0
 
 
 def test_one_failing_project_does_not_stop_the_others(run, monkeypatch, tmp_path):
@@ -89,16 +134,16 @@ def test_one_failing_project_does_not_stop_the_others(run, monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_stops_within_five_seconds(tmp_path, number, code):
+def test_a_signal_stops_within_five_seconds(run, monkeypatch, tmp_path, number, code):
     """However slow the service, the process ends in time; the next run makes the lake right."""
     with Sandbox(backups=40, latency_s=7) as slow:
+        asked = threading.Event()
+        slow.on_request(lambda _: asked.set())
         command = [sys.executable, "-m", "backup_frames", "sync", "--lake", str(tmp_path / "lake")]
         environment = os.environ | slow.environment()
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
         assert process.stderr is not None
-        deadline = time.monotonic() + 60
-        while not slow.request_count and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read()
+        assert asked.wait(60)
         begun = time.monotonic()
         process.send_signal(number)
         assert process.wait(timeout=30) == code
@@ -106,5 +151,7 @@ def test_a_signal_stops_within_five_seconds(tmp_path, number, code):
         assert b"Traceback" not in process.stderr.read()
         process.stderr.close()
         slow.service.latency_s = 0
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+        for name, value in slow.environment().items():
+            monkeypatch.setenv(name, value)
+        assert run("sync", "--lake", tmp_path / "lake").code == 0
     assert pq.read_table(tmp_path / "lake" / "backups").num_rows == 40

@@ -4,8 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
+from backup_frames.cli import app, commands
 
 COMMANDS = ["demo", "read", "sync", "verify", "publish", "report", "doctor", "sandbox", "config"]
 HEAVY = ("pandas", "numpy", "pyarrow", "duckdb", "httpx", "rich", "pydantic", "uvicorn", "altair")
@@ -30,6 +34,12 @@ def test_help_lists_every_command(run):
     ran = run("--help")
     assert ran.code == 0
     assert [name for name in COMMANDS if f" {name} " not in ran.out] == []
+
+
+def test_each_command_has_a_file_of_its_name():
+    """Whoever looks for a command finds it, and nothing else, in `cli/commands`."""
+    files = {path.stem for path in Path(commands.__path__[0]).glob("[!_]*.py")}
+    assert files == set(get_command(app).commands)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

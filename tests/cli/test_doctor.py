@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from backup_frames.sandbox import Dialect, Fault, Sandbox, Status
+from backup_frames.sandbox.answers import json_response
+from backup_frames.sandbox.faults import Asked
 from backup_frames.scan.assumptions import ASSUMPTIONS
 
 Ask = Callable[..., Any]
@@ -145,6 +148,23 @@ def test_backups_that_are_alike_prove_a_filter_too(ask, name):
     ran = ask(records=records, ignored_filter=name)
     assert failed(ran) == {"filters"}
     assert f"{name} lets other backups through" in ran.out
+
+
+def test_a_filter_that_hides_some_backups_is_a_line(ask):
+    """A filter that finds other backups with its value, but not this one, fails its line."""
+
+    records = [row(number, instance_id="i" if number % 3 else "j") for number in range(9)]
+
+    class Thinned(Fault):
+        def replace(self, asked: Asked, /) -> Response | None:
+            if asked.params.get("instance_id") != "j":
+                return None
+            return json_response({"total_count": 2, "backups": [records[6], records[0]]}, 200)
+
+    box = Sandbox(records={"Instance": records, "DatabaseTable": []}, faults=[Thinned()])
+    ran = ask(box=box)
+    assert failed(ran) == {"filters"}
+    assert "instance_id hides" in ran.out
 
 
 def test_times_that_cannot_be_read_are_a_line(ask):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import duckdb
 import pytest
 
@@ -7,12 +9,9 @@ from backup_frames.sandbox import Sandbox
 
 
 @pytest.fixture
-def lake(run, account, tmp_path):
-    """A lake that a sync filled."""
-    folder = tmp_path / "lake"
-    ran = run("sync", "--lake", folder)
-    assert ran.code == 0, ran.err
-    return folder
+def lake(account, synced, tmp_path):
+    """A lake that a sync filled, to be changed."""
+    return shutil.copytree(synced, tmp_path / "lake")
 
 
 def test_a_sound_lake_has_no_findings(run, lake):

@@ -21,10 +21,9 @@ each_command = pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMAND
 
 
 @pytest.fixture
-def lake(run, account, monkeypatch, tmp_path):
+def lake(account, synced, monkeypatch, tmp_path):
     """A lake in the environment, and a folder of one's own to be in."""
-    monkeypatch.setenv("BACKUP_FRAMES_LAKE", str(tmp_path / "lake"))
-    assert run("sync", "--without-inventory").code == 0
+    monkeypatch.setenv("BACKUP_FRAMES_LAKE", str(synced))
     (tmp_path / "own").mkdir()
     monkeypatch.chdir(tmp_path / "own")
     return tmp_path / "own"
@@ -60,7 +59,16 @@ def drain_terminal(terminal: int) -> None:
             pass
 
 
-@each_command
+@pytest.mark.parametrize(
+    "command",
+    [
+        COMMANDS["read"],
+        COMMANDS["metrics"],
+        pytest.param(COMMANDS["report"], marks=pytest.mark.slow),  # five pages, five databases:
+        pytest.param(COMMANDS["publish"], marks=pytest.mark.slow),  # one of each in the next test
+    ],
+    ids=["read", "metrics", "report", "publish"],
+)
 def test_devices_pipes_links_and_modes(run, lake, command):
     """One stays a device, one a pipe, one a link; 0600 stays 0600, and 255 bytes are a name."""
     Path("private").touch()
@@ -91,6 +99,17 @@ def test_devices_pipes_links_and_modes(run, lake, command):
     assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
     left = sorted(os.listdir())  # noqa: PTH208 - as above
     assert left == ["link", "pipe", "private", "real", "x" * 255]
+
+
+@pytest.mark.parametrize("command", [COMMANDS["report"], COMMANDS["publish"]])
+def test_a_page_and_a_database_go_through_a_private_link(run, lake, command):
+    """What needs a while to be made is written as all files are: the link stays, and 0600."""
+    Path("real").touch(0o600)
+    Path("link").symlink_to("real")
+    assert run(*command, "link").code == 0
+    assert Path("link").is_symlink()
+    assert stat.S_IMODE(Path("real").stat().st_mode) == 0o600
+    assert Path("real").stat().st_size > 100
 
 
 def test_a_reader_of_the_published_file_keeps_the_old_one(run, lake):

@@ -13,9 +13,9 @@ import pytest
 import typer
 
 from backup_frames.cli import main
-from backup_frames.cli.output import write_out
-from backup_frames.cli.session import Session, command, release_log
-from backup_frames.cli.tables import print_rows
+from backup_frames.cli.screen.output import write_out
+from backup_frames.cli.screen.tables import print_rows
+from backup_frames.cli.session.session import Session, command, release_log
 from backup_frames.errors import AuthError
 
 HOSTILE = "\x1b]0;owned\x07 [red]x[/] \x9b31m \u202egnp.exe\nsecond"
@@ -113,7 +113,7 @@ def test_an_output_that_cannot_be_written_stops_no_sync(target, account, tmp_pat
     command = [sys.executable, "-m", "backup_frames", "sync", "--lake", str(tmp_path / "lake")]
     redirect = ">/dev/full" if target == "full" else ">&-"
     done = subprocess.run(
-        ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *command, "--quiet"],
+        ["/bin/sh", "-c", f'exec "$@" {redirect}', "sh", *command, "--log-format=json", "-q"],
         stderr=subprocess.PIPE,
         text=True,
         check=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from backup_frames.cli.projects import run_side_by_side
+from backup_frames.cli.runs.projects import run_side_by_side
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import Settings
 

@@ -5,6 +5,7 @@ import io
 import json
 import re
 
+import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
@@ -35,14 +36,62 @@ def test_a_child_table_can_be_chosen(run, account):
     assert {"backup_id", "database_index", "database_name"} <= first.keys()
 
 
-def test_the_table_shows_the_newest_rows(run, account):
-    """Without a format people see the newest rows, newest first, and the count of all."""
+def test_the_tables_show_the_newest_rows(run, account):
+    """Without a format people see the newest rows of all three tables, newest first, and the counts."""
     ran = run("read")
     assert ran.code == 0
-    assert "backups: 120 rows" in ran.out
-    assert "100 more" in ran.out
-    moments = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", ran.out)[:20]
-    assert moments == sorted(moments, reverse=True)
+    backups, databases, tables = re.split(r"\n\n", ran.out)
+    assert "backups: 120 rows" in backups
+    assert "20 of 120 rows, 9 of 17 columns; all: --format csv" in backups
+    for shown in (backups, databases, tables):
+        moments = re.findall(r"^(\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d)?)", shown, re.MULTILINE)
+        assert len(moments) >= 5
+        assert moments == sorted(moments, reverse=True)
+
+
+def test_a_backups_tables_keep_their_order(run, account):
+    """Newest first means backups: the databases and tables of one stand as it names them."""
+    out = run("read", "--table", "tables", "--columns", "backup_id,database_index,table_index").out
+    rows = [line.split() for line in out.splitlines()[3:-1]]
+    assert rows
+    for one in {row[0] for row in rows}:
+        numbers = [(int(row[1]), int(row[2])) for row in rows if row[0] == one]
+        assert numbers == sorted(numbers)
+
+
+def test_columns_and_limit_hold_in_every_format(run, account, tmp_path):
+    """The columns in the order asked for, of the newest rows."""
+    asked = ["read", "--columns", "status,backup_id", "--limit", "3", "--quiet", "--format"]
+    every = [json.loads(line) for line in run("read", "--format", "ndjson").out.splitlines()]
+    newest = [(row["status"], row["backup_id"]) for row in every[-3:]]
+    read = {
+        "json": json.loads(run(*asked, "json").out),
+        "ndjson": [json.loads(line) for line in run(*asked, "ndjson").out.splitlines()],
+        "csv": list(csv.DictReader(io.StringIO(run(*asked, "csv").out))),
+    }
+    for rows in read.values():
+        assert [tuple(row.values()) for row in rows] == newest
+    assert run(*asked, "md").out.startswith("| status | backup_id |\n")
+    assert run(*asked, "xlsx", "--out", tmp_path / "x.xlsx").code == 0
+    sheet = openpyxl.load_workbook(tmp_path / "x.xlsx").worksheets[0]
+    assert [cell.value for cell in sheet[1]] == ["status", "backup_id"]
+    assert [cell.value for cell in next(iter(sheet.columns))][1:] == [row[0] for row in newest]
+
+
+def test_a_workbook_has_the_three_tables_and_the_certificate(run, account, tmp_path):
+    """--format xlsx writes what frames.to_excel does."""
+    assert run("read", "--format", "xlsx", "--out", tmp_path / "x.xlsx").code == 0
+    names = openpyxl.load_workbook(tmp_path / "x.xlsx").sheetnames
+    assert names == ["backups", "backup_databases", "backup_tables", "certificate"]
+
+
+def test_since_is_a_begin_so_long_ago(run, account):
+    """--since reads from then on; with --begin it is refused."""
+    assert run("read", "--format", "csv", "--since", "5000w").out.count("\n") == 121
+    assert run("read", "--format", "csv", "--since", "1m").out.count("\n") == 1
+    ran = run("read", "--since", "7d", "--begin", "2026-01-01")
+    assert ran.code == 2
+    assert "--since 7d" in ran.err
 
 
 def test_filters_reach_the_service(run, account):
@@ -95,8 +144,8 @@ def test_a_bad_question_has_its_code_and_writes_nothing(run, account, tmp_path, 
     ran = run("read", "--format", "csv", "--out", tmp_path / "x.csv", *arguments)
     assert ran.code == code, ran.err
     assert ran.out == ""
-    assert ran.err.startswith("Error: ")
-    assert len(ran.err.splitlines()) <= 2
+    assert ran.err.splitlines()[-1].startswith("Error: ")
+    assert len(ran.err.splitlines()) <= 2  # before it, that it is reading: if that takes a second
     assert list(tmp_path.iterdir()) == []
 
 
@@ -137,3 +186,10 @@ def test_no_secret_shows_even_with_debug(run_process, account):
     assert ran.code == 0
     values = [value for name, value in account.environment().items() if name in secrets]
     assert [value for value in values if value in ran.out + ran.err] == []
+
+
+def test_an_empty_table_is_shown(run, account):
+    """Where no row is left to show there is no bug to report: each table says its 0 rows."""
+    ran = run("read", "--begin", "1990-01-01", "--end", "1990-01-02")
+    assert ran.code == 0, ran.err
+    assert "backups: 0 rows" in ran.out

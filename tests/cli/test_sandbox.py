@@ -19,9 +19,15 @@ def test_the_sandbox_prints_what_to_export_and_serves_until_stopped(run_process,
         text=True,
     )
     assert process.stdout is not None
-    lines = [process.stdout.readline().strip() for _ in range(6)]
-    environment = dict(line.split("=", 1) for line in lines)
+    lines = [process.stdout.readline().strip() for _ in range(9)]
+    environment = dict(line.split("=", 1) for line in lines[:6])
+    assert max(map(len, lines)) <= 80
     try:
+        pasted = "\n".join([*lines, "env"])
+        shell = subprocess.run(
+            ["/bin/sh", "-c", pasted], capture_output=True, text=True, check=True
+        )
+        assert set(shell.stdout.splitlines()) >= set(lines[:6])
         ran = run_process("read", "--format", "csv", "--quiet", **environment)
     finally:
         process.send_signal(number)

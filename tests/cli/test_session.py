@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from types import SimpleNamespace
 
 import pytest
 import typer
 
 from backup_frames import errors
-from backup_frames.cli.session import LogFormat, Session, command, release_log
+from backup_frames.cli.session.session import LogFormat, Session, command, release_log
 from backup_frames.settings import load_settings
 
 CANARY = "canary-0815"
@@ -119,3 +120,16 @@ def test_progress_without_a_terminal_logs_now_and_then(capsys, monkeypatch):
     assert [line.split(" ", 2)[2] for line in lines] == [
         "Reading: 1,500 of 20,000 rows",
     ]
+
+
+@pytest.mark.parametrize("how", ["step", "progress"])
+def test_what_takes_longer_than_a_second_has_a_line(capsys, monkeypatch, how):
+    """Where no bar can move, a line says what is being done; --quiet says nothing."""
+    monkeypatch.setattr("backup_frames.cli.session.session.ANNOUNCE_AFTER_S", 0)
+    session = Session()
+    session.adopt(debug=False, quiet=False, log_format=None)
+    said, deadline = "", time.monotonic() + 30
+    with getattr(session, how)("Drawing"):
+        while not said and time.monotonic() < deadline:
+            said = capsys.readouterr().err
+    assert said == "Drawing …\n"

@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 import pytest
 
 import backup_frames as bf
-from backup_frames.frames.partitions import FRAME_TABLES
-from backup_frames.frames.schema import DESCRIPTIONS, KEYS, TABLES
+from backup_frames.frames.schema import DESCRIPTIONS, FRAME_TABLES, KEYS, TABLES
 from backup_frames.sandbox import Sandbox, Status
 
 dlt = pytest.importorskip("dlt", exc_type=ImportError)

@@ -18,8 +18,7 @@ from support.churn import Churn
 from support.spark_sessions import SEED, open_session, ui
 
 import backup_frames as bf
-from backup_frames.frames.partitions import FRAME_TABLES
-from backup_frames.frames.schema import KEYS
+from backup_frames.frames.schema import FRAME_TABLES, KEYS
 from backup_frames.sandbox import Sandbox, Status
 
 pytest.importorskip("pyspark.sql.datasource", exc_type=ImportError)

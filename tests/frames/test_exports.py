@@ -13,10 +13,10 @@ import pytest
 from support.record_maker import make_pages, page
 
 import backup_frames as bf
-from backup_frames.frames import workbook
+from backup_frames.frames import exports
+from backup_frames.frames.exports import encode_workbook
 from backup_frames.frames.flatten import flatten_pages
 from backup_frames.frames.frames import BackupFrames
-from backup_frames.frames.workbook import encode_workbook
 
 FORMULA = '=HYPERLINK("http://evil.example","click")'
 
@@ -100,7 +100,7 @@ def test_what_a_sheet_cannot_hold_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     long = "x" * 40_000
     (_, ((text, _),)) = cells(encode_workbook({"sheet": pa.table({"a": [long]})}))
     assert text == "x" * 32_766 + "…"
-    monkeypatch.setattr(workbook, "MAX_ROWS", 2)
+    monkeypatch.setattr(exports, "MAX_ROWS", 2)
     with pytest.raises(bf.QueryError, match="has 3 rows"):
         encode_workbook({"sheet": pa.table({"a": [1, 2, 3]})})
 

@@ -12,6 +12,8 @@ from backup_frames.errors import SchemaError
 from backup_frames.frames import flatten
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import BackupFrames
+from backup_frames.frames.record import unknown_fields
+from backup_frames.frames.record.odd_values import clean_page
 from backup_frames.frames.schema import BACKUP_DATABASES, BACKUP_TABLES, BACKUPS
 
 # The reference page's example response, verbatim.
@@ -193,6 +195,44 @@ def test_unknown_fields() -> None:
         '{"size":9007199254740993,"total_count":3}',
     ]
     assert BackupFrames(frames).records() == [canonical(record) for record in records]
+
+
+HARD_NAMES = [
+    ["` - at `$.backups[0]`", "field_0", "", "ключ", "a.b", "database_tables[0]"],
+    ['say "so"', "back\\slash", "line\nbreak"],
+    [f"name {number}" for number in range(100)],
+]
+
+
+@pytest.mark.parametrize("names", HARD_NAMES, ids=["odd", "escaped", "many"])
+@pytest.mark.parametrize("within", ["", "datastore", "database_tables"])
+def test_unknown_fields_whatever_they_are_called(names: list[str], within: str) -> None:
+    """Each name on a row of its own, at each level: all of them come back."""
+    records = []
+    for number, name in enumerate(names):
+        record = {"id": f"b{number}", "datastore": {}, "database_tables": [{}]}
+        objects = {"": record, "datastore": record["datastore"]}
+        objects["database_tables"] = record["database_tables"][0]
+        objects[within][name] = number * 0.25
+        records.append(record)
+    frames = flat(page(*records))
+    assert BackupFrames(frames).records() == [canonical(record) for record in records]
+    assert frames.backups["extra"].to_pylist() == clean_page(page(*records)).extras
+
+
+def test_an_unknown_field_is_learned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows with such fields are decoded once, and a body once more for each name that is new in it."""
+    made = []
+    decode = unknown_fields._decode
+    reader = unknown_fields._reader
+    monkeypatch.setattr(
+        unknown_fields, "_decode", lambda *given: made.append(given) or decode(*given)
+    )
+    reader.cache_clear()
+    rows = [{"id": f"b{number}", "deletable": True, "patch": number} for number in range(100)]
+    flat(*[page(*rows[start : start + 10]) for start in range(0, 100, 10)])
+    assert len(made) == 10
+    assert reader.cache_info().misses == 3  # none known, one, both
 
 
 @pytest.mark.parametrize("size", [2**53 + 1, 2**60 + 1, 2**53, 0, 1160.60254, 1e300, -0.0])

@@ -9,17 +9,26 @@ import pandas as pd
 import pytest
 from support.record_maker import make_pages, page
 
+from backup_frames.frames.deduplicate import deduplicate_frames
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import BackupFrames
-from backup_frames.frames.schema import DESCRIPTIONS, KEYS, LEDGER_FIELDS, TABLES, describe_field
-from backup_frames.frames.settle import settle_frames
+from backup_frames.frames.schema import (
+    BACKUPS,
+    DESCRIPTIONS,
+    KEYS,
+    LEDGER_FIELDS,
+    TABLES,
+    describe_field,
+    with_later_columns,
+    with_ledger,
+)
 
 CERTIFICATE = SimpleNamespace(verdict="incomplete", reasons=["<b>one range</b> failed"])
 
 
 def frames_of(*bodies: bytes) -> BackupFrames:
     flat = flatten_pages(bodies, project_id="p1", level="Instance")
-    return BackupFrames(settle_frames(flat)[0], CERTIFICATE)  # type: ignore[arg-type]  # duck-typed
+    return BackupFrames(deduplicate_frames(flat)[0], CERTIFICATE)  # type: ignore[arg-type]  # duck-typed
 
 
 @pytest.mark.parametrize("bodies", [[], [page({"id": "a"})], make_pages(1)])
@@ -28,6 +37,8 @@ def test_pandas_types(bodies: list[bytes]) -> None:
     frames = frames_of(*bodies)
     types = frames.backups.dtypes.astype(str).to_dict()
     assert types["begin_time"] == types["end_time"] == "datetime64[us, UTC]"
+    days = [one.dtypes["begin_date"] for one in (frames.backups, frames.databases, frames.joined())]
+    assert all(str(day).startswith("datetime64[") for day in days)
     assert types["database_count"] == "Int32"
     assert types["size_kb"] == "float64"
     assert types["backup_id"] == str(pd.Series(["x"]).dtype)
@@ -93,3 +104,12 @@ def test_pandas_is_lazy() -> None:
         "sys.exit(any(name.startswith('pandas') for name in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_file_of_an_earlier_version_gets_the_columns_it_lacks() -> None:
+    """They are null, in their place; a table that lacks none is handed back as it is."""
+    schema = with_ledger(BACKUPS)
+    old = schema.remove(schema.get_field_index("status")).empty_table()
+    assert with_later_columns(old, schema).schema.names == schema.names
+    new = schema.empty_table()
+    assert with_later_columns(new, schema) is new

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from support.record_maker import JSON_VALUES, RECORD_LISTS, canonical, for_all, make_pages, page
 
 from backup_frames.frames import flatten
-from backup_frames.frames.extras import split_json
 from backup_frames.frames.flatten import ArrowFrames, flatten_pages
 from backup_frames.frames.frames import BackupFrames
-from backup_frames.frames.odd_values import OddValue
+from backup_frames.frames.record.extras import split_json
+from backup_frames.frames.record.odd_values import OddValue
 
 TIME = "2026-01-31T00:00:00+0000"
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 from hypothesis import strategies as st
 from support.record_maker import RECORDS, canonical, for_all, make_pages, make_records, page
 
+from backup_frames.frames.deduplicate import deduplicate_frames, sort_table
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import BackupFrames
-from backup_frames.frames.settle import settle_frames, sort_table
 
 
 def flat(*bodies: bytes) -> ArrowFrames:
@@ -27,7 +27,9 @@ def test_last_wins(records: list[dict[str, Any]], again: int) -> None:
     """For all repetitions: each id stays once, as last given, with its own databases and tables."""
     records += [{**record, "name": "new", "database_tables": []} for record in records[:again]]
     last = {record["id"]: canonical(record) for record in records}
-    frames, duplicates = settle_frames(concat_frames([flat(page(record)) for record in records]))
+    frames, duplicates = deduplicate_frames(
+        concat_frames([flat(page(record)) for record in records])
+    )
     assert duplicates == len(records) - len(last)
     rebuilt = BackupFrames(frames).records()
     assert {record["id"]: record for record in rebuilt} == last
@@ -42,7 +44,7 @@ def test_order() -> None:
         {"id": "a", "begin_time": "2026-01-02T00:00:00+0000", "database_tables": [{}, {}]},
         {"id": "c", "begin_time": "2026-01-01T00:00:00+0000", "database_tables": [{}]},
     ]
-    frames, _ = settle_frames(flat(page(*records)))
+    frames, _ = deduplicate_frames(flat(page(*records)))
     assert frames.backups["backup_id"].to_pylist() == ["c", "a", "b", "z"]
     assert frames.databases["backup_id"].to_pylist() == ["c", "a", "a"]
     assert frames.databases["database_index"].to_pylist() == [0, 0, 1]
@@ -51,8 +53,8 @@ def test_order() -> None:
 def test_any_order() -> None:
     """Whatever order rows come in, settled frames and their records are the same."""
     frames = flat(*make_pages(3))
-    first, _ = settle_frames(frames)
-    second, _ = settle_frames(ArrowFrames(*(shuffled(table, 7) for table in frames)))
+    first, _ = deduplicate_frames(frames)
+    second, _ = deduplicate_frames(ArrowFrames(*(shuffled(table, 7) for table in frames)))
     assert all(one.equals(other) for one, other in zip(first, second, strict=True))
     third = ArrowFrames(first.backups, *(shuffled(table, 3) for table in first[1:]))
     assert BackupFrames(third).records() == BackupFrames(first).records()
@@ -64,7 +66,7 @@ def test_any_order() -> None:
 
 def test_empty() -> None:
     """No rows settle to no rows, with the contracted types."""
-    frames, duplicates = settle_frames(concat_frames([]))
+    frames, duplicates = deduplicate_frames(concat_frames([]))
     assert duplicates == 0
     assert [table.num_rows for table in frames] == [0, 0, 0]
     assert frames.backups.schema.equals(concat_frames([]).backups.schema, check_metadata=True)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup_frames.sandbox import Dialect, Sandbox
-from backup_frames.sandbox.world.index import ListQuery, Row, Shelves
+from backup_frames.sandbox.world.index import BackupIndex, ListQuery, Row
 
 Get = Callable[..., httpx.Response]
 DAY = {"begin_time": "2026-01-20T00:00:00+0000", "end_time": "2026-01-21T00:00:00+0000"}
@@ -243,15 +243,15 @@ def test_shelves_answer_like_a_plain_list(
 ) -> None:
     """For all rows, removals and questions: count and page equal those of a sorted plain list."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    shelves, plain = Shelves(), []
+    index, plain = BackupIndex(), []
     for number, (second, kind, backup_type) in enumerate(rows):
         begin = None if second is None else (start + timedelta(seconds=second)).isoformat()
         record = made(str(number), begin, datastore={"type": kind})
         row = Row({**record, "type": backup_type}, "Instance")
-        shelves.insert(row)
+        index.insert(row)
         plain.append((-1 if second is None else second, number, kind, row))
     gone = [entry for entry in plain if entry[1] in removed]
-    shelves.remove([entry[3] for entry in gone])
+    index.remove([entry[3] for entry in gone])
     low, high = window
     is_windowed = low is not None and high is not None
     plain = [
@@ -270,4 +270,4 @@ def test_shelves_answer_like_a_plain_list(
         offset=offset,
     )
     expected = b",".join(entry[3].body for entry in plain[offset : offset + limit])
-    assert shelves.page(query) == (len(plain), expected)
+    assert index.page(query) == (len(plain), expected)

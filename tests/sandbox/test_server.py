@@ -62,6 +62,8 @@ def test_the_command_prints_and_stops(number: signal.Signals) -> None:
     )
     with process:
         lines = dict(process.stdout.readline().strip().split("=", 1) for _ in range(6))
+        exported = [process.stdout.readline().split() for _ in range(3)]
+        assert [word for words in exported for word in words if word != "export"] == list(lines)
         url = f"{lines['BACKUP_FRAMES_ENDPOINT']}/v3.1/{lines['BACKUP_FRAMES_PROJECT_ID']}/backups"
         headers = {"X-Auth-Token": lines["BACKUP_FRAMES_TOKEN"]}
         assert httpx.get(url, headers=headers).json()["total_count"] > 0

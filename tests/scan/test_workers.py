@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from backup_frames.errors import UnavailableError
-from backup_frames.scan.schedule import Ask
-from backup_frames.scan.workers import Workers
+from backup_frames.scan.asking.schedule import Ask
+from backup_frames.scan.asking.workers import Workers
 
 WITHIN_S = 20  # only a hang takes so long
 

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_frames.errors import ConfigError
-from backup_frames.settings import Settings, describe_settings, load_projects, load_settings
+from backup_frames.settings import (
+    Settings,
+    describe_settings,
+    find_unknown_variables,
+    load_projects,
+    load_settings,
+)
 
 LOOPBACK = "http://127.0.0.1:8080"
 CANARY = "canary-6f1d"
@@ -436,3 +442,87 @@ def test_the_source_of_a_missing_file_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("BACKUP_FRAMES_CONFIG", "~nobody-of-this-name/none.toml")
     with pytest.raises(ConfigError, match="Check BACKUP_FRAMES_CONFIG"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("BACKUP_FRAMES_REGOIN", "BACKUP_FRAMES_REGION"),
+        ("BACKUP_FRAMES_ACCESS_KEY", "HUAWEICLOUD_SDK_AK"),
+        ("backup_frames_lake", "BACKUP_FRAMES_LAKE"),
+        ("BACKUP_FRAMES_CONFG", "BACKUP_FRAMES_CONFIG"),
+        ("BACKUP_FRAMES_X", "Unset it"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_named(monkeypatch, name, hint):
+    """It is named with what was meant, and never its value."""
+    monkeypatch.setenv(name, CANARY)
+    monkeypatch.setenv("BACKUP_FRAMES_TOKEN", "t")
+    (text,) = find_unknown_variables()
+    assert text.startswith(f"{name} is no setting")
+    assert hint in text
+    assert CANARY not in text
+
+
+def test_a_variable_that_the_file_names_is_known(monkeypatch, write_config):
+    """A project's own variable may be called as it likes; an empty one is unset."""
+    monkeypatch.setenv("BACKUP_FRAMES_TOKEN_A", "x")
+    monkeypatch.setenv("BACKUP_FRAMES_Y", "")
+    path = write_config('[[project]]\nproject_id = "a"\ntoken_env = "BACKUP_FRAMES_TOKEN_A"')
+    assert find_unknown_variables(path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "timeout_s",
+            "soon",
+            "timeout_s = 'soon' (argument): must be a number above 0 and up to 3600.",
+        ),
+        (
+            "timeout_s",
+            True,
+            "timeout_s = 'True' (argument): must be a number above 0 and up to 3600.",
+        ),
+        ("timeout_s", 10**400, "must be a number above 0 and up to 3600."),
+        ("max_connections", 2.5, "must be a whole number from 1 to 64."),
+        ("max_connections", float("inf"), "must be a whole number from 1 to 64."),
+        ("partition_by", "year", "must be 'day' or 'month'."),
+        ("lake_format", ["delta"], "must be 'parquet', 'delta' or 'iceberg'."),
+        ("project_id", 7, "project_id = '7' (argument): is of type int; give text."),
+        ("token", b"t", "token (argument): is of type bytes; give text."),
+        ("lake", "", "lake = '' (argument): is empty; give a text, or leave it out."),
+    ],
+)
+def test_a_bad_value_is_told_in_our_words(name, value, message):
+    """The message says what was given, by whom, and what to give, however settings are made."""
+    for make in (load_settings, Settings, Settings.of):
+        with pytest.raises(ConfigError) as caught:
+            make(**{name: value})
+        assert str(caught.value).endswith(message)
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        ("timeout_s", " 2.5 ", 2.5),
+        ("timeout_s", 3, 3.0),
+        ("max_connections", "4", 4),
+        ("overlap_s", 60.0, 60),
+        ("lake", Path("a/b"), "a/b"),
+    ],
+)
+def test_a_value_of_another_type_is_taken_for_what_it_says(name, value, taken):
+    """Texts of the environment become numbers, paths become texts."""
+    got = getattr(load_settings(**{name: value}), name)
+    assert (got, type(got)) == (taken, type(taken))
+
+
+def test_settings_of_arguments_alone_read_no_environment(monkeypatch):
+    """`Settings.of` is arguments over defaults; an unknown name is refused."""
+    monkeypatch.setenv("BACKUP_FRAMES_LAKE", "one")
+    assert Settings.of(region="cn-north-4").lake is None
+    with pytest.raises(ConfigError, match="nonsense"):
+        Settings.of(nonsense=1)

@@ -15,11 +15,12 @@ from typing import Any
 
 import httpx
 import pytest
-from support.model import EPOCH, START_S, Model, ModelTransport, Profile, VirtualClock
+from support.clocks import VirtualClock
+from support.model import EPOCH, START, START_S, Model, ModelTransport, Profile
 
 from backup_frames import open_lake, read_backups, sync_backups
 from backup_frames.api.query import MAX_LIMIT
-from backup_frames.scan import schedule
+from backup_frames.scan.asking import schedule
 
 MEANINGS = ("inside", "end", "created", "created at times", "zone", "day", "minute", "ignored")
 SIZES, SPANS = (90, 1_500), (10, 30, 400)
@@ -39,7 +40,7 @@ class Service:
 
     def __init__(self, **facts: Any) -> None:
         profile = Profile("meaning", table_level=facts.pop("table_level", 9), **facts)
-        self.clock = VirtualClock()
+        self.clock = VirtualClock(START)
         self.model = Model(profile, random.Random(f"{facts}"), self.clock)
         self.how: dict[str, Any] = {
             "endpoint": "http://127.0.0.1",
@@ -283,6 +284,31 @@ def test_backups_too_short_to_prove_speak_against_a_window_all_the_same(
     ids, certificate, _ = service.read()
     assert ids == service.ids
     assert not certificate.is_complete
+
+
+@pytest.mark.parametrize("name", ["instance_id", "datastore_type", "backup_type"])
+@pytest.mark.parametrize("rows", [60, 900])
+def test_a_filter_that_hides_some_rows_is_found_out(name: str, rows: int) -> None:
+    """A filter that finds most of what matches is no less broken than one that finds nothing."""
+    service = Service(rows=rows, misread=f"thins: {name}")
+    kept = [row for row in service.model.rows.values() if row.level == "Instance"]
+    newest = sorted(kept, key=lambda row: -(row.begin or 0))[:60]
+    value = FILTERS[name](next(row for row in newest if int(row.id[:2], 16) % 4 == 0))
+    wanted = {one for one, row in service.model.rows.items() if FILTERS[name](row) == value}
+    ids, certificate, _ = service.read(**{name: value})
+    assert (ids, certificate.verdict) == (wanted, "incomplete")
+    assert "which matches" in str(certificate)
+
+
+@pytest.mark.parametrize("rows", [60, 900])
+def test_filters_that_hold_cost_two_requests_to_prove(rows: int) -> None:
+    """Ties and new backups do not speak against a filter, and one look per level is enough."""
+    for seed in range(12):
+        service = Service(rows=rows, ties=30, is_order_unstable=True, insert=0.2 * (seed % 2))
+        ids, certificate, _ = service.read(instance_id=f"{seed:032x}in06", backup_type="Auto")
+        assert certificate.is_complete, certificate.reasons
+        held = (service.model.rows[one] for one in service.model.held)
+        assert ids >= {row.id for row in held if (row.instance, row.kind) == (seed, "Auto")}
 
 
 def _mixed_levels(request: httpx.Request) -> httpx.Response:

@@ -1,6 +1,6 @@
 """The promise of the verified walk, against services that move and misbehave.
 
-The commit tier runs a few dozen reads of each profile; ``python -m pytest -m slow
+The commit tier runs ten reads of each profile; ``python -m pytest -m slow
 tests/simulation -n 2 -rP`` runs 100,000 in all and shows a line of figures for each.
 """
 
@@ -21,7 +21,7 @@ from support.reads import (
 
 from backup_frames.errors import FetchError
 
-COMMIT_READS = 30
+COMMIT_READS = 10
 ALL_READS = 100_000
 UNSTABLE = Profile("unstable", rows=60, ties=4, is_order_unstable=True)
 MOVING = Profile("moving", rows=60, late=0.05, delete=0.05, bulk=0.02, swap=0.1)
@@ -75,16 +75,16 @@ def test_the_simulation_catches_naive_strategies(
     strategy: Callable[[Profile, int], Outcome], profile: Profile
 ) -> None:
     """Reading by offset loses rows while it claims to be complete, and the model sees it."""
-    outcomes = [strategy(profile, seed) for seed in range(200)]
+    outcomes = [strategy(profile, seed) for seed in range(100)]
     assert any(outcome.is_complete and outcome.lost for outcome in outcomes)
 
 
 @pytest.mark.parametrize("profile", [MOVING, UNSTABLE], ids=["moving", "unstable"])
 def test_the_walk_survives_what_naive_strategies_do_not(profile: Profile) -> None:
     """On the same services and seeds, the verified walk loses nothing."""
-    outcomes = [verified_read(profile, seed) for seed in range(100)]
+    outcomes = [verified_read(profile, seed) for seed in range(50)]
     assert not any(outcome.lost for outcome in outcomes if outcome.is_complete)
-    assert sum(outcome.is_complete for outcome in outcomes) >= 50
+    assert sum(outcome.is_complete for outcome in outcomes) >= 25
 
 
 def test_the_same_seed_is_the_same_read() -> None:
@@ -104,7 +104,7 @@ def test_the_same_seed_is_the_same_read() -> None:
 def test_throttling_is_obeyed_with_little_waste(name: str) -> None:
     """Under 429 the read completes, at most a tenth of its requests wasted above a small floor."""
     profile = next(profile for profile in PROFILES if profile.name == name)
-    for seed in range(30):
+    for seed in range(10):
         outcome = verified_read(profile, seed)
         assert outcome.is_complete
         assert outcome.model.wasted <= max(0.1 * outcome.requests, 9), outcome
@@ -113,7 +113,7 @@ def test_throttling_is_obeyed_with_little_waste(name: str) -> None:
 def test_expired_tokens_are_renewed_once_each() -> None:
     """Each expiry costs one login, and no call is made with a token known to be refused."""
     profile = Profile("expiring", rows=300, expire=0.01)
-    for seed in range(30):
+    for seed in range(10):
         model = verified_read(profile, seed).model
         assert model.logins <= model.token + 1
         assert model.refused_calls <= model.token

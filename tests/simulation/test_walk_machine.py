@@ -11,9 +11,9 @@ from support.model import START_S, Profile
 from support.reads import LIMIT, open_model
 
 from backup_frames.api.query import LEVELS, BackupQuery
+from backup_frames.scan.asking.schedule import Ask, Schedule
 from backup_frames.scan.plan import CEILING_S, FLOOR_S
-from backup_frames.scan.schedule import Ask, Schedule
-from backup_frames.scan.walk import FinishedRange
+from backup_frames.scan.walks.walk import FinishedRange
 
 
 class WalkMachine(RuleBasedStateMachine):

@@ -34,14 +34,15 @@ class InstantClock:
 
 
 class VirtualClock:
-    """Time that passes only when somebody sleeps."""
+    """Time that passes only when somebody sleeps or advances it."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: datetime = START) -> None:
+        self.start = start
         self.seconds = 0.0
         self.naps: list[float] = []
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.seconds)
+        return self.start + timedelta(seconds=self.seconds)
 
     def monotonic(self) -> float:
         return self.seconds
@@ -49,6 +50,9 @@ class VirtualClock:
     def sleep(self, seconds: float) -> None:
         self.seconds += max(seconds, 0.0)
         self.naps.append(seconds)
+
+    def advance(self, by: timedelta) -> None:
+        self.seconds += by.total_seconds()
 
 
 class TurnClock(VirtualClock):

@@ -21,6 +21,7 @@ from typing import Any
 from support.lake_service import PROJECT
 from support.stores import Killed, snapshot
 
+from backup_frames.frames.partitions import encode_table
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import Slot, TableFile
 from backup_frames.lake.storage.store import RunNote, Store
@@ -100,9 +101,14 @@ class FormatLake:
             shutil.copytree(saved, self.folder)
 
     def data(self) -> dict[str, bytes]:
-        """The tables' partitions, as a plain lake's files."""
-        files = snapshot(self.store())
-        return {key: data for key, data in files.items() if key.startswith(TABLES)}
+        """The rows of the tables' partitions, encoded as a plain lake's files are."""
+        store = self.store()
+        files = snapshot(store)
+        return {
+            key: encode_table(store.decode(key, data))
+            for key, data in files.items()
+            if key.startswith(TABLES)
+        }
 
     def stamps(self) -> dict[str, int]:
         """When each file outside of the records was last touched."""

@@ -137,7 +137,7 @@ def run(as_of: datetime, *, verdict: str = "complete", **other: Any) -> dict[str
         "as_of": as_of,
         "duration_s": 60.0,
         "is_full": False,
-        "is_braked": False,
+        "is_guarded": False,
         "verdict": verdict,
         "tool_version": "0",
     }

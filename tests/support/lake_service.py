@@ -20,15 +20,17 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from support.clocks import VirtualClock
+
 from backup_frames.errors import UnavailableError
+from backup_frames.frames.deduplicate import deduplicate_frames
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import Part
 from backup_frames.frames.partitions import decode_table
-from backup_frames.frames.settle import settle_frames
 from backup_frames.scan.certificate import Certificate
 from backup_frames.scan.plan import CEILING_S, FLOOR_S, CoveredSpan
 from backup_frames.sync.one_project import SyncReport, sync_lake
-from backup_frames.sync.plan import SyncSettings
+from backup_frames.sync.planning.plan import SyncSettings
 
 PROJECT = "0a1b2c"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,25 +39,6 @@ HOUR = timedelta(hours=1)
 LEVELS = ("Instance", "DatabaseTable")
 
 Row = dict[str, Any]
-
-
-class FakeClock:
-    """Virtual time: it stands still until somebody advances it."""
-
-    def __init__(self, now: datetime = START) -> None:
-        self.moment = now
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
-
-    def advance(self, by: timedelta) -> None:
-        self.moment += by
 
 
 @dataclass
@@ -98,8 +81,8 @@ def wire_time(moment: datetime) -> str:
 class ModelService:
     """The service's list, which may change between any two requests."""
 
-    def __init__(self, *, seed: int = 0, clock: FakeClock | None = None) -> None:
-        self.clock = clock or FakeClock()
+    def __init__(self, *, seed: int = 0, clock: VirtualClock | None = None) -> None:
+        self.clock = clock or VirtualClock(START)
         self.random = random.Random(seed)
         self.backups: dict[str, Backup] = {}
         self.uncertified: list[tuple[int, int]] = []
@@ -243,7 +226,7 @@ class ModelReader:
             pieces.append(frames_of(rows, level))
             self.requests += max(1, -(-len(rows) // 100))
             self.rows += len(rows)
-        return Part(settle_frames(concat_frames(pieces))[0], tuple(covered))
+        return Part(deduplicate_frames(concat_frames(pieces))[0], tuple(covered))
 
 
 def frames_of(backups: Sequence[Backup], level: str) -> ArrowFrames:
@@ -274,6 +257,8 @@ def sync(service: ModelService, store: Any, **settings: Any) -> SyncReport:
 def table_of(store: Any, name: str, project_id: str = PROJECT) -> list[Row]:
     """All rows of a table in the store, in the order of the files."""
     files = [file.key for file in store.list(name) if file.key.endswith(f"/{project_id}.parquet")]
+    if store.format != "parquet":
+        return [row for key in files for row in store.decode(key, store.read(key)).to_pylist()]
     return [row for key in files for row in _decoded(store.read(key))]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from support.clocks import VirtualClock
 from support.format_lake import FormatLake
 from support.lake_service import (
     DAY,
     LEVELS,
     PROJECT,
-    FakeClock,
     ModelLedger,
     ModelService,
     rows_of,
@@ -38,7 +38,7 @@ class World:
         return self._memory if self.lake is None else self.lake.store()
 
     @property
-    def clock(self) -> FakeClock:
+    def clock(self) -> VirtualClock:
         return self.service.clock
 
     def fill(self, days: int, per_day: int = 8) -> None:
@@ -58,7 +58,7 @@ class World:
         """Let time pass, sync, and check that the lake is what the model says."""
         self.clock.advance(after)
         report = sync(self.service, self.store, **settings)
-        marks = not report.is_braked
+        marks = not report.is_guarded
         self.ledger.observe(self.service.backups, report.as_of, marks=marks)
         self.check()
         return report

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Any
 
 Row = dict[str, Any]
@@ -401,16 +402,32 @@ def storage_daily(fleet: Fleet) -> dict[tuple[str, date], float]:
     return found
 
 
-def stored_watched_from(fleet: Fleet) -> date | None:
-    """The day from which on nothing that any project stored had expired unseen."""
-    firsts = [
-        first_certified(fleet, project) for project in {b["project_id"] for b in fleet.backups}
-    ]
-    return max(firsts).date() if firsts and all(firsts) else None
+STALE = timedelta(hours=26)
+
+
+def looked_at_days(fleet: Fleet) -> set[date]:
+    """The days at whose end each project that has anything was between two close runs."""
+    found = None
+    for project in {row["project_id"] for row in (*fleet.backups, *fleet.instances)}:
+        moments = [
+            run["as_of"]
+            for run in fleet.runs
+            if run["project_id"] == project and run["verdict"] == "complete"
+        ]
+        moments = [*sorted(moments), fleet.now]
+        mine = set()
+        for earlier, later in pairwise(moments):
+            end = midnight(earlier.date() + DAY)
+            if later - earlier <= STALE:
+                while end <= later and end <= fleet.now:
+                    mine.add(end.date() - DAY)
+                    end += DAY
+        found = mine if found is None else found & mine
+    return found or set()
 
 
 def storage_growth(fleet: Fleet) -> dict[str, Row]:
-    first = stored_watched_from(fleet)
+    watched = looked_at_days(fleet)
     sizes = {key: max(size, 0) for key, size in storage_daily(fleet).items()}
     found = {}
     for engine in {name for name, _ in sizes} | {"all"}:
@@ -420,9 +437,7 @@ def storage_growth(fleet: Fleet) -> dict[str, Row]:
                 sum(s for (name, on), s in sizes.items() if on == day and fits(name, engine)),
             )
             for back in range(-TREND, 0)
-            if first
-            and (day := fleet.today + back * DAY) >= first
-            and any(on == day for _, on in sizes)
+            if (day := fleet.today + back * DAY) in watched and any(on == day for _, on in sizes)
         ]
         if len(points) < 7:
             continue
@@ -546,7 +561,7 @@ def kpi_daily(fleet: Fleet) -> dict[date, Row]:
     watched_days = [day for (_, day), row in daily.items() if row["watched_s"] > 0]
     begun = [b["begin_date"] for b in fleet.backups if b["begin_date"]]
     days = begun + watched_days
-    stored, first = storage_daily(fleet), stored_watched_from(fleet)
+    stored, looked = storage_daily(fleet), looked_at_days(fleet)
     found, day = {}, min(days, default=fleet.today)
     while day < fleet.today:
         mine = [b for b in fleet.backups if b["begin_date"] == day]
@@ -578,8 +593,8 @@ def kpi_daily(fleet: Fleet) -> dict[date, Row]:
             "duration_p95_s": quantile(durations, 0.95),
             "size_gib": sum((b["size_kb"] or 0) / 1048576 for b in completed),
             "stored_gib": sum(max(size, 0) for (_, on), size in stored.items() if on == day),
-            "is_stored_watched": bool(first and day >= first)
-            and any(on == day for _, on in stored),
+            "is_stored_watched": day in looked and any(on == day for _, on in stored),
+            "is_watched": day in looked,
         }
         day += DAY
     return found

@@ -10,7 +10,8 @@ import random
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from support.model import Model, ModelTransport, Profile, VirtualClock
+from support.clocks import VirtualClock
+from support.model import START, Model, ModelTransport, Profile
 
 from backup_frames.api.answers import Page
 from backup_frames.api.auth import PasswordLogin
@@ -18,8 +19,8 @@ from backup_frames.api.client import BackupClient
 from backup_frames.api.gate import Gate
 from backup_frames.api.query import LEVELS, BackupQuery
 from backup_frames.errors import BackupFramesError, RejectedError
+from backup_frames.scan.asking.schedule import Ask, Schedule
 from backup_frames.scan.plan import CEILING_S, FLOOR_S
-from backup_frames.scan.schedule import Ask, Schedule
 
 LIMIT = 5
 
@@ -41,7 +42,7 @@ class Outcome:
 def open_model(profile: Profile, seed: int) -> tuple[Model, BackupClient, random.Random]:
     """A model of the profile and the real client on top of it."""
     rng = random.Random(f"{profile.name}-{seed}")
-    clock = VirtualClock()
+    clock = VirtualClock(START)
     model = Model(profile, rng, clock)
 
     def login(client: BackupClient) -> PasswordLogin:

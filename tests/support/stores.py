@@ -17,20 +17,28 @@ Enumerating the crash points of a run::
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import pyarrow as pa
+
 from backup_frames.errors import LakeConflictError, LakeError
 from backup_frames.lake.storage.layout import is_temporary
-from backup_frames.lake.storage.store import Lock, RunNote, Store, StoredFile, check_key
+from backup_frames.lake.storage.store import (
+    Lock,
+    PlainFiles,
+    RunNote,
+    Store,
+    StoredFile,
+    check_key,
+)
 
 
-class MemoryStore:
+class MemoryStore(PlainFiles):
     """A `Store` in a dictionary; `files` is the truth and may be tampered with."""
 
-    format = "parquet"
     warnings: tuple[str, ...] = ()
 
     def __init__(self, url: str = "memory://lake", *, scratch: str = "_meta/p/tmp") -> None:
@@ -51,9 +59,6 @@ class MemoryStore:
 
     def put(self, key: str, data: bytes) -> None:
         self.files[check_key(key)] = bytes(data)
-
-    def commit(self, note: RunNote) -> None:
-        pass
 
     def list(self, prefix: str) -> list[StoredFile]:
         folder = check_key(prefix.rstrip("/")) + "/" if prefix else ""
@@ -178,6 +183,18 @@ class FaultStore:
     def put(self, key: str, data: bytes) -> None:
         with self._struck("put", key, data):
             self.inner.put(key, data)
+
+    def encode(self, key: str, rows: pa.Table) -> bytes:
+        return self.inner.encode(key, rows)
+
+    def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:
+        return self.inner.decode(key, data, rows=rows)
+
+    def is_blocked(self, key: str) -> bool:
+        return self.inner.is_blocked(key)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        self.inner.expect(keys)
 
     def commit(self, note: RunNote) -> None:
         if self.inner.format == "parquet":

@@ -22,7 +22,7 @@ from backup_frames.lake.ledger.merge import EMPTY_LEDGER, Proof, merge_fresh
 from backup_frames.lake.ledger.metadata import DayState, State
 from backup_frames.scan.plan import FLOOR_S
 from backup_frames.scan.ranges import DAY_S, covers, day_of, day_start
-from backup_frames.sync.changes import find_changed_spans
+from backup_frames.sync.planning.changes import find_changed_spans
 
 START_S = int(START.timestamp())
 offsets = st.lists(

@@ -12,8 +12,8 @@ from support.lake_service import DAY, HOUR, START, ModelReader, rows_of, sync, t
 from support.lake_world import World
 
 import backup_frames as bf
-from backup_frames.api.clock import SystemClock
-from backup_frames.api.transport import DeadlineTransport
+from backup_frames.api.wire.transport import DeadlineTransport
+from backup_frames.clock import SystemClock
 from backup_frames.errors import ConfigError
 from backup_frames.sandbox import Sandbox
 from backup_frames.sync.maintenance.repair import repair_project

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 from support.lake_service import DAY, HOUR, PROJECT, START, rows_of, sync, table_of
 from support.lake_world import World
@@ -16,6 +18,7 @@ from backup_frames.lake.ledger.metadata import State, decode_record
 from backup_frames.sync.maintenance.check import check_lake
 from backup_frames.sync.maintenance.flips import undo_flip
 from backup_frames.sync.maintenance.repair import repair_project
+from backup_frames.sync.maintenance.salvage import salvage_table
 
 OLD_DAY = (START - 4 * DAY).date()
 STATE = f"_meta/{PROJECT}/state.json"
@@ -213,6 +216,19 @@ def test_any_single_flipped_bit_is_undone(world: World, at: float) -> None:
     assert {key: data for key, data in world.store.files.items() if "_meta" not in key} == {
         key: data for key, data in whole.items() if "_meta" not in key
     }
+
+
+@pytest.mark.parametrize("at", [18, 20, 23, 90])
+def test_a_description_on_which_pyarrow_ends_the_process_costs_nothing(at: int) -> None:
+    """It is read in a process of its own: the flip is undone, and two flips are a file without rows."""
+    whole = bytes(encode_table(pa.table({"name": ["a", "b", None]})))
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for bit in (2, 4, 7):
+        data = bytearray(whole)
+        data[footer + at] ^= 1 << bit
+        assert undo_flip(bytes(data), hashlib.sha256(whole).hexdigest()) == whole
+        data[5] ^= 1
+        assert salvage_table(bytes(data), "backups") is None
 
 
 def test_two_flipped_bits_are_not_one(world: World) -> None:

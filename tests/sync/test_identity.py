@@ -13,12 +13,12 @@ from support.lake_world import World
 from backup_frames.sync.maintenance.check import check_lake
 
 DAYS = 30
-PER_DAY = 10
+PER_DAY = 5
 
 
 @pytest.fixture(scope="module")
 def large() -> World:
-    """Forty days of twenty backups, two without begin time, synced once."""
+    """Thirty days of five backups, two without begin time, synced once."""
     made = World()
     made.fill(DAYS, PER_DAY)
     for level in LEVELS:
@@ -60,6 +60,7 @@ MOVES = {
     "to another level and day": {"level": LEVELS[0], "begin": START - 2 * DAY},
     "to no time and level": {"level": LEVELS[0], "begin": None},
 }
+FOUND_IN_FULL = ("to the day before", "to a younger day", "to no time and level")
 
 
 def test_a_small_move_is_found_when_its_days_turn_comes(world: World) -> None:
@@ -78,7 +79,15 @@ def test_a_small_move_is_found_when_its_days_turn_comes(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("how", "is_full"),
-    [*((how, False) for how in list(MOVES)[1:]), *((how, True) for how in MOVES)],
+    [
+        *((how, False) for how in list(MOVES)[1:]),
+        *((how, True) for how in FOUND_IN_FULL),
+        *(
+            pytest.param(how, True, marks=pytest.mark.slow)
+            for how in MOVES
+            if how not in FOUND_IN_FULL
+        ),
+    ],
 )
 def test_a_backup_that_moves_keeps_its_row(world: World, how: str, is_full: bool) -> None:
     """Its begin time or level is set to something else: changed, never gone, never twice."""

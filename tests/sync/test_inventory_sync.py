@@ -391,7 +391,7 @@ def test_the_command_line_can_leave_it_out(
     connection = ["--endpoint", box.endpoint, "--project-id", box.project_id]
     assert main(["sync", "--lake", str(lab.root), *connection, option]) == 0
     assert [one.operation for one in box.requests].count("instances") == count
-    assert ("nosql:instance:list" in capsys.readouterr().out) == bool(count)
+    assert ("nosql:instance:list" in capsys.readouterr().err) == bool(count)
 
 
 def test_a_lake_of_an_earlier_version_goes_on(lab: Lab) -> None:

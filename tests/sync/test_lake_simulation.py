@@ -50,7 +50,7 @@ class Life:
                         status="BUILDING",
                         tables=[("db", ["t1", "t2"])] if level != "Instance" else None,
                     )
-        clock.moment = end
+        clock.advance(span)
         for backup in list(service.backups.values()):
             self._age(backup)
         self._rare_events()

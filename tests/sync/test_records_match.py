@@ -143,7 +143,7 @@ def test_a_state_of_before_it_named_its_manifest_is_no_finding(world: World) -> 
     """A lake that an earlier version wrote is sound, and costs one full read."""
     state = decode_record(world.store.read(f"{META}/state.json"), State)
     assert state is not None
-    old = State(PROJECT, state.as_of_s, state.days, state.unknown_begin)
+    old = State(PROJECT, state.as_of_s, state.days, state.untimed)
     world.store.put(f"{META}/state.json", encode_record(old))
     assert check_lake(world.store) == []
     assert world.sync().is_full

@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from support.lake_service import DAY, HOUR, LEVELS, PROJECT, START, sync, table_of
+from support.lake_service import DAY, HOUR, LEVELS, PROJECT, START, rows_of, sync, table_of
 from support.stores import snapshot
 
 from backup_frames.errors import (
@@ -44,10 +44,11 @@ def test_a_first_sync_writes_everything(empty_world):
 
 
 def test_an_empty_service_makes_an_empty_lake(empty_world):
-    """No backups, no partitions; the run and the lake's records are there."""
+    """No backups, no rows: one empty file a table; the run and the lake's records are there."""
     report = empty_world.sync()
     assert report.exit_code == 0
-    assert data(empty_world.store) == {}
+    assert {key.split("/")[1] for key in data(empty_world.store)} == {"date=1970-01-01"}
+    assert rows_of(empty_world.store) == {}
     assert decode_record(empty_world.store.read(MANIFEST), Manifest) is not None
 
 
@@ -185,7 +186,7 @@ def test_a_begin_time_that_becomes_known_moves_the_row(empty_world, is_full):
     ("total", "gone", "is_much"),
     [(100, 20, False), (100, 21, True), (50, 20, False), (105, 21, False), (103, 21, True)],
 )
-def test_the_brake_holds_a_mass_deletion_back(empty_world, total, gone, is_much):
+def test_the_guard_holds_a_mass_deletion_back(empty_world, total, gone, is_much):
     """More than a fifth and more than 20 at once: nothing is marked until it is allowed."""
     for number in range(total):
         empty_world.service.add(START - 3 * DAY + number * HOUR / 2)
@@ -193,31 +194,31 @@ def test_the_brake_holds_a_mass_deletion_back(empty_world, total, gone, is_much)
     empty_world.service.remove(*empty_world.ids()[:gone])
     empty_world.service.add(empty_world.clock.now())  # does not count: it was not there before
     report = empty_world.sync(after=HOUR)
-    assert report.is_braked == is_much
+    assert report.is_guarded == is_much
     assert report.verdict == "complete"
     assert report.exit_code == (6 if is_much else 0)
     assert report.counts["new"] == 1
     if is_much:
         assert report.counts["held_back"] == gone
-        assert empty_world.sync(after=HOUR).is_braked
+        assert empty_world.sync(after=HOUR).is_guarded
         report = empty_world.sync(after=HOUR, allow_mass_deletion=True)
     assert report.counts["gone"] == gone
     assert empty_world.sync(after=HOUR).exit_code == 0
 
 
-def test_days_held_back_by_the_brake_are_not_verified(empty_world):
+def test_days_held_back_by_the_guard_are_not_verified(empty_world):
     """A day whose absent backups stay unmarked is not as the service has it."""
     empty_world.fill(days=3, per_day=30)
     empty_world.sync()
     empty_world.service.remove(*empty_world.ids()[:25])
     report = empty_world.sync(after=HOUR, is_full=True)
-    assert report.is_braked
+    assert report.is_guarded
     assert report.oldest_verified_at == START
     report = empty_world.sync(after=HOUR, is_full=True, allow_mass_deletion=True)
     assert report.oldest_verified_at == START + 2 * HOUR
 
 
-def test_few_deletions_of_few_backups_do_not_brake(empty_world):
+def test_few_deletions_of_few_backups_pass_the_guard(empty_world):
     """Half of a dozen backups is less than 20: they are marked."""
     empty_world.fill(days=1, per_day=12)
     empty_world.sync()
@@ -412,7 +413,7 @@ def test_months_are_partitions_too(empty_world):
     assert dates == {"date=2025-10-01", "date=2025-11-01", "date=2025-12-01"}
     empty_world.service.remove(empty_world.ids()[5])
     empty_world.service.add(empty_world.clock.now())
-    assert empty_world.sync(after=HOUR).file_count == 4
+    assert empty_world.sync(after=HOUR).file_count == 2
 
 
 @pytest.mark.parametrize("is_record_lost", [False, True])

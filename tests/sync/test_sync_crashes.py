@@ -90,6 +90,7 @@ def heals(name: str, days: int, *, every: int = 1) -> int:
 
     Of `every` so many one is tried, deaths at calls that write excepted: all of those are. (A death
     before a call that only reads leaves what a death before the next one that writes does.)
+    What several faults leave alike is healed once: the next run sees nothing but the files.
     """
     scene = SCENES[name]
     service, before = prepared(scene, days)
@@ -103,11 +104,16 @@ def heals(name: str, days: int, *, every: int = 1) -> int:
         is_write = calm.calls[fault.at].method in ("put", "commit", "delete")
         (writes if is_write and fault.how == "kill" else others).append(fault)
     faults = [*writes, *others[::every]]
+    seen = set[frozenset[tuple[str, bytes]]]()
     for fault in faults:
         store = FaultStore(before.copy(), fault=fault, scratch=SCRATCH)
         service.random.seed(5)
         with suppress(Killed, LakeError):
             sync(service, store, **scene.settings)
+        state = frozenset(snapshot(store.inner).items())
+        if state in seen:
+            continue
+        seen.add(state)
         left = data(store.inner)
         assert all(decode_table(value).num_rows >= 0 for value in left.values())
         assert check_lake(store.inner) == [], fault
@@ -121,7 +127,7 @@ def heals(name: str, days: int, *, every: int = 1) -> int:
 @pytest.mark.parametrize("name", ["first", "incremental"])
 def test_any_crash_point_heals_to_the_same_bytes(name: str) -> None:
     """Fail or kill a run at any call: files stay readable, verify stays silent, one run heals."""
-    assert heals(name, days=2, every=5) > 50
+    assert heals(name, days=2, every=12) > 30
 
 
 def killed_at(store: MemoryStore, service: ModelService, call: str, **settings: Any) -> MemoryStore:

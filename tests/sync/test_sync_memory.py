@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.clocks import VirtualClock
 from support.lake_service import (
     DAY,
     LEVELS,
     PROJECT,
     START,
     Backup,
-    FakeClock,
     ModelReader,
     ModelService,
     frames_of,
@@ -55,7 +55,10 @@ def stream_into(lake: str, days: int, lake_format: str) -> None:
 
     store = open_lake_store(lake, scratch=f"_meta/{PROJECT}/tmp", lake_format=lake_format)
     report = sync_lake(
-        Stream(ModelService(clock=FakeClock())), store, project_id=PROJECT, clock=FakeClock()
+        Stream(ModelService(clock=VirtualClock(START))),
+        store,
+        project_id=PROJECT,
+        clock=VirtualClock(START),
     )
     assert report.exit_code == 0
     assert report.counts["present"] == days * PER_DAY

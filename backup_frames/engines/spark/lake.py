@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...frames.partitions import FRAME_TABLES, NO_DATE
-from ...frames.schema import TABLES, with_ledger
+from ...frames.partitions import NO_DATE
+from ...frames.schema import FRAME_TABLES
 from .options import SourceOptions
 
 if TYPE_CHECKING:
@@ -39,11 +39,6 @@ class LakeDays:
     begin: date | None = None
     end: date | None = None
     is_untimed: bool = False
-
-
-def lake_schema(table: str) -> pa.Schema:
-    """The schema of a lake's table: ``backups`` has its ledger columns."""
-    return with_ledger(TABLES[table]) if table == "backups" else TABLES[table]
 
 
 def plan_days(options: SourceOptions) -> list[LakeDays]:

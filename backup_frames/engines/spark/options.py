@@ -13,14 +13,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from ...api.query import LEVELS, BackupQuery, Level, check_project_id, parse_moment
+from ...api.query import FILTERS, LEVELS, BackupQuery, Level, check_project_id, parse_moment
 from ...errors import ConfigError, QueryError
-from ...frames.partitions import FRAME_TABLES
-from ...frames.schema import TABLES
-from ...settings.resolve import Settings, load_projects, load_settings
+from ...frames.schema import FRAME_TABLES, TABLES
+from ...settings import Settings, load_projects, load_settings
 from ...settings.toml_file import SECRETS
 
-FILTERS: Final = ("instance_id", "datastore_type", "backup_id", "backup_type")
 CONNECTIONS: Final = 2
 """Requests side by side in one task, unless set: on Spark the tasks bring the parallelism."""
 

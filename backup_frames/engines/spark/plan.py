@@ -22,8 +22,8 @@ from ...api.connect import open_client
 from ...api.query import BackupQuery
 from ...errors import RejectedError
 from ...scan.plan import look_at, to_span
-from ...scan.trial import is_as_assumed
-from ...settings.resolve import Settings
+from ...scan.proof.trial import is_as_assumed
+from ...settings import Settings
 from .options import SourceOptions
 
 Span = tuple[int, int]

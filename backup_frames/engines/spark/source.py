@@ -42,13 +42,12 @@ import pyarrow as pa
 
 from ...errors import ConfigError, IncompleteReadError, MissingExtraError
 from ...frames.flatten import ArrowFrames
-from ...frames.partitions import FRAME_TABLES
-from ...frames.schema import TABLES, comment_of
+from ...frames.schema import FRAME_TABLES, LAKE_TABLES, TABLES, comment_of
 from ...scan.certificate import Certificate
 from ...scan.plan import to_moment, to_span
-from ...settings.resolve import environment_names, load_settings
+from ...settings import environment_names, load_settings
 from ...settings.toml_file import SECRETS
-from .lake import LakeDays, lake_schema, plan_days, read_days
+from .lake import LakeDays, plan_days, read_days
 from .options import SourceOptions, narrow_options, parse_options
 from .plan import plan_ranges
 from .proofs import Proofs, ReadProof, add_proofs
@@ -119,7 +118,7 @@ class BackupFramesSource(DataSource):  # type: ignore[misc, unused-ignore]  # un
     def schema(self) -> StructType:
         """The table's schema, with descriptions and units as comments. Asks nobody."""
         options = parse_options(self.options)
-        schema = lake_schema(options.table) if options.lake else TABLES[options.table]
+        schema = LAKE_TABLES[options.table].schema if options.lake else TABLES[options.table]
         spark_schema = from_arrow_schema(schema)
         for one, field in zip(spark_schema.fields, schema, strict=True):
             one.metadata = {"comment": comment_of(field)}
@@ -308,7 +307,7 @@ def _push_filters(reader: BackupFramesReader, filters: Sequence[Any]) -> Iterabl
 
 def _checked_options(options: Any, schema: StructType) -> SourceOptions:
     parsed = parse_options(options)
-    known = lake_schema(parsed.table) if parsed.lake else TABLES[parsed.table]
+    known = LAKE_TABLES[parsed.table].schema if parsed.lake else TABLES[parsed.table]
     for name in schema.fieldNames():
         if name not in known.names:
             raise ConfigError(f"{parsed.table} has no column {name!r}. Drop it from the schema.")

@@ -14,14 +14,14 @@ from ...api.client import BackupClient
 from ...api.connect import open_client
 from ...api.query import BackupQuery
 from ...errors import ConfigError, IncompleteReadError
+from ...frames.deduplicate import deduplicate_frames
 from ...frames.flatten import ArrowFrames, concat_frames, flatten_pages
-from ...frames.settle import settle_frames
 from ...read.reader import BackupReader
 from ...scan.certificate import Certificate, RangeCount
 from ...scan.finished import FinishedRange
 from ...scan.plan import CoveredSpan, to_moment
-from ...scan.witness import Witness
-from ...settings.resolve import Settings
+from ...scan.walks.witness import Witness
+from ...settings import Settings
 from .options import CONNECTIONS, SourceOptions
 from .plan import PlannedRange
 
@@ -94,7 +94,7 @@ def _read_span(
     is_full = planned.kind == "whole" and planned.is_full
     spans = [span] if span[0] < span[1] else []
     parts = list(reader.scan(spans, is_full=is_full, align_s=1))
-    frames, duplicates = settle_frames(concat_frames([part.frames for part in parts]))
+    frames, duplicates = deduplicate_frames(concat_frames([part.frames for part in parts]))
     reader.close_books(frames.backups.num_rows, duplicates)
     certificate = reader.certificate
     if not is_full:  # a full read's verdict comes from its closing witness
@@ -126,7 +126,7 @@ def _read_untimed(reader: BackupReader, client: BackupClient) -> tuple[ArrowFram
                 keep=[piece.rows for piece in pieces],
             )
         )
-    frames, duplicates = settle_frames(concat_frames(found))
+    frames, duplicates = deduplicate_frames(concat_frames(found))
     reader.close_books(frames.backups.num_rows, duplicates)
     certificate = replace(reader.certificate, ranges=tuple(map(RangeCount.of, done)))
     return frames, _with_reasons(certificate, [reason for one in done for reason in one.reasons])

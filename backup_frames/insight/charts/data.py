@@ -13,13 +13,7 @@ from typing import Any
 
 import duckdb
 
-Rows = list[dict[str, Any]]
-
-#: How much the charts show at most; the worst come first, and the charts say what they leave out.
-MAX_INSTANCES = 40
-MAX_BARS = 25
-MAX_ENGINES = 6
-MAX_OUTLIERS = 300
+from .style import MAX_BARS, MAX_ENGINES, MAX_INSTANCES, MAX_OUTLIERS, Rows
 
 
 def plain(text: str) -> str:
@@ -53,9 +47,10 @@ def _value(value: Any) -> Any:
 
 
 def instance_grid_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
-    """Instance x day of the last five weeks, for the instances with the most bad days.
+    """Instance x day of the last five weeks, for the existing instances that are worst off.
 
-    A day without a backup on which the policy asks for none is "not due", and no bad day.
+    First those without a restore point, then those that miss the RPO, that fail, that had the most
+    bad days. A day without a backup on which the policy asks for none is "not due", and no bad day.
     """
     return rows_of(
         connection,
@@ -66,31 +61,38 @@ def instance_grid_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
             FROM v_policy_weekday JOIN v_policy USING (project_id, instance_id)
             GROUP BY project_id, instance_id
         ),
+        watched AS MATERIALIZED (
+            SELECT w.* FROM v_watched_daily AS w CROSS JOIN v_now WHERE date >= today - 35
+        ),
         recent AS MATERIALIZED (
-            SELECT d.* EXCLUDE (day_state),
+            SELECT d.* EXCLUDE (day_state, is_watched), coalesce(w.is_watched, false) AS is_watched,
                 CASE WHEN day_state = 'none' AND weekdays IS NOT NULL
-                        AND NOT list_contains(weekdays, isodow(date))
-                        AND date >= coalesce(policy_changed_at::DATE, date)
+                        AND NOT list_contains(weekdays, isodow(d.date))
+                        AND d.date >= coalesce(policy_changed_at::DATE, d.date)
                     THEN 'not due' ELSE day_state END AS state,
                 state IN ('failed', 'partly failed', 'none') AS is_bad
             FROM v_instance_daily AS d
             LEFT JOIN plans AS p
                 ON p.project_id = d.project_id AND p.instance_id = d.instance_id
+            LEFT JOIN watched AS w ON w.project_id = d.project_id AND w.date = d.date
             CROSS JOIN v_now
-            WHERE date >= today - 35
+            WHERE d.date >= today - 35
+        ),
+        bad AS (
+            SELECT project_id, instance_id, count(*) FILTER (is_bad) AS bad_days
+            FROM recent GROUP BY project_id, instance_id
         ),
         ranked AS (
-            SELECT project_id, instance_id, any_value(instance_name) AS instance_name,
-                count(*) FILTER (is_bad) AS bad_days,
+            SELECT project_id, instance_id, instance_name, bad_days,
                 row_number() OVER (
-                    ORDER BY count(*) FILTER (is_bad) DESC, any_value(instance_name), instance_id
+                    ORDER BY is_protected, is_rpo_met, consecutive_failures DESC, bad_days DESC,
+                        instance_name, instance_id
                 ) AS place,
                 count(*) OVER () AS instance_count
-            FROM recent
-            GROUP BY project_id, instance_id
+            FROM bad JOIN v_instance_current USING (project_id, instance_id)
         )
         SELECT k.place, coalesce(k.instance_name, k.instance_id) AS instance, k.instance_id,
-            r.date, r.state, r.completed_count AS completed,
+            r.date, r.state, r.is_watched, r.completed_count AS completed,
             r.failed_count AS failed, k.bad_days, k.instance_count
         FROM ranked AS k
         JOIN recent AS r ON r.project_id = k.project_id AND r.instance_id = k.instance_id
@@ -101,18 +103,36 @@ def instance_grid_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
 
 
 def restore_point_age_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
-    """The existing instances with the oldest restore points, those without any first."""
+    """The existing instances with the oldest restore points; those without any first in a small fleet.
+
+    Each row carries the counts of all instances by age, for the bands of a large fleet.
+    """
     return rows_of(
         connection,
         f"""
-        SELECT row_number() OVER oldest AS place, coalesce(instance_name, instance_id) AS instance,
-            instance_id, restore_point_age_h AS age_h, is_rpo_met, rpo_limit_h AS limit_h,
-            newest_restore_point_at AS restore_point_at, is_age_upper_bound,
-            count(*) OVER () AS instance_count, count(*) FILTER (is_rpo_met) OVER () AS met_count
-        FROM v_instance_current
-        WINDOW oldest AS (
-            ORDER BY restore_point_age_h DESC NULLS FIRST, instance_name, instance_id
+        WITH fleet AS MATERIALIZED (
+            SELECT instance_name, instance_id, restore_point_age_h, is_rpo_met, rpo_limit_h,
+                newest_restore_point_at, is_age_upper_bound, restore_point_age_band AS band
+            FROM v_instance_current
+        ),
+        counts AS (
+            SELECT count(*) AS instance_count, count(*) FILTER (is_rpo_met) AS met_count,
+                count(*) FILTER (band = 'up to 24 h') AS to_24_h,
+                count(*) FILTER (band = '24 to 48 h') AS to_48_h,
+                count(*) FILTER (band = '2 to 7 days') AS to_7_days,
+                count(*) FILTER (band = 'over 7 days') AS over_7_days,
+                count(*) FILTER (band = 'none') AS without
+            FROM fleet
         )
+        SELECT
+            row_number() OVER (
+                ORDER BY instance_count > {MAX_BARS} AND restore_point_age_h IS NULL,
+                    restore_point_age_h DESC NULLS FIRST, instance_name, instance_id
+            ) AS place,
+            coalesce(instance_name, instance_id) AS instance, instance_id,
+            restore_point_age_h AS age_h, is_rpo_met, rpo_limit_h AS limit_h,
+            newest_restore_point_at AS restore_point_at, is_age_upper_bound, counts.*
+        FROM fleet CROSS JOIN counts
         QUALIFY place <= {MAX_BARS}
         ORDER BY place
         """,  # noqa: S608 - a number of ours
@@ -125,7 +145,7 @@ def success_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
         connection,
         """
         SELECT date, completed_count AS completed, failed_count AS failed,
-            unfinished_count AS unfinished, success_rate
+            unfinished_count AS unfinished, success_rate, is_watched
         FROM v_kpi_daily CROSS JOIN v_now
         WHERE date >= today - 60
         ORDER BY date
@@ -152,15 +172,17 @@ def stored_size_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
         SELECT 'stored' AS kind, date,
             CASE WHEN datastore_type IN (SELECT datastore_type FROM large)
                 THEN datastore_type ELSE 'other' END AS engine,
-            sum(stored_gib) AS gib, NULL AS low_gib, NULL AS high_gib, NULL AS growth_gib_per_day
+            sum(stored_gib) AS gib, NULL AS low_gib, NULL AS high_gib, NULL AS growth_gib_per_day,
+            bool_and(is_watched) AS is_watched
         FROM recent
         GROUP BY ALL
         UNION ALL
-        SELECT 'forecast', last_date, 'all', stored_gib, stored_gib, stored_gib, growth_gib_per_day
+        SELECT 'forecast', last_date, 'all', stored_gib, stored_gib, stored_gib,
+            growth_gib_per_day, true
         FROM growth
         UNION ALL
         SELECT 'forecast', last_date + trend_days, 'all', forecast_gib, forecast_low_gib,
-            forecast_high_gib, growth_gib_per_day
+            forecast_high_gib, growth_gib_per_day, true
         FROM growth
         ORDER BY 1 DESC, 2, 3
         """,  # noqa: S608 - a number of ours
@@ -172,39 +194,55 @@ def duration_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
     return rows_of(
         connection,
         f"""
-        WITH recent AS MATERIALIZED (
-            SELECT backup_id, coalesce(instance_name, instance_id) AS instance,
+        WITH watched AS MATERIALIZED (
+            SELECT date, bool_and(is_watched) AS is_watched FROM v_watched_daily GROUP BY date
+        ),
+        recent AS MATERIALIZED (
+            SELECT coalesce(w.is_watched, false) AS is_watched, backup_id,
+                coalesce(instance_name, instance_id) AS instance,
                 size_gib, duration_s / 60 AS duration_min, is_duration_outlier
-            FROM v_backup_history CROSS JOIN settings CROSS JOIN v_now
+            FROM v_backup_history LEFT JOIN watched AS w ON w.date = begin_date
+            CROSS JOIN settings CROSS JOIN v_now
             WHERE is_completed AND size_gib > 0 AND duration_s > 0
                 AND begin_date >= today - trend_days AND begin_date < today
         )
         SELECT 'usual' AS kind, NULL AS backup_id, NULL AS instance,
             pow(10, (floor(log10(size_gib) * 8) + 0.5) / 8) AS size_gib,
             pow(10, (floor(log10(duration_min) * 8) + 0.5) / 8) AS duration_min,
-            count(*) AS backups
+            count(*) AS backups, is_watched
         FROM recent WHERE NOT is_duration_outlier
-        GROUP BY 4, 5
+        GROUP BY 4, 5, 7
         UNION ALL
         (
-            SELECT 'unusual', backup_id, instance, size_gib, duration_min, 1
+            SELECT 'unusual', backup_id, instance, size_gib, duration_min, 1, is_watched
             FROM recent WHERE is_duration_outlier
             ORDER BY duration_min DESC, backup_id LIMIT {MAX_OUTLIERS}
         )
-        ORDER BY 1, 6 DESC, 2, 4, 5
+        ORDER BY 1, 7, 6 DESC, 2, 4, 5
         """,  # noqa: S608 - a number of ours
     )
 
 
 def start_hour_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
-    """Backups begun in each hour of the week (UTC), over four full weeks."""
+    """Backups begun in each hour of the week (UTC), over the watched days of four full weeks.
+
+    If none of these days was watched, over all of them: what was still there at the first look.
+    """
     return rows_of(
         connection,
         """
+        WITH watched AS MATERIALIZED (
+            SELECT date, bool_and(is_watched) AS is_watched,
+                count(*) FILTER (bool_and(is_watched)) OVER () AS watched_days
+            FROM v_watched_daily CROSS JOIN v_now
+            WHERE date >= today - 28
+            GROUP BY date
+        )
         SELECT weekday, left(weekday_name, 3) AS day, begin_hour AS hour, count(*) AS backups,
-            count(*) FILTER (is_failed) AS failed
-        FROM fact_backup JOIN dim_date ON dim_date.date = begin_date CROSS JOIN v_now
-        WHERE begin_date >= today - 28 AND begin_date < today
+            count(*) FILTER (is_failed) AS failed, watched_days
+        FROM fact_backup JOIN dim_date ON dim_date.date = begin_date
+        JOIN watched ON watched.date = begin_date CROSS JOIN v_now
+        WHERE begin_date >= today - 28 AND begin_date < today AND (is_watched OR watched_days = 0)
         GROUP BY ALL
         ORDER BY weekday, hour
         """,

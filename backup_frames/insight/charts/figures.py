@@ -1,124 +1,143 @@
-"""Charts of a fleet's backups, for notebooks and for the report.
+"""The charts, each one object: what it is called and means, its rows, its picture, its table's columns.
 
-In: a connection from `connect_lake` (or to a published file), or a `BackupFrames`. Out: Altair charts,
-small whatever the lake's size, because the views aggregate before anything is drawn. The colours are
-those of Okabe and Ito, which people with colour-blindness can tell apart, and no meaning rests on
-colour alone. Empty data give an empty chart that says so. Days and hours are UTC.
-
-In a notebook without network use ``alt.renderers.enable("svg")`` or ``"png"``.
-
-    >>> from backup_frames.insight import charts, connect_lake  # doctest: +SKIP
-    >>> charts.instance_grid(connect_lake("/data/lake"))  # doctest: +SKIP
+In: a connection from `connect_lake` (or to a published file), or a `BackupFrames`. Out: for a notebook
+an Altair chart, for the page a Vega-Lite specification; both are small whatever the lake's size, because
+the views aggregate before anything is drawn. The colours are those of Okabe and Ito, which people with
+colour-blindness can tell apart, and no meaning rests on colour alone. Empty data give an empty chart that
+says so. Days and hours are UTC. Altair is loaded when a notebook asks for a chart.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import altair as alt
 import duckdb
 import pyarrow as pa
 
 from ...frames.schema import SYNC_RUNS
 from ..kpi.catalog import create_views
 from ..kpi.relations import create_arrow_relations
-from . import data, drawing
-from .style import Theme
+from . import backup_pictures, data, day_pictures, instance_pictures
+from .style import Rows, Spec, Theme
 
 if TYPE_CHECKING:
     from ...frames.frames import BackupFrames
 
-__all__ = [
-    "duration_by_size",
-    "instance_grid",
-    "restore_point_ages",
-    "retention_ladder",
-    "start_hours",
-    "stored_size",
-    "success_trend",
-]
-
 Source: TypeAlias = "duckdb.DuckDBPyConnection | BackupFrames"
 
 
-def instance_grid(source: Source, *, theme: Theme = "light", width: int = 640) -> alt.LayerChart:
-    """Each instance's last 35 full days, the 40 instances with the most bad days first.
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One chart; call it with a source to get an Altair chart.
 
-    A day is completed, tables only, partly failed, failed, unfinished, without a backup, or not
-    known (before the lake watched the instance); see v_instance_daily.day_state.
-
-    Args:
-        source: a connection with the KPI views, or frames.
-        theme: "light", "dark", or "page" (takes the colour of the text around it).
-        width: of the whole picture, in pixels.
-
-    Returns:
-        The chart; an empty one with a note if there are no instances.
+    Attributes:
+        id: name within a page.
+        title: its heading.
+        meaning: what it shows, in a sentence or two.
+        read: its rows, from a connection with the KPI views.
+        draw: a Vega-Lite specification of rows in a theme, so many pixels wide.
+        columns: columns of the rows that its table shows.
     """
-    rows = data.instance_grid_rows(_connection(source))
-    return drawing.instance_grid(rows, theme, width)
+
+    id: str
+    title: str
+    meaning: str
+    read: Callable[[duckdb.DuckDBPyConnection], Rows]
+    draw: Callable[[Rows, Theme, int], Spec]
+    columns: tuple[str, ...]
+
+    def __call__(self, source: Source, *, theme: Theme = "light", width: int = 640) -> Any:
+        """The chart for a notebook, as an Altair chart (`TopLevelMixin`).
+
+        Args:
+            source: a connection with the KPI views, or frames.
+            theme: "light", "dark", or "page" (takes the colour of the text around it).
+            width: of the whole picture, in pixels.
+
+        Returns:
+            The chart; an empty one with a note if there is nothing to see.
+        """
+        import altair as alt  # noqa: PLC0415 - takes its time, and the page does without
+
+        rows = self.read(_connection(source))
+        spec = self.draw(rows, theme, width)
+        kind = alt.VConcatChart if "vconcat" in spec else alt.LayerChart
+        return kind.from_dict(spec, validate=False)
 
 
-def restore_point_ages(
-    source: Source, *, theme: Theme = "light", width: int = 640
-) -> alt.LayerChart:
-    """The 25 highest ages of the newest full backup among existing instances, against the RPO line.
+instance_grid: Final = Figure(
+    "grid",
+    "Instances, day by day",
+    "One row per existing instance, the worst off first; one cell per full day of the last five "
+    "weeks. Not due: none begun, and the policy asks for none.",
+    data.instance_grid_rows,
+    instance_pictures.draw_instance_grid,
+    ("instance", "instance_id", "days", "completed", "failed", "bad_days", "worst_days"),
+)
+restore_point_ages: Final = Figure(
+    "ages",
+    "Age of the newest full backup",
+    "What would be lost at most if an instance had to be restored now, against the RPO (dashed).",
+    data.restore_point_age_rows,
+    instance_pictures.draw_restore_point_ages,
+    (
+        *("instance", "instance_id", "restore_point_at", "age_h", "limit_h", "is_rpo_met"),
+        "is_age_upper_bound",
+    ),
+)
+success_trend: Final = Figure(
+    "success",
+    "Success",
+    "Completed of all finished backups, by the day on which they began; from the ledger.",
+    data.success_rows,
+    day_pictures.draw_success_trend,
+    ("date", "completed", "failed", "unfinished", "success_rate", "is_watched"),
+)
+stored_size: Final = Figure(
+    "stored",
+    "Stored size",
+    "Completed backups that the service held at the end of each day, by engine.",
+    data.stored_size_rows,
+    day_pictures.draw_stored_size,
+    ("kind", "date", "engine", "gib", "low_gib", "high_gib", "is_watched"),
+)
+duration_by_size: Final = Figure(
+    "duration",
+    "Duration against size",
+    "Completed backups of the last 30 days; a cross took far from its instance's usual time.",
+    data.duration_rows,
+    backup_pictures.draw_duration_by_size,
+    ("kind", "backup_id", "instance", "size_gib", "duration_min", "backups", "is_watched"),
+)
+start_hours: Final = Figure(
+    "hours",
+    "When backups begin",
+    "Backups begun in each hour of the week, over the last four full weeks; blank: none.",
+    data.start_hour_rows,
+    backup_pictures.draw_start_hours,
+    ("day", "hour", "backups", "failed"),
+)
+retention_ladder: Final = Figure(
+    "ladder",
+    "How far back",
+    "Existing instances that can be restored to a state at least so old.",
+    data.retention_rows,
+    instance_pictures.draw_retention_ladder,
+    ("days_back", "reached", "promised", "instance_count"),
+)
 
-    Where increments are on, which the list of backups does not show, the age is an upper bound. Bars
-    end at a week; the label says the real age. Arguments as for `instance_grid`.
-    """
-    rows = data.restore_point_age_rows(_connection(source))
-    return drawing.restore_point_ages(rows, theme, width)
-
-
-def success_trend(
-    source: Source, *, theme: Theme = "light", width: int = 640
-) -> alt.VConcatChart | alt.LayerChart:
-    """Success rate and counts of the last 60 full days, from the ledger.
-
-    Arguments as for `instance_grid`.
-    """
-    rows = data.success_rows(_connection(source))
-    return drawing.success_trend(rows, theme, width)
-
-
-def stored_size(source: Source, *, theme: Theme = "light", width: int = 640) -> alt.LayerChart:
-    """Stored size by engine over 90 days, and the 30-day forecast of the sum with its 95 % band.
-
-    Arguments as for `instance_grid`.
-    """
-    rows = data.stored_size_rows(_connection(source))
-    return drawing.stored_size(rows, theme, width)
-
-
-def duration_by_size(source: Source, *, theme: Theme = "light", width: int = 640) -> alt.LayerChart:
-    """Duration against size of the last 30 full days' backups, outliers as crosses.
-
-    Squares count usual backups in logarithmic cells; a cross is a backup whose duration is far from
-    its own instance's median (see v_backup_history.is_duration_outlier). Arguments as for
-    `instance_grid`.
-    """
-    rows = data.duration_rows(_connection(source))
-    return drawing.duration_by_size(rows, theme, width)
-
-
-def start_hours(source: Source, *, theme: Theme = "light", width: int = 640) -> alt.LayerChart:
-    """How many backups begin in each hour of the week (UTC), over the last four full weeks.
-
-    Arguments as for `instance_grid`.
-    """
-    rows = data.start_hour_rows(_connection(source))
-    return drawing.start_hours(rows, theme, width)
-
-
-def retention_ladder(source: Source, *, theme: Theme = "light", width: int = 640) -> alt.LayerChart:
-    """How many existing instances can go back at least so many days, against their policies.
-
-    Bars: instances whose oldest present restore point is that old. Ticks: instances whose policy
-    promises it. Arguments as for `instance_grid`.
-    """
-    rows = data.retention_rows(_connection(source))
-    return drawing.retention_ladder(rows, theme, width)
+#: In the order of the page.
+FIGURES: Final = (
+    instance_grid,
+    restore_point_ages,
+    success_trend,
+    stored_size,
+    duration_by_size,
+    start_hours,
+    retention_ladder,
+)
 
 
 def connect_frames(frames: BackupFrames) -> duckdb.DuckDBPyConnection:

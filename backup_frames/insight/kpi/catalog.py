@@ -8,17 +8,28 @@ describe means what its name means at its source, so it inherits those words: fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import Final
 
 import duckdb
 
 from ...errors import ConfigError
 from ...frames.schema import DESCRIPTIONS, comment_of
 from ...settings.owners import OwnerRule
-from .relations import RELATIONS
+from .relations import LAKE_FILES, RELATIONS
 from .sql_text import quoted
 
+#: How a table or view begins that an inner view may ask.
+_MAIN_NAMES: Final = r"(?:v_|fact_|dim_|(?:settings|owner_rule|instances|sync_runs)\b)"
+#: What only other views ask: a published file keeps it apart.
+INNER: Final = frozenset(
+    {
+        *("v_backup_state", "v_backup_norm", "v_instance_ledger", "v_policy_weekday"),
+        *("v_inventory_project", LAKE_FILES),
+    }
+)
 # Where a view's undescribed columns come from; the other views are about backups.
 _SOURCES = {
     "fact_sync_run": "sync_runs",
@@ -36,8 +47,12 @@ def create_views(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
+    *,
+    inner: str = "main",
 ) -> None:
     """Create `settings` and all views; put the thresholds into `settings`, the rules into `owner_rule`.
+
+    Views that only other views ask go to the schema `inner`.
 
     Raises:
         ConfigError: a threshold that `settings` does not know, or that is no number above zero.
@@ -45,7 +60,8 @@ def create_views(
     folder = files("backup_frames.insight.kpi") / "views"
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".sql"):
-            connection.execute(file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
+            connection.execute(text if inner == "main" else _placed(text, inner))
     known = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
     for name, value in (thresholds or {}).items():
         if name not in known:
@@ -58,6 +74,23 @@ def create_views(
         connection.execute("INSERT INTO owner_rule VALUES (?, ?, ?, ?)", row)
 
 
+def _placed(text: str, inner: str) -> str:
+    """The SQL with each inner name in its schema; inside an inner view all others are of main.
+
+    A view finds what stands beside it without a schema, and nothing else, in whichever database its
+    file is attached as.
+    """
+    statements = text.split("CREATE VIEW ")
+    for place, statement in enumerate(statements):
+        if place and statement.split(maxsplit=1)[0] in INNER:
+            body, comment, rest = statement.partition("COMMENT ON")
+            body = re.sub(rf"\b(FROM|JOIN) (?={_MAIN_NAMES})", r"\1 main.", body)
+            statements[place] = body + comment + rest
+    placed = "CREATE VIEW ".join(statements)
+    names = "|".join(sorted(INNER))
+    return re.sub(rf"(?:main[.])?\b({names})\b", rf"{inner}.\1", placed)
+
+
 def describe_everything(connection: duckdb.DuckDBPyConnection) -> None:
     """Comment the base relations, and each column that has no comment of its own yet."""
     for name, schema in RELATIONS.items():
@@ -66,7 +99,7 @@ def describe_everything(connection: duckdb.DuckDBPyConnection) -> None:
         for field in schema:
             _comment(connection, name, field.name, _words(name, field.name))
     rows = connection.execute(
-        "SELECT table_name, column_name, comment FROM duckdb_columns() "
+        "SELECT schema_name || '.' || table_name, column_name, comment FROM duckdb_columns() "
         "WHERE NOT internal AND database_name = current_database() ORDER BY table_oid, column_index"
     ).fetchall()
     spoken: dict[str, str] = {}
@@ -75,7 +108,8 @@ def describe_everything(connection: duckdb.DuckDBPyConnection) -> None:
             spoken.setdefault(column, comment)
     for table, column, comment in rows:
         if comment is None:
-            first = next((_SOURCES[start] for start in _SOURCES if table.startswith(start)), "")
+            name = table.partition(".")[2]
+            first = next((_SOURCES[start] for start in _SOURCES if name.startswith(start)), "")
             words = _words(first, column) or _words(*RELATIONS, column) or spoken.get(column)
             if words:
                 _comment(connection, table, column, words)

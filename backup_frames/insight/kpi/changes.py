@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from os import PathLike, fspath
+from os import PathLike
 from typing import Final, Literal, get_args
 
 import duckdb
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from ...api.query import parse_moment
 from ...errors import QueryError
 from .catalog import create_views
-from .publish import connect_lake
+from .publish import open_views
 from .relations import RELATIONS, create_arrow_relations
 
 Severity = Literal["high", "medium", "low"]
@@ -103,13 +103,18 @@ def find_changes(lake: str | PathLike[str], *, since: str | datetime | timedelta
         >>> find_changes("/data/lake", since="24h").counts  # doctest: +SKIP
         {'new': 31, 'changed': 4, 'gone': 29}
     """
-    moment = read_since(since)
-    with connect_lake(fspath(lake), materialize=True) as connection:
-        parameters = {"since": moment.replace(tzinfo=None)}
-        events = connection.sql(_EVENTS, params=parameters).to_arrow_table()
-        projects = connection.execute("SELECT project_id FROM dim_project").fetchall()
-        then = dict.fromkeys((project_id for (project_id,) in projects), moment)
-        return LakeChanges(moment, events, _new_exceptions(connection, then))
+    moment = parse_moment(since, "since")
+    with open_views(lake, materialize=True) as connection:
+        return changes_since(connection, moment)
+
+
+def changes_since(connection: duckdb.DuckDBPyConnection, moment: datetime) -> LakeChanges:
+    """As `find_changes`, over a connection with the KPI views; `moment` is aware."""
+    parameters = {"since": moment.replace(tzinfo=None)}
+    events = connection.sql(_EVENTS, params=parameters).to_arrow_table()
+    projects = connection.execute("SELECT project_id FROM dim_project").fetchall()
+    then = dict.fromkeys((project_id for (project_id,) in projects), moment)
+    return LakeChanges(moment, events, _new_exceptions(connection, then))
 
 
 def find_exceptions(
@@ -132,7 +137,7 @@ def find_exceptions(
     """
     if at_least not in SEVERITIES:
         raise QueryError(f"There is no severity {at_least!r}. Choose high, medium or low.")
-    with connect_lake(fspath(lake), materialize=True) as connection:
+    with open_views(lake, materialize=True) as connection:
         if new:
             runs = connection.execute("SELECT project_id, last_run_at FROM dim_project").fetchall()
             step = timedelta(microseconds=1)
@@ -142,31 +147,6 @@ def find_exceptions(
             found = connection.sql(_EXCEPTIONS).to_arrow_table()
     wanted = SEVERITIES[: SEVERITIES.index(at_least) + 1]
     return found.filter(pc.is_in(found["severity"], value_set=pa.array(wanted)))
-
-
-def read_since(since: str | datetime | timedelta, *, now: datetime | None = None) -> datetime:
-    """The moment that a text such as ``24h`` or ``2026-01-31`` means, in UTC.
-
-    Examples:
-        >>> read_since("24h", now=datetime(2026, 1, 31, tzinfo=UTC)).isoformat()
-        '2026-01-30T00:00:00+00:00'
-    """
-    now = now or datetime.now(UTC)
-    if isinstance(since, str):
-        number, unit = since.strip()[:-1], since.strip()[-1:]
-        if number.isdecimal() and unit in _UNITS:
-            since = timedelta(**{_UNITS[unit]: int(number)})
-    if not isinstance(since, timedelta):
-        return parse_moment(since, "since")
-    if since < timedelta(0):
-        raise QueryError(f"since is {since}; give a time back from now, such as 24h.")
-    try:
-        return now - since
-    except OverflowError as error:
-        raise QueryError(f"since is {since}, before the calendar begins; give less.") from error
-
-
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def _new_exceptions(

@@ -33,6 +33,8 @@ from .sql_text import quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
 STORAGE_VERSION = "v1.2.0"
+#: Where the file keeps what only other views ask.
+INNER_SCHEMA = "internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class PublishReport:
     Attributes:
         path: the DuckDB file, absolute.
         is_materialized: whether it holds the rows, or points at the lake's files.
-        tables: names of the tables and views in it, sorted.
+        tables: names of the tables and views in it for people, sorted; inner ones are left out.
         backup_count: backups in the ledger, gone ones included.
         as_of: the moment the KPIs stand for, None in an empty lake.
         byte_count: size of the file in bytes.
@@ -102,14 +104,18 @@ def publish_lake(
             )
             connection.execute("USE published")
             connection.begin()  # else each of hundreds of comments is flushed to disk
-            is_held = create_relations(connection, os.fspath(lake), materialize=materialize)
-            create_views(connection, thresholds, owners)
+            connection.execute(f"CREATE SCHEMA {INNER_SCHEMA}")
+            is_held = create_relations(
+                connection, os.fspath(lake), materialize=materialize, inner=INNER_SCHEMA
+            )
+            create_views(connection, thresholds, owners, inner=INNER_SCHEMA)
             describe_everything(connection)
             connection.commit()
             names = connection.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'published' UNION ALL "
-                "SELECT view_name FROM duckdb_views() "
-                "WHERE database_name = 'published' AND NOT internal ORDER BY 1"
+                "SELECT table_name FROM duckdb_tables() "
+                "WHERE database_name = 'published' AND schema_name = 'main' UNION ALL "
+                "SELECT view_name FROM duckdb_views() WHERE database_name = 'published' "
+                "AND schema_name = 'main' AND NOT internal ORDER BY 1"
             ).fetchall()
             ((count, now_at),) = connection.execute(
                 "SELECT (SELECT count(*) FROM backups), now_at FROM v_now"
@@ -157,13 +163,25 @@ def connect_lake(
         >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
         >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
     """
+    connection = open_views(lake, materialize=materialize, thresholds=thresholds, owners=owners)
+    describe_everything(connection)
+    return connection
+
+
+def open_views(
+    lake: Place,
+    *,
+    materialize: bool,
+    thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
+) -> duckdb.DuckDBPyConnection:
+    """As `connect_lake`, without the words on columns, for who reads none of them."""
     connection = duckdb.connect()
     try:
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
             create_relations(connection, os.fspath(lake), materialize=materialize or is_remote)
             create_views(connection, thresholds, owners)
-            describe_everything(connection)
     except BaseException:
         connection.close()
         raise

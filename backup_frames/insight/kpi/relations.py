@@ -14,10 +14,9 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ...errors import LakeError
-from ...frames.schema import BACKUPS, TABLES, TIMESTAMP, with_ledger
+from ...frames.schema import BACKUPS, RENAMED_COLUMNS, TABLES, TIMESTAMP, with_ledger
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.named_files import NamedFiles, find_named_files
 from ...lake.storage.layout import INVENTORY_NAMES, RUNS, parse_key
@@ -66,7 +65,7 @@ def _find_root(lake: str) -> Path | None:
 
 
 def create_relations(
-    connection: duckdb.DuckDBPyConnection, lake: str, *, materialize: bool
+    connection: duckdb.DuckDBPyConnection, lake: str, *, materialize: bool, inner: str = "main"
 ) -> bool:
     """Create all base relations in the connection's current database.
 
@@ -76,6 +75,7 @@ def create_relations(
         connection: where to.
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         materialize: hold the rows (one read of the whole lake) instead of pointing at files.
+        inner: schema for what only views ask.
 
     Returns:
         Whether the rows are held: as asked, and always of a lake of format delta or iceberg, which
@@ -99,12 +99,13 @@ def create_relations(
     is_held = materialize or by_arrow
     for _ in range(_TRIES):
         files = find_named_files(store)
-        _create_lake_files(connection, None if is_held else place, files)
+        _refuse_links(root, files)
+        _create_lake_files(connection, None if is_held else place, files, inner)
         for name, schema in RELATIONS.items():
             if by_arrow:
                 _hold_files(connection, store, name, schema, files.of_table(name))
             else:
-                _point_at(connection, place, name, files, is_held=is_held)
+                _point_at(connection, place, name, files, is_held=is_held, inner=inner)
         wrong = _wrong_counts(connection, files)
         if not wrong:
             return is_held
@@ -113,6 +114,17 @@ def create_relations(
     raise LakeError(
         f"The lake at {lake} was not read whole: {wrong}. Run `backup-frames verify --lake {lake}`."
     )
+
+
+def _refuse_links(root: Path | None, files: NamedFiles) -> None:
+    """What no other reader of the lake follows, DuckDB would."""
+    for key in files.rows if root else ():
+        if root and (root / key).is_symlink():
+            raise LakeError(
+                f"{root / key} is a link, and nothing inside a lake may be one. Put the file itself "
+                "there, or run `backup-frames verify --repair` after moving it away.",
+                path=key,
+            )
 
 
 def _wrong_counts(connection: duckdb.DuckDBPyConnection, files: NamedFiles) -> str:
@@ -127,7 +139,7 @@ def _wrong_counts(connection: duckdb.DuckDBPyConnection, files: NamedFiles) -> s
 
 
 def _create_lake_files(
-    connection: duckdb.DuckDBPyConnection, place: str | None, files: NamedFiles
+    connection: duckdb.DuckDBPyConnection, place: str | None, files: NamedFiles, inner: str
 ) -> None:
     """The view that reads the manifests, or the table that holds what they said."""
     kind, words = "VIEW", "as its manifests name them now"
@@ -145,26 +157,26 @@ def _create_lake_files(
     else:
         kind, words = "TABLE", "as its manifests named them when this was published"
         source = "SELECT ''::VARCHAR AS project_id, ''::VARCHAR AS file_key WHERE false"
-    connection.execute(f"CREATE OR REPLACE {kind} {LAKE_FILES} AS {source}")
+    connection.execute(f"CREATE OR REPLACE {kind} {inner}.{LAKE_FILES} AS {source}")
     if kind == "TABLE" and files.rows:
         projects = [(key, parts.project_id) for key in files.rows if (parts := parse_key(key))]
         keys = pa.table({"k": [key for key, _ in projects], "p": [one for _, one in projects]})
         connection.register("_incoming", keys)
-        connection.execute(f"INSERT INTO {LAKE_FILES} SELECT p, k FROM _incoming")  # noqa: S608 - our names
+        connection.execute(f"INSERT INTO {inner}.{LAKE_FILES} SELECT p, k FROM _incoming")  # noqa: S608 - our names
         connection.unregister("_incoming")
     comment = quoted(
         f"One row per file that is the lake's, {words}; key file_key. Others are not read."
     )
-    connection.execute(f"COMMENT ON {kind} {LAKE_FILES} IS {comment}")
+    connection.execute(f"COMMENT ON {kind} {inner}.{LAKE_FILES} IS {comment}")
     for column, text in _LAKE_FILES_WORDS.items():
-        connection.execute(f"COMMENT ON COLUMN {LAKE_FILES}.{column} IS {quoted(text)}")
+        connection.execute(f"COMMENT ON COLUMN {inner}.{LAKE_FILES}.{column} IS {quoted(text)}")
 
 
 def create_arrow_relations(
     connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]
 ) -> None:
     """Create all base relations as tables from Arrow; a missing table or column is empty."""
-    _create_lake_files(connection, None, NamedFiles())
+    _create_lake_files(connection, None, NamedFiles(), "main")
     for name, schema in RELATIONS.items():
         connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
         if name in tables:
@@ -178,6 +190,7 @@ def _point_at(
     files: NamedFiles,
     *,
     is_held: bool,
+    inner: str,
 ) -> None:
     """Create a relation over the table's files, or from them."""
     kind, schema, keys = (
@@ -191,13 +204,11 @@ def _point_at(
     elif is_held:
         source = _source(connection, paths, name)
     elif name in INVENTORY_NAMES:
-        source = f"{_source(connection, paths, name)} WHERE {_is_named(place, files)}"
+        source = f"{_source(connection, paths, name)} WHERE {_is_named(place, files, inner)}"
     elif name == RUNS:
-        source = _later_runs(connection, paths, place, files)
+        source = _later_runs(connection, paths, place, files, inner)
     else:
-        source = (
-            f"{_source(connection, _patterns(place, keys), name)} WHERE {_is_named(place, files)}"
-        )
+        source = f"{_source(connection, _patterns(place, keys), name)} WHERE {_is_named(place, files, inner)}"
     connection.execute(f"CREATE OR REPLACE {kind} {name} AS {source}")
 
 
@@ -211,9 +222,9 @@ def _patterns(place: str, keys: Sequence[str]) -> list[str]:
     ]
 
 
-def _is_named(place: str, files: NamedFiles) -> str:
+def _is_named(place: str, files: NamedFiles, inner: str) -> str:
     """SQL: the file is the lake's."""
-    named = f"filename IN (SELECT {quoted(place)} || '/' || file_key FROM {LAKE_FILES})"  # noqa: S608 - quoted
+    named = f"filename IN (SELECT {quoted(place)} || '/' || file_key FROM {inner}.{LAKE_FILES})"  # noqa: S608 - quoted
     lost = "|".join(sorted(files.without_manifest))
     # DuckDB opens no file that a constant rules out; every file of such a project bears its name.
     return (
@@ -241,26 +252,33 @@ def _source(
 
 
 def _later_runs(
-    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], place: str, files: NamedFiles
+    connection: duckdb.DuckDBPyConnection,
+    paths: Sequence[str],
+    place: str,
+    files: NamedFiles,
+    inner: str,
 ) -> str:
     """Hold the runs that there are, and read only later files with each query.
 
     Every view asks for the last run; hourly runs leave 8,760 small files a year.
     """
     source = _source(connection, paths, RUNS)
-    connection.execute(f"CREATE OR REPLACE TABLE sync_runs_held AS {source}")
+    connection.execute(f"CREATE OR REPLACE TABLE {inner}.sync_runs_held AS {source}")
     connection.execute(
-        "COMMENT ON TABLE sync_runs_held IS 'The runs that there were when this was published; "
+        f"COMMENT ON TABLE {inner}.sync_runs_held IS 'The runs that there were when this was published; "
         "sync_runs adds the later ones from the lake.'"
     )
     keys = files.of_table(RUNS)
     days = sorted(key.rpartition("/")[0] for key in keys)
     newest = f"{escaped(place)}/{max(keys, key=lambda key: key.rpartition('-')[2])}"
     later = _source(connection, _patterns(place, keys), RUNS, newest)
+    # No held file is opened again: one of an earlier version may lack a column.
+    held = ", ".join(quoted(f"{place}/{key}") for key in keys if key.startswith(f"{days[-1]}/"))
     return (
-        f"FROM sync_runs_held UNION ALL SELECT * FROM ({later} "  # noqa: S608 - quoted paths
-        f"WHERE filename >= {quoted(f'{place}/{days[-1]}')} AND {_is_named(place, files)}) AS later "
-        "ANTI JOIN sync_runs_held AS held "
+        f"FROM {inner}.sync_runs_held UNION ALL SELECT * FROM ({later} "  # noqa: S608 - quoted paths
+        f"WHERE filename >= {quoted(f'{place}/{days[-1]}')} AND filename NOT IN ({held}) "
+        f"AND {_is_named(place, files, inner)}) AS later "
+        f"ANTI JOIN {inner}.sync_runs_held AS held "
         "ON held.project_id = later.project_id AND held.run_id = later.run_id"
     )
 
@@ -270,14 +288,19 @@ def _columns(schema: pa.Schema, stored: Sequence[str]) -> str:
 
     With a zone, every tool would show them in its own, and Python's `fetchall` would want pytz.
     """
-    return ", ".join(
-        f"NULL::{_SQL_TYPES[field.type]} AS {field.name}"
-        if field.name not in stored
-        else f"make_timestamp(epoch_us({field.name})) AS {field.name}"
-        if field.type == TIMESTAMP
-        else field.name
-        for field in schema
-    )
+    former = {new: old for old, new in RENAMED_COLUMNS.items() if old in stored}
+
+    def column(field: pa.Field) -> str:
+        names = (field.name, former.get(field.name, field.name))
+        named = [name for name in dict.fromkeys(names) if name in stored]
+        if not named:
+            return f"NULL::{_SQL_TYPES[field.type]} AS {field.name}"
+        source = f"coalesce({', '.join(named)})" if len(named) > 1 else named[0]
+        if field.type == TIMESTAMP:
+            source = f"make_timestamp(epoch_us({source}))"
+        return source if source == field.name else f"{source} AS {field.name}"
+
+    return ", ".join(map(column, schema))
 
 
 def _empty(schema: pa.Schema) -> str:
@@ -297,8 +320,8 @@ def _hold_files(
         if data is None:
             continue  # the count of rows will tell
         try:
-            table = pq.read_table(pa.BufferReader(data))
-        except pa.ArrowException as error:
+            table = store.decode(key, data)
+        except LakeError as error:
             raise LakeError(
                 f"{key} is not readable as Parquet: {error}. Run `backup-frames verify`.",
                 path=key,

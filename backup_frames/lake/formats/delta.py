@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError, MissingExtraError
-from ...frames.partitions import decode_table, encode_table
+from ...frames.partitions import decode_table, encode_sorted
 from ...frames.schema import DESCRIPTIONS, as_written
 from ..storage.store import RunNote
 from .table_format import (
@@ -90,17 +90,17 @@ class DeltaTables:
 
     def encode(self, slot: Slot, rows: pa.Table) -> bytes:  # noqa: ARG002 - protocol
         """Parquet without the partition's columns."""
-        return encode_table(rows.drop_columns(["project_id"]))
+        return encode_sorted(rows.drop_columns(["project_id"]))
 
-    def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:
+    def decode(self, table: str, slot: Slot, data: bytes, *, rows: int | None = None) -> pa.Table:
         """The rows, with the project that the partition names."""
-        rows = decode_table(data)
+        found = decode_table(data, rows=rows)
         # of an earlier version it has the bytes that the manifest knows without later columns
-        schema = as_written(SCHEMAS[table], [*rows.column_names])
-        project = pa.repeat(pa.scalar(slot[0]), rows.num_rows)
+        schema = as_written(SCHEMAS[table], [*found.column_names])
+        project = pa.repeat(pa.scalar(slot[0]), found.num_rows)
         try:
             columns = [
-                project if field.name == "project_id" else rows[field.name].cast(field.type)
+                project if field.name == "project_id" else found[field.name].cast(field.type)
                 for field in schema
             ]
         except (KeyError, pa.ArrowException) as error:

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import ConfigError, LakeError, MissingExtraError
-from ...frames.partitions import decode_table, encode_table
-from ...frames.schema import TIMESTAMP, as_written
+from ...frames.partitions import decode_table, encode_sorted
+from ...frames.schema import RENAMED_COLUMNS, TIMESTAMP, as_written
 from ..storage.store import RunNote
 from .table_format import (
     DATE,
@@ -182,15 +182,22 @@ class IcebergTables:
             field.with_metadata({"PARQUET:field_id": str(number)})
             for number, field in enumerate(rows.schema, 1)
         ]
-        return encode_table(rows.cast(pa.schema(fields)))
+        return encode_sorted(rows.cast(pa.schema(fields)))
 
-    def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:  # noqa: ARG002 - protocol
+    def decode(
+        self,
+        table: str,
+        slot: Slot,  # noqa: ARG002 - protocol
+        data: bytes,
+        *,
+        rows: int | None = None,
+    ) -> pa.Table:
         """The rows, under the table's own schema."""
-        rows = decode_table(data)
+        found = decode_table(data, rows=rows)
         # of an earlier version it has the bytes that the manifest knows without later columns
-        schema = as_written(SCHEMAS[table], [*rows.column_names])
+        schema = as_written(SCHEMAS[table], [*found.column_names])
         try:
-            columns = [rows[field.name].cast(field.type) for field in schema]
+            columns = [found[field.name].cast(field.type) for field in schema]
         except (KeyError, pa.ArrowException) as error:
             raise LakeError(f"A file of {table} lacks a column: {error}.") from error
         return pa.Table.from_arrays(columns, schema=schema)
@@ -323,8 +330,12 @@ def _options_of(address: ObjectAddress) -> dict[str, str]:
 
 
 def _add_columns(loaded: Table, table: str) -> None:
-    """Give a table of an earlier version the columns that came later, each its number."""
+    """Give a table of an earlier version the columns that came later, and the names they have now."""
     known = {field.name for field in loaded.schema().fields}
+    for old in known & RENAMED_COLUMNS.keys():
+        with loaded.update_schema() as update:
+            update.rename_column(old, RENAMED_COLUMNS[old])
+        known.add(RENAMED_COLUMNS[old])
     new = [field for field in _schema_of(table).fields if field.name not in known]
     if new:
         with loaded.update_schema() as update:

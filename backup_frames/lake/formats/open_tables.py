@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, get_args
 
-from ...api.clock import Clock, SystemClock
+from ...clock import Clock, SystemClock
 from ...errors import ConfigError
 from ...settings import Settings, load_settings
 from ...settings.values import LakeFormat

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from ...api.scrub import without_secrets
 from ...errors import LakeError
-from ...frames.schema import TABLES, comment_of
-from ..ledger.merge import LEDGER_SCHEMAS
+from ...frames.schema import LEDGER_SCHEMAS, TABLES, comment_of
 from ..storage.layout import INVENTORY_NAMES
 from ..storage.store import RunNote
 
@@ -66,10 +66,10 @@ class Tables(Protocol):
         """The files of the table's newest version; None if there is no table yet."""
 
     def encode(self, slot: Slot, rows: pa.Table) -> bytes:
-        """The bytes of a data file with these rows."""
+        """The bytes of a data file with these rows, in the order they are in."""
 
-    def decode(self, table: str, slot: Slot, data: bytes) -> pa.Table:
-        """The rows of a data file, with all columns of the table.
+    def decode(self, table: str, slot: Slot, data: bytes, *, rows: int | None = None) -> pa.Table:
+        """The rows of a data file, with all columns of the table; at most so many, if it is known.
 
         Raises:
             LakeError: the bytes are damaged, or lack a column.
@@ -114,9 +114,7 @@ def failed_table(
 
     To be raised ``from None``, since the cause may repeat what was signed.
     """
-    reason = re.sub(r"\s+", " ", str(error))[:300].rstrip(". ")
-    for secret in secrets:
-        reason = reason.replace(secret, "***")
+    reason = re.sub(r"\s+", " ", without_secrets(str(error), secrets))[:300].rstrip(". ")
     return LakeError(
         f"The {kind} table {table} of {root} failed: {reason}. Nothing half-written is visible; "
         "check the store and any catalog, and run again.",

@@ -1,27 +1,30 @@
 """A lake whose tables keep their own list of files: Delta Lake or Iceberg, seen as a store.
 
-In: keys and bytes, as of every store. Out: the same keys and bytes, made of the tables' rows. The
-partition of a project is what a file is in a plain lake: its bytes are those that a plain lake
-would have, so manifest, verify, repair and what follows a crash are the same for all formats. What
-is put lies beside the tables, unseen by their readers, until `commit` swaps it in: one commit per
-table, children first.
+In: keys and bytes, as of every store. Out: the same keys; under each of a table's the data file that
+holds that partition of that project, as it lies there. It is encoded once, as its format wants it, and
+decoded once; manifest, verify, repair and what follows a crash are the same for all formats. Two kinds
+of keys have no file of their own, so their bytes are made of rows: runs, since those of a day share a
+file, and partitions that another program has written anew. What is put lies beside the tables, unseen
+by their readers, until `commit` swaps it in: one commit per table, children first.
 """
 
 from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeError
-from ...frames.partitions import decode_table, encode_table, partition_path
+from ...frames.deduplicate import sort_table
+from ...frames.partitions import partition_path
+from ...frames.schema import with_present_names
 from ..ledger.metadata import Manifest, Pending, decode_record
 from ..storage.layout import (
     INVENTORY_NAMES,
@@ -56,6 +59,7 @@ class TableStore:
         self._token = uuid.uuid4().hex[:8]  # no file of another run is ever written over
         self._known = dict[str, Mapping[Slot, Sequence[TableFile]]]()
         self._staged = dict[str, dict[Slot, TableFile | None]]()
+        self._runs = dict[str, pa.Table | None]()  # by key of a data file, which is never rewritten
         self._lock: Lock | None = None
 
     @property
@@ -74,28 +78,47 @@ class TableStore:
         return self._files.warnings
 
     def read(self, key: str) -> bytes | None:
-        """A record as it is; of a table the partition's rows, as a plain lake's file has them.
+        """A record, or the data file of a partition, as it is.
 
-        A data file that is damaged comes as it is, so that whoever compares hashes sees it. A
-        partition without rows leaves nothing in a table: it reads as an empty file.
+        A partition without rows leaves nothing in a table: it reads as an empty file.
         """
         parts = _data_parts(key)
         if parts is None:
             self._known.clear()  # records speak of files as new as they are
             return self._files.read(key)
         table, slot = str(parts.table), _slot(parts)
+        files = self._content(table, slot)
+        if parts.run_id is not None:
+            return self._read_run(slot, files, parts.run_id)
+        if not files:
+            return self._tables.encode(slot, SCHEMAS[table].empty_table())
+        if len(files) == 1 and files[0].sha256 is not None:
+            return self._files.read(files[0].key)
         pieces = []
-        for file in self._content(table, slot):
+        for file in files:
             data = self._files.read(file.key)
-            rows = None if data is None else self._decode(table, slot, file, data)
+            rows = None if data is None else self._decode(table, file, data)
             if rows is None:
                 return data
             pieces.append(rows)
-        if parts.run_id is not None:
-            pieces = [rows.filter(pc.field("run_id") == parts.run_id) for rows in pieces]
-            pieces = [rows for rows in pieces if rows.num_rows]
-            return encode_table(pa.concat_tables(pieces)) if pieces else None
-        return encode_table(pa.concat_tables(pieces)) if pieces else _encode_empty(table)
+        return self._tables.encode(slot, sort_table(pa.concat_tables(pieces)))
+
+    def encode(self, key: str, rows: pa.Table) -> bytes:
+        """The bytes of the data file, as the format wants it."""
+        return self._tables.encode(_slot(_parts_of(key)), rows)
+
+    def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:
+        """The rows of a data file, under the table's own schema.
+
+        Raises:
+            LakeError: also if the file's name says that it had other bytes.
+        """
+        parts = _parts_of(key)
+        table, slot = str(parts.table), _slot(parts)
+        files = self._content(table, slot)
+        if len(files) == 1 and parts.run_id is None and not _is_intact(files[0], data):
+            raise LakeError(f"A file of {len(data)} bytes is not as it was written.")
+        return self._tables.decode(table, slot, data, rows=rows)
 
     def put(self, key: str, data: bytes) -> None:
         """Write a record; write a table's file beside the table, to be committed."""
@@ -103,10 +126,14 @@ class TableStore:
         if parts is None:
             self._files.put(key, data)
             return
-        rows = decode_table(data)
+        table, slot = str(parts.table), _slot(parts)
         if parts.run_id is not None:
-            rows = pa.concat_tables([self._other_runs(parts), rows], promote_options="default")
-        self._stage(str(parts.table), _slot(parts), rows)
+            others = self._other_runs(parts)
+            if others.num_rows:
+                run = self._tables.decode(table, slot, data)
+                rows = pa.concat_tables([others, run], promote_options="default")
+                data = self._tables.encode(slot, sort_table(rows))
+        self._stage(table, slot, data)
 
     def delete(self, key: str) -> None:
         """Remove a record; take a file out of its table with the next commit."""
@@ -114,9 +141,16 @@ class TableStore:
         if parts is None:
             self._files.delete(key)
             return
-        table = str(parts.table)
-        rows = SCHEMAS[table].empty_table()
-        self._stage(table, _slot(parts), rows if parts.run_id is None else self._other_runs(parts))
+        others = self._other_runs(parts) if parts.run_id is not None else None
+        data = self._tables.encode(_slot(parts), others) if others else None
+        self._stage(str(parts.table), _slot(parts), data)
+
+    def is_blocked(self, key: str) -> bool:
+        """A record as below; no data file is written over another."""
+        return _data_parts(key) is None and self._files.is_blocked(key)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Nothing: where a file will lie depends on its bytes."""
 
     def commit(self, note: RunNote) -> None:
         """Swap in what was put, table by table; partitions that are the same are left alone."""
@@ -198,7 +232,7 @@ class TableStore:
         if new.sha256 != known[0].sha256:
             return False
         data = self._files.read(known[0].key)
-        return data is not None and hashlib.sha256(data).hexdigest() == new.sha256
+        return data is not None and _is_intact(known[0], data)
 
     def _content(self, table: str, slot: Slot) -> Sequence[TableFile]:
         """The files of a partition as this run sees them: staged, else committed."""
@@ -210,35 +244,51 @@ class TableStore:
             self._known[table] = self._tables.files(table) or {}
         return self._known[table].get(slot, ())
 
-    def _decode(self, table: str, slot: Slot, file: TableFile, data: bytes) -> pa.Table | None:
+    def _decode(self, table: str, file: TableFile, data: bytes) -> pa.Table | None:
         """The rows of a data file; None if it is not as it was written."""
-        if file.sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        if not _is_intact(file, data):
             return None
         try:
-            rows = self._tables.decode(table, slot, data)
+            return self._tables.decode(table, file.slot, data)
         except LakeError:
             return None
-        if table != RUNS:
-            return rows
-        # A day's runs share a file: those of an earlier version get the later columns sooner or later.
-        return pa.concat_tables([SCHEMAS[RUNS].empty_table(), rows], promote_options="default")
+
+    def _read_run(self, slot: Slot, files: Sequence[TableFile], run_id: str) -> bytes | None:
+        """A run's row as a file of its own; the shared one as it is, if that is damaged."""
+        for file in files:
+            rows = self._runs_in(file)
+            if rows is None:
+                return self._files.read(file.key)
+            run = rows.filter(pc.field("run_id") == run_id)
+            if run.num_rows:
+                return self._tables.encode(slot, run)
+        return None
+
+    def _runs_in(self, file: TableFile) -> pa.Table | None:
+        """The runs of a day; None if their file is damaged.
+
+        Those of an earlier version get the later columns sooner or later.
+        """
+        if file.key not in self._runs:
+            rows = self._decode(RUNS, file, self._files.read(file.key) or b"")
+            rows = rows and with_present_names(rows)
+            none = SCHEMAS[RUNS].empty_table()
+            self._runs[file.key] = rows and pa.concat_tables(
+                [none, rows], promote_options="default"
+            )
+        return self._runs[file.key]
 
     def _other_runs(self, parts: KeyParts) -> pa.Table:
         """The runs of the same day; those of a damaged file are lost, as verify will have said."""
-        pieces = [SCHEMAS[RUNS].empty_table()]
-        slot = _slot(parts)
-        for file in self._content(RUNS, slot):
-            rows = self._decode(RUNS, slot, file, self._files.read(file.key) or b"")
-            if rows is not None:
-                pieces.append(rows)
+        found = map(self._runs_in, self._content(RUNS, _slot(parts)))
+        pieces = [SCHEMAS[RUNS].empty_table(), *(rows for rows in found if rows is not None)]
         rows = pa.concat_tables(pieces, promote_options="default")
         return rows.filter(pc.field("run_id") != parts.run_id)
 
-    def _stage(self, table: str, slot: Slot, rows: pa.Table) -> None:
+    def _stage(self, table: str, slot: Slot, data: bytes | None) -> None:
         staged = self._staged.setdefault(table, {})
         before, file = staged.get(slot), None
-        if rows.num_rows:
-            data = self._tables.encode(slot, rows)
+        if data is not None and pq.read_metadata(pa.BufferReader(data)).num_rows:
             name = f"{hashlib.sha256(data).hexdigest()}-{self._token}.parquet"
             file = self._tables.new_file(table, slot, name, data)
             self._files.put(file.key, data)
@@ -264,7 +314,7 @@ class TableStore:
 
     def _run_ids(self, slot: Slot) -> Iterator[str]:
         for file in self._content(RUNS, slot):
-            rows = self._decode(RUNS, slot, file, self._files.read(file.key) or b"")
+            rows = self._runs_in(file)
             if rows is not None:
                 yield from rows["run_id"].to_pylist()
 
@@ -289,15 +339,22 @@ class TableStore:
         }
 
 
-@cache
-def _encode_empty(table: str) -> bytes:
-    return encode_table(SCHEMAS[table].empty_table())
-
-
 def _data_parts(key: str) -> KeyParts | None:
     """What a key of a table's file names; None for every other key."""
     parts = parse_key(key)
     return parts if parts is not None and parts.kind in ("table", "run", "inventory") else None
+
+
+def _parts_of(key: str) -> KeyParts:
+    parts = _data_parts(key)
+    if parts is None:
+        raise LakeError(f"{key!r} is no data file of a lake.", path=key)
+    return parts
+
+
+def _is_intact(file: TableFile, data: bytes) -> bool:
+    """Whether a data file has the bytes that its name speaks of, if it speaks of any."""
+    return file.sha256 in (None, hashlib.sha256(data).hexdigest())
 
 
 def _slot(parts: KeyParts) -> Slot:

@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ...api.query import LEVELS
+from ...frames.deduplicate import drop_duplicates
 from ...frames.flatten import ArrowFrames, concat_frames
 from ...frames.partitions import NO_DATE, split_by_date
-from ...frames.settle import drop_duplicates
 from ...scan.ranges import (
     Grain,
     Span,
@@ -42,13 +43,28 @@ class FreshPartition:
 
     Attributes:
         partition: the date that names it.
-        fresh: its rows, each backup once.
+        pieces: its rows as they were read; each piece has a backup once.
         proof: what of the partition the read proves to be whole.
     """
 
     partition: date
-    fresh: ArrowFrames
+    pieces: list[ArrowFrames]
     proof: Proof
+
+    @cached_property
+    def fresh(self) -> ArrowFrames:
+        """Its rows, each backup once, whatever order they came in.
+
+        Should a service list a backup at both levels, the level Instance counts.
+        """
+        if len(self.pieces) == 1:
+            return self.pieces[0]
+        frames = concat_frames(self.pieces)
+        once, duplicates = drop_duplicates(frames)
+        if duplicates:
+            order = [("backup_level", "ascending"), ("begin_time", "ascending")]
+            once, _ = drop_duplicates(frames._replace(backups=frames.backups.sort_by(order)))
+        return once
 
 
 class PartitionCollector:
@@ -137,27 +153,12 @@ class PartitionCollector:
         return all(covers(self._covered[level], span) for level in LEVELS for span in share)
 
     def _take(self, partition: date) -> FreshPartition:
-        fresh = _each_once(self._rows.pop(partition, []))
+        pieces = self._rows.pop(partition, [])
         self._waiting.remove(partition)
         if partition in self._taken:  # rows read twice: they prove nothing about the others
-            return FreshPartition(partition, fresh, Proof())
+            return FreshPartition(partition, pieces, Proof())
         self._taken.add(partition)
         within = partition_span(partition, self._grain)
         spans = {level: clip_spans(spans, within) for level, spans in self._certified.items()}
         unknown = self._unknown_certified if partition == NO_DATE else ()
-        return FreshPartition(partition, fresh, Proof(spans, frozenset(unknown)))
-
-
-def _each_once(pieces: list[ArrowFrames]) -> ArrowFrames:
-    """The rows of all pieces, each backup once, whatever order they came in.
-
-    Should a service list a backup at both levels, the level Instance counts.
-    """
-    if len(pieces) == 1:
-        return pieces[0]  # a part has each backup once
-    frames = concat_frames(pieces)
-    once, duplicates = drop_duplicates(frames)
-    if duplicates:
-        order = [("backup_level", "ascending"), ("begin_time", "ascending")]
-        once, _ = drop_duplicates(frames._replace(backups=frames.backups.sort_by(order)))
-    return once
+        return FreshPartition(partition, pieces, Proof(spans, frozenset(unknown)))

@@ -53,13 +53,15 @@ def seconds_of_day(backups: pa.Table, day: date) -> dict[str, Seconds]:
 
 
 def count_days(backups: pa.Table, verified_at_s: int) -> dict[str, DayState]:
-    """The days of a partition as the state keeps them, days without a present backup left out."""
+    """The days of some partitions as the state keeps them, days without a present backup left out."""
     days = dict[str, DayState]()
     is_timed, begin_s = _timed_mask(backups), begin_seconds(backups)
     for level, seconds in _seconds_by_level(backups, is_timed, begin_s).items():
-        for start_s in np.unique(seconds // DAY_S * DAY_S).tolist():
-            edges = (start_s, start_s + 1, start_s + DAY_S - 1, start_s + DAY_S)
-            first, second, last, end = np.searchsorted(seconds, edges).tolist()
+        starts_s = np.unique(seconds // DAY_S * DAY_S)
+        edges = np.searchsorted(seconds, np.add.outer(starts_s, (0, 1, DAY_S - 1, DAY_S)))
+        for start_s, (first, second, last, end) in zip(
+            starts_s.tolist(), edges.tolist(), strict=True
+        ):
             day = days.setdefault(day_of(start_s).isoformat(), DayState({}, verified_at_s))
             day.counts[level] = (end - first, second - first, end - last)
     is_final = pc.is_in(backups["status"], value_set=FINAL_STATUSES)
@@ -69,7 +71,7 @@ def count_days(backups: pa.Table, verified_at_s: int) -> dict[str, DayState]:
     return days
 
 
-def count_unknown_begin(backups: pa.Table) -> dict[str, int]:
+def count_untimed(backups: pa.Table) -> dict[str, int]:
     """Per level the present backups without begin time, levels without any left out."""
     is_unknown = pc.and_(backups["gone_at"].is_null(), backups["begin_time"].is_null())
     levels = backups.filter(is_unknown)["backup_level"].to_pylist()
@@ -80,8 +82,7 @@ def count_present(state: State) -> dict[str, int]:
     """Per level the present backups that a state knows of."""
     days = [day.counts for day in state.days.values()]
     return {
-        level: sum(counts.get(level, (0, 0, 0))[0] for counts in days)
-        + state.unknown_begin.get(level, 0)
+        level: sum(counts.get(level, (0, 0, 0))[0] for counts in days) + state.untimed.get(level, 0)
         for level in LEVELS
     }
 

@@ -1,39 +1,32 @@
-"""Hashes of a lake whose format holds rows, not our bytes: they end with the version that encoded them.
+"""Hashes of a lake whose format also keeps rows without a file of their own: they end with the encoder.
 
-In: a store and a manifest. Out: the manifest as this version would have written it. Bytes differ
-between releases of pyarrow, and wherever a column's description was reworded; the rows do not.
+In: a store and a manifest. Out: the manifest as this version would have written it. The rows of a
+day's runs share a file, and what another program has written anew is no longer as it was put: of both
+a hash is that of their rows as they are encoded now, which differs between releases of pyarrow, and
+wherever a column's description was reworded.
 """
 
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 import msgspec
-import pyarrow as pa
 
 from ...errors import LakeError
-from ...frames.partitions import decode_table, encode_table
-from ...frames.schema import TABLES, as_written
+from ...frames.partitions import ENCODER
+from ...frames.schema import LEDGER_SCHEMAS, TABLES
 from ..storage.store import Store
-from .merge import LEDGER_SCHEMAS
 from .metadata import FileEntry, Manifest, describe_file
-
-_SCHEMAS = {**TABLES, **LEDGER_SCHEMAS}
 
 
 def encoding_of(store: Store) -> str:
     """What tells how this version encodes rows; empty where files keep the bytes they were written as."""
-    if store.format == "parquet":
-        return ""
-    digest = hashlib.sha256()
-    for schema in _SCHEMAS.values():
-        row = [pa.nulls(1, field.type) for field in schema]
-        digest.update(encode_table(pa.Table.from_arrays(row, schema=schema)))
-    return digest.hexdigest()
+    return "" if store.format == "parquet" else _digest(store.format, ENCODER)
 
 
 def in_this_encoding(store: Store, manifest: Manifest) -> Manifest:
-    """The manifest, with the hashes that its rows have as this version encodes them.
+    """The manifest, with the hashes of its files as they lie in the tables, or would by this version.
 
     Reads the whole lake if another version wrote the manifest. The table's own hash vouches for a
     file then; what lacks rows or cannot be read keeps its entry, so that it is found damaged.
@@ -48,10 +41,15 @@ def in_this_encoding(store: Store, manifest: Manifest) -> Manifest:
 def _describe(store: Store, key: str, entry: FileEntry) -> FileEntry:
     try:
         data = store.read(key) or b""
-        rows = decode_table(data, rows=entry.rows)
+        rows = store.decode(key, data, rows=entry.rows)
     except LakeError:
         return entry
-    schema = as_written(_SCHEMAS[key.partition("/")[0]], rows.column_names)
-    # A damaged file comes as it lies in the table, with other columns or other words on them.
-    is_sound = rows.schema.equals(schema, check_metadata=True) and rows.num_rows == entry.rows
-    return describe_file(data, entry.rows) if is_sound else entry
+    return describe_file(data, entry.rows) if rows.num_rows == entry.rows else entry
+
+
+@cache
+def _digest(lake_format: str, encoder: str) -> str:
+    digest = hashlib.sha256(f"{lake_format} {encoder}".encode())
+    for schema in (*TABLES.values(), *LEDGER_SCHEMAS.values()):
+        digest.update(schema.serialize())
+    return digest.hexdigest()

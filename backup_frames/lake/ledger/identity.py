@@ -25,8 +25,13 @@ _STORED = np.dtype("<u4")
 
 def hash_ids(ids: pa.ChunkedArray | pa.Array) -> Hashes:
     """Short hashes of ids, sorted; two ids of a million rarely share one, and then files are looked at."""
+    return np.sort(hash_each(ids))
+
+
+def hash_each(ids: pa.ChunkedArray | pa.Array) -> Hashes:
+    """The short hash of each id."""
     texts = ids.cast(pa.binary()).to_pylist()
-    return np.sort(np.fromiter(map(crc32, texts), dtype=_STORED, count=len(texts)))
+    return np.fromiter(map(crc32, texts), dtype=_STORED, count=len(texts))
 
 
 class StoredIds:

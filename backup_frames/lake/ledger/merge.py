@@ -17,31 +17,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...frames.schema import (
-    BACKUP_DATABASES,
-    BACKUP_TABLES,
-    BACKUPS,
-    LEDGER_FIELDS,
-    TIMESTAMP,
-    with_ledger,
-)
+from ...frames.deduplicate import sort_table
+from ...frames.schema import BACKUPS, LEDGER_FIELDS, LEDGER_SCHEMAS, TIMESTAMP
 from ...scan.ranges import Span
 
 if TYPE_CHECKING:
     from ...frames.flatten import ArrowFrames
 
-LEDGER_SCHEMAS: Final[Mapping[str, pa.Schema]] = {
-    "backup_databases": BACKUP_DATABASES,
-    "backup_tables": BACKUP_TABLES,
-    "backups": with_ledger(BACKUPS),
-}
-"""The lake's three tables, children first: the order in which they are written."""
-
 _FIRST_SEEN_AT, _UPDATED_AT, _GONE_AT = LEDGER_FIELDS
 
 
 class LedgerTables(NamedTuple):
-    """One partition's rows, in any order: `encode_table` sorts them."""
+    """Rows of the three tables, in any order."""
 
     backup_databases: pa.Table
     backup_tables: pa.Table
@@ -57,11 +44,11 @@ class Proof:
 
     Attributes:
         spans: per level the seconds that were read whole, merged (`merge_spans`).
-        unknown_begin: levels of which all rows without begin time were read.
+        untimed: levels of which all rows without begin time were read.
     """
 
     spans: Mapping[str, Sequence[Span]] = field(default_factory=dict)
-    unknown_begin: Collection[str] = ()
+    untimed: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +93,7 @@ def merge_fresh(
 
     Args:
         stored: what the lake holds; `EMPTY_LEDGER` if it holds nothing.
-        fresh: all rows the read showed for this partition, each backup once (`settle_frames`).
+        fresh: all rows the read showed for this partition, each backup once (`deduplicate_frames`).
         proof: what of the partition the read proves to be whole.
         as_of: the moment before the read's first request.
         known_changed: ids whose children an earlier, unfinished run already replaced, so that
@@ -149,6 +136,12 @@ def merge_fresh(
     return replace(merge, tables=_add_fresh(remaining, fresh, history))
 
 
+def first_seen(frames: ArrowFrames, *, as_of: datetime) -> LedgerTables:
+    """What the ledger holds of backups that it never saw: tables sorted, of any number of partitions."""
+    tables = _add_fresh(EMPTY_LEDGER, frames, _with_history(frames.backups, as_of))
+    return LedgerTables(*map(sort_table, tables))
+
+
 def mark_gone(backups: pa.Table, ids: pa.Array, *, as_of: datetime) -> pa.Table:
     """A partition's `backups` with ``gone_at`` set on those of `ids` that are present."""
     gone_at = backups["gone_at"]
@@ -171,9 +164,9 @@ def _is_absent(kept: pa.Table, proof: Proof) -> pa.Array:
     """Which of the rows that the read lacks are present in the ledger and inside the proof."""
     has_begin, begin_s = _mask(kept["begin_time"].is_valid()), begin_seconds(kept)
     is_proven = np.zeros(len(kept), dtype=bool)
-    for level in proof.spans.keys() | set(proof.unknown_begin):
+    for level in proof.spans.keys() | set(proof.untimed):
         is_at_level = _mask(pc.equal(kept["backup_level"], level))
-        if level in proof.unknown_begin:
+        if level in proof.untimed:
             is_proven |= is_at_level & ~has_begin
         spans = np.array(proof.spans.get(level, ()), dtype=np.int64).reshape(-1, 2)
         if len(spans):
@@ -247,7 +240,8 @@ def _add_fresh(remaining: LedgerTables, fresh: ArrowFrames, backups: pa.Table) -
 def _joined(remaining: pa.Table, fresh: pa.Table) -> pa.Table:
     if not fresh.num_rows:
         return remaining
-    fresh = pa.Table.from_arrays(fresh.columns, schema=remaining.schema)  # with its metadata
+    columns = fresh.select(remaining.schema.names).columns
+    fresh = pa.Table.from_arrays(columns, schema=remaining.schema)  # with its metadata
     return pa.concat_tables([remaining, fresh]) if remaining.num_rows else fresh
 
 

@@ -89,14 +89,14 @@ class ProofState(msgspec.Struct):
     service: ServiceProof
 
 
-class State(msgspec.Struct):
+class State(msgspec.Struct, rename={"untimed": "unknown_begin"}):
     """``_meta/<project_id>/state.json``: a cache; losing it costs requests, never data.
 
     Attributes:
         project_id: whose it is.
         as_of_s: the last moment for which the ledger is complete; None before the first.
         days: by ISO date, days without a present backup left out.
-        unknown_begin: per level: present backups without begin time.
+        untimed: per level: present backups without begin time.
         inventory: likewise of instances and policies.
         proof: what need not be proven again for a while; None: all of it.
         caller: who asked at that last moment; see `Certificate.caller`.
@@ -111,7 +111,7 @@ class State(msgspec.Struct):
     project_id: str
     as_of_s: int | None = None
     days: dict[str, DayState] = {}
-    unknown_begin: dict[str, int] = {}
+    untimed: dict[str, int] = {}
     inventory: InventoryState = msgspec.field(default_factory=InventoryState)
     proof: ProofState | None = None
     caller: str | None = None
@@ -164,6 +164,44 @@ def manifest_checksum(manifest: Manifest) -> str:
     """What other records name a manifest by; rows of runs say nothing of the tables, so none counts."""
     files = {key: entry for key, entry in manifest.files.items() if not key.startswith(f"{RUNS}/")}
     return _checksum(msgspec.to_builtins(msgspec.structs.replace(manifest, files=files)))
+
+
+def why_not_manifest(manifest: Manifest, project_id: str, lake_id: str | None) -> str | None:
+    """Why a manifest is not this project's in this lake; None if it is."""
+    if manifest.project_id != project_id:
+        return f"It is of project {manifest.project_id}."
+    if lake_id and manifest.lake_id and manifest.lake_id != lake_id:
+        return f"It is of another lake ({manifest.lake_id}, this one is {lake_id})."
+    return None
+
+
+def why_not_pending(pending: Pending, project_id: str, manifest: Manifest | None) -> str | None:
+    """Why an announcement is not of a run that found or left this manifest; None if it is."""
+    if pending.project_id != project_id:
+        return f"It is of project {pending.project_id}."
+    if manifest is None or not pending.manifests:
+        return None
+    if manifest_checksum(manifest) not in pending.manifests:
+        return "It is of another moment than the manifest."
+    return None
+
+
+def why_not_state(
+    state: State, project_id: str, lake_id: str | None, manifest: Manifest, pending: Pending | None
+) -> str | None:
+    """Why a state is not the one that belongs to this manifest; None if it is.
+
+    While a run ends, or after it died there, the manifest may be one ahead, as it announced.
+    """
+    if state.project_id != project_id:
+        return f"It is of project {state.project_id}."
+    if lake_id and state.lake_id and state.lake_id != lake_id:
+        return f"It is of another lake ({state.lake_id}, this one is {lake_id})."
+    checksum = manifest_checksum(manifest)
+    is_one_behind = pending is not None and pending.manifests == [state.manifest, checksum]
+    if state.manifest == checksum or is_one_behind:
+        return None
+    return "It was not written with this manifest, but at another moment of the lake."
 
 
 def decode_record(data: bytes | None, kind: type[Record]) -> Record | None:

@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import ConfigError, LakeConflictError, LakeError
-from ...frames.partitions import NO_DATE, decode_table, partition_path
-from ...frames.schema import LEDGER_FIELDS, SYNC_RUNS, as_written
+from ...frames.partitions import NO_DATE, partition_path
+from ...frames.schema import (
+    LEDGER_FIELDS,
+    LEDGER_SCHEMAS,
+    SYNC_RUNS,
+    as_written,
+    with_later_columns,
+)
 from ...scan.ranges import DAY_S, Grain, day_of, partition_span
 from ..storage.layout import INVENTORY_NAMES, LAKE_KEY, RUNS, TABLE_NAMES, meta_key, parse_key
 from ..storage.store import Store
-from .counts import count_days, count_unknown_begin
+from .counts import count_days, count_untimed
 from .encoding import encoding_of, in_this_encoding
-from .identity import hash_ids
-from .merge import LEDGER_SCHEMAS
+from .identity import Hashes, hash_each, hash_ids
 from .metadata import (
     LAYOUT_VERSION,
     FileEntry,
@@ -35,6 +42,9 @@ from .metadata import (
     decode_record,
     describe_file,
     manifest_checksum,
+    why_not_manifest,
+    why_not_pending,
+    why_not_state,
 )
 
 
@@ -53,7 +63,7 @@ class ProjectRecords:
         is_listed: the store was listed just now: what the manifest lacks does not exist.
         lake_id: the lake's.
         found: checksum of the manifest that is in place, empty if none is.
-        is_settled: each announced file could be looked at; else the announcement must stay.
+        is_known: each announced file could be looked at; else the announcement must stay.
         announced: partitions of which an unfinished run put files in place.
         torn: partitions of which an unfinished run put some files in place and not the others:
             they must be read again.
@@ -67,7 +77,7 @@ class ProjectRecords:
     is_listed: bool
     lake_id: str = ""
     found: str = ""
-    is_settled: bool = True
+    is_known: bool = True
     announced: set[date] = field(default_factory=set)
     torn: list[date] = field(default_factory=list)
     child_changed: dict[date, list[str]] = field(default_factory=dict)
@@ -142,46 +152,8 @@ def read_records(
     manifest = in_this_encoding(store, manifest)
     records = ProjectRecords(manifest, state, pending, False, lake_id, found)
     if pending is not None:
-        _settle(store, records, pending, grain)
+        _recover(store, records, pending, grain)
     return records
-
-
-def why_not_manifest(manifest: Manifest, project_id: str, lake_id: str | None) -> str | None:
-    """Why a manifest is not this project's in this lake; None if it is."""
-    if manifest.project_id != project_id:
-        return f"It is of project {manifest.project_id}."
-    if lake_id and manifest.lake_id and manifest.lake_id != lake_id:
-        return f"It is of another lake ({manifest.lake_id}, this one is {lake_id})."
-    return None
-
-
-def why_not_pending(pending: Pending, project_id: str, manifest: Manifest | None) -> str | None:
-    """Why an announcement is not of a run that found or left this manifest; None if it is."""
-    if pending.project_id != project_id:
-        return f"It is of project {pending.project_id}."
-    if manifest is None or not pending.manifests:
-        return None
-    if manifest_checksum(manifest) not in pending.manifests:
-        return "It is of another moment than the manifest."
-    return None
-
-
-def why_not_state(
-    state: State, project_id: str, lake_id: str | None, manifest: Manifest, pending: Pending | None
-) -> str | None:
-    """Why a state is not the one that belongs to this manifest; None if it is.
-
-    While a run ends, or after it died there, the manifest may be one ahead, as it announced.
-    """
-    if state.project_id != project_id:
-        return f"It is of project {state.project_id}."
-    if lake_id and state.lake_id and state.lake_id != lake_id:
-        return f"It is of another lake ({state.lake_id}, this one is {lake_id})."
-    checksum = manifest_checksum(manifest)
-    is_one_behind = pending is not None and pending.manifests == [state.manifest, checksum]
-    if state.manifest == checksum or is_one_behind:
-        return None
-    return "It was not written with this manifest, but at another moment of the lake."
 
 
 def load_table(store: Store, records: ProjectRecords, table: str, partition: date) -> pa.Table:
@@ -191,7 +163,8 @@ def load_table(store: Store, records: ProjectRecords, table: str, partition: dat
         DamagedFileError: the file is damaged, missing or unreadable.
     """
     key = partition_path(table, partition, records.manifest.project_id)
-    return load_file(store, records, key, LEDGER_SCHEMAS[table])
+    schema = LEDGER_SCHEMAS[table]
+    return with_later_columns(load_file(store, records, key, schema), schema)
 
 
 def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema) -> pa.Table:
@@ -205,10 +178,13 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
         if data is None:
             problem = "is missing"
         elif entry is None or describe_file(data, entry.rows) == entry:
-            table = decode_table(data, rows=entry.rows if entry else None)
+            table = store.decode(key, data, rows=entry.rows if entry else None)
             if table.schema.equals(as_written(schema, table.column_names)):
                 # What no record named, such as a partition restored by hand, is the ledger's now.
-                records.manifest.files.setdefault(key, describe_file(data, table.num_rows))
+                # An empty one is made up by a table format, which keeps no empty files.
+                if table.num_rows or store.format == "parquet":
+                    entry = describe_file(data, table.num_rows)
+                    records.manifest.files.setdefault(key, entry)
                 return table
             problem = "has other columns than the table"
     except LakeConflictError:
@@ -238,7 +214,30 @@ def recount_partition(
             days[day].cursor_s, days[day].cursor_at_s = old.cursor_s, old.cursor_at_s
     state.days |= days
     if partition == NO_DATE:
-        state.unknown_begin = count_unknown_begin(backups)
+        state.untimed = count_untimed(backups)
+
+
+def count_first(
+    state: State, partitions: Mapping[date, pa.Table], backups: pa.Table, verified_at_s: int
+) -> Hashes:
+    """Bring a state up to partitions that it knows nothing of, all in one; not that of untimed rows.
+
+    Args:
+        state: is changed in place.
+        partitions: slices of `backups`, one behind the other.
+        backups: rows that are all present.
+        verified_at_s: when they were read.
+
+    Returns:
+        The hashes of all ids, sorted.
+    """
+    hashes, begin = hash_each(backups["backup_id"]), 0
+    for partition, rows in partitions.items():
+        end = begin + rows.num_rows
+        state.ids[partition.isoformat()] = np.sort(hashes[begin:end]).tobytes()
+        begin = end
+    state.days |= count_days(backups, verified_at_s)
+    return np.sort(hashes)
 
 
 def survey_ledger(store: Store, records: ProjectRecords) -> State:
@@ -286,7 +285,7 @@ def _read_entry(store: Store, key: str) -> FileEntry | None:
     """The entry of a file as it is, None if it is missing, unreadable or no Parquet."""
     try:
         data = store.read(key)
-        return None if data is None else describe_file(data, decode_table(data).num_rows)
+        return None if data is None else describe_file(data, store.decode(key, data).num_rows)
     except LakeError:
         return None
 
@@ -295,11 +294,11 @@ def _read_announced(store: Store, records: ProjectRecords, key: str) -> bytes | 
     try:
         return store.read(key)
     except LakeError:  # whoever needs the file will say so
-        records.is_settled = False
+        records.is_known = False
         return None
 
 
-def _settle(store: Store, records: ProjectRecords, pending: Pending, grain: Grain) -> None:
+def _recover(store: Store, records: ProjectRecords, pending: Pending, grain: Grain) -> None:
     """Find out which of the files an unfinished run announced are in place."""
     is_done = defaultdict[date, dict[str, bool]](dict)
     for key, versions in pending.files.items():
@@ -322,7 +321,7 @@ def _settle(store: Store, records: ProjectRecords, pending: Pending, grain: Grai
                 records.state,
                 parts.partition,
                 grain,
-                decode_table(data, rows=found[0].rows),
+                store.decode(key, data, rows=found[0].rows),
                 pending.as_of_s,
             )
     for partition, tables in sorted(is_done.items()):

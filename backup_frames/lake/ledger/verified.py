@@ -15,7 +15,7 @@ from .metadata import DayState, State
 
 
 def note_verified(
-    state: State, proof: Proof, *, as_of_s: int, grain: Grain, unsettled: Collection[date]
+    state: State, proof: Proof, *, as_of_s: int, grain: Grain, unproven: Collection[date]
 ) -> None:
     """Note the days that the read proves whole, or up to where.
 
@@ -24,13 +24,13 @@ def note_verified(
         proof: what was read, certified, at both levels.
         as_of_s: the read's moment.
         grain: how the lake is cut.
-        unsettled: partitions whose absent backups were not marked gone (the brake held): they
+        unproven: partitions whose absent backups were not marked gone (the deletion guard held): they
             are not as the service has them, so they do not count as verified.
     """
     for name, day in state.days.items():
         start_s = day_start(date.fromisoformat(name))
         whole = (start_s, start_s + DAY_S)
-        if partition_of(date.fromisoformat(name), grain) in unsettled:
+        if partition_of(date.fromisoformat(name), grain) in unproven:
             continue
         if all(covers(proof.spans[level], whole) for level in LEVELS):
             day.verified_at_s, day.cursor_s, day.cursor_at_s = as_of_s, None, None

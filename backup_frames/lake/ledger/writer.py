@@ -14,19 +14,20 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
 
-from ...api.clock import Clock
-from ...frames.partitions import encode_table, partition_path
+from ...clock import Clock
+from ...frames.deduplicate import sort_table
+from ...frames.partitions import NO_DATE, partition_path
+from ...frames.schema import LEDGER_SCHEMAS
 from ...scan.ranges import Grain
 from ..storage.layout import LAKE_KEY, meta_key
 from ..storage.store import Lock, RunNote, Store
 from .encoding import encoding_of
-from .merge import LEDGER_SCHEMAS, LedgerTables
+from .merge import LedgerTables
 from .metadata import (
     LAYOUT_VERSION,
     FileEntry,
@@ -123,23 +124,45 @@ class LakeWriter:
         return load_table(self.store, self.records, table, partition)
 
     def stage(
-        self, partition: date, tables: Mapping[str, pa.Table], child_changed: Iterable[str] = ()
+        self,
+        partition: date,
+        tables: Mapping[str, pa.Table],
+        child_changed: Iterable[str] = (),
+        *,
+        is_sorted: bool = False,
     ) -> None:
-        """Take a partition's tables to be written, children first; equal files are left out."""
+        """Take a partition's tables to be written, children first; equal files are left out.
+
+        So are tables without rows that have no file yet.
+        """
         self._flush_if_held(partition)
         project_id = self.records.manifest.project_id
         wanted = {
-            partition_path(name, partition, project_id): tables[name]
+            key: tables[name]
             for name in LEDGER_SCHEMAS
             if name in tables
+            and (
+                (key := partition_path(name, partition, project_id)) in self.records.manifest.files
+                or tables[name].num_rows
+            )
         }
         if changed := sorted(child_changed):
             self.pending.child_changed[partition.isoformat()] = changed
-        self._hold(partition, wanted)
+        self._hold(partition, wanted, is_sorted=is_sorted)
 
     def stage_file(self, key: str, table: pa.Table) -> None:
         """Take a file that is no partition's to be written; an equal one is left out."""
         self._hold(key, {key: table})
+
+    def _stage_schemas(self) -> None:
+        """Give each table that has no file an empty one, so that every reader finds its columns."""
+        self._collect()
+        staged = (key for files in self._staged.values() for key, _, _ in files)
+        found = {key.partition("/")[0] for key in (*self.records.manifest.files, *staged)}
+        project_id = self.records.manifest.project_id
+        for name in LEDGER_SCHEMAS.keys() - found:
+            key = partition_path(name, NO_DATE, project_id)
+            self.stage_file(key, LEDGER_SCHEMAS[name].empty_table())
 
     def count_files(self) -> tuple[int, int]:
         """Data files written so far, those held back included, and their bytes."""
@@ -157,6 +180,7 @@ class LakeWriter:
     def _write(self) -> None:
         """Write what is announced."""
         partitions = list(self._staged.values())
+        self.store.expect(key for files in partitions for key, _, _ in files)
         for _ in (self.pool.map if self.pool else map)(self._put, partitions):
             pass  # raises what a write raised
         for files in partitions:
@@ -183,6 +207,8 @@ class LakeWriter:
         """
         self.records.manifest.lake_id = self.records.lake_id
         self.records.manifest.encoding = encoding_of(self.store)
+        if is_finished:
+            self._stage_schemas()
         self._collect()
         manifest = self._manifest_to_be(run)
         checksum = manifest_checksum(manifest)
@@ -201,7 +227,7 @@ class LakeWriter:
         state.lake_id, state.manifest = self.records.lake_id, checksum
         state.newest_s = max(state.newest_s, self.pending.as_of_s)
         self._put_record("state.json", encode_record(state))
-        if is_finished and self.records.is_settled:
+        if is_finished and self.records.is_known:
             self.store.delete(meta_key(self.pending.project_id, "pending.json"))
 
     def _manifest_to_be(self, run: tuple[str, bytes] | None) -> Manifest:
@@ -216,14 +242,16 @@ class LakeWriter:
         if partition in self._encoding or partition in self._staged:
             self.flush()
 
-    def _hold(self, name: date | str, tables: Mapping[str, pa.Table]) -> None:
+    def _hold(
+        self, name: date | str, tables: Mapping[str, pa.Table], *, is_sorted: bool = False
+    ) -> None:
         """Begin to encode tables by key, and flush if too much, or for too long, is held back."""
         if not self._encoding and not self._staged:
             self._held_since_s = self.clock.monotonic()
         if self.pool:
-            self._encoding[name] = self.pool.submit(_encode_files, tables).result
+            self._encoding[name] = self.pool.submit(self._encode_files, tables, is_sorted).result
         else:
-            files = _encode_files(tables)
+            files = self._encode_files(tables, is_sorted)
             self._encoding[name] = lambda: files
         self._held_rows += sum(table.num_rows for table in tables.values())
         is_old = self.clock.monotonic() - self._held_since_s > HOLD_S
@@ -256,24 +284,16 @@ class LakeWriter:
             self.is_new = False
         self._put_record("pending.json", encode_record(self.pending))
 
+    def _encode_files(self, tables: Mapping[str, pa.Table], is_sorted: bool) -> _Files:
+        files = []
+        for key, table in tables.items():
+            data = self.store.encode(key, table if is_sorted else sort_table(table))
+            files.append(_File(key, data, describe_file(data, table.num_rows)))
+        return files
+
     def _put(self, files: _Files) -> None:
         for key, data, _ in files:
             self.store.put(key, data)
 
     def _put_record(self, name: str, data: bytes) -> None:
         self.store.put(meta_key(self.pending.project_id, name), data)
-
-
-def _encode_files(tables: Mapping[str, pa.Table]) -> _Files:
-    files = []
-    for key, table in tables.items():
-        name = key.partition("/")[0]
-        is_empty = name in LEDGER_SCHEMAS and not table.num_rows
-        data = _encode_empty(name) if is_empty else encode_table(table)
-        files.append(_File(key, data, describe_file(data, table.num_rows)))
-    return files
-
-
-@cache
-def _encode_empty(table: str) -> bytes:
-    return encode_table(LEDGER_SCHEMAS[table].empty_table())

@@ -22,13 +22,13 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from ...api.clock import Clock, read_uptime
+from ...clock import Clock, read_uptime
 from ...errors import LakeConflictError, LakeError
 from .bucket_calls import ObjectCalls
 from .bucket_url import ObjectAddress, read_object_url
 from .layout import is_temporary
 from .lease import LEASE_S, Lease
-from .store import MAX_FILE_BYTES, RunNote, StoredFile, check_key, too_large
+from .store import MAX_FILE_BYTES, PlainFiles, StoredFile, check_key, too_large
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -43,7 +43,7 @@ def open_object_store(
     return ObjectStore(read_object_url(url, environ), url=url, scratch=scratch, clock=clock)
 
 
-class ObjectStore:
+class ObjectStore(PlainFiles):
     """A `Store` in a bucket of an S3-compatible object store.
 
     Args:
@@ -56,8 +56,6 @@ class ObjectStore:
         lease_s: how long the lock outlives its last renewal.
         uptime: seconds that go on while the machine is suspended.
     """
-
-    format = "parquet"
 
     def __init__(
         self,
@@ -128,9 +126,6 @@ class ObjectStore:
                     "Nothing was written over it; run again.",
                     path=key,
                 ) from None
-
-    def commit(self, note: RunNote) -> None:
-        """Nothing: each object was shown as it was put."""
 
     def list(self, prefix: str) -> list[StoredFile]:
         """All objects below the folder, sorted by key. One request per 1,000 objects."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from obstore.exceptions import BaseError, InvalidPathError
 
+from ...api.scrub import without_secrets
 from ...errors import LakeError
 from .bucket_url import ObjectAddress, open_client
 
@@ -99,13 +100,11 @@ class ObjectCalls:
 
     def reason(self, error: Exception) -> str:
         """What the store or the network said, in one line and without secrets."""
-        text = str(error).partition("\n\nDebug source")[0]
+        text = without_secrets(str(error), self._secrets).partition("\n\nDebug source")[0]
         status = re.search(r"status code: (\d{3}[^:\n<]*)", text)
-        said = re.findall(r"<(?:Code|Message)>([^<]{1,300})<", text)
+        words = re.findall(r"<(?:Code|Message)>([^<]{1,300})<", text)
         if status:
-            reason = ": ".join(["HTTP " + status[1].strip(), *said])
+            reason = ": ".join(["HTTP " + status[1].strip(), *words])
         else:
             reason = re.sub(r"\s+", " ", text.rpartition(" - ")[2] or type(error).__name__)[:300]
-        for secret in self._secrets:
-            reason = reason.replace(secret, "***")
         return reason.rstrip(". ")

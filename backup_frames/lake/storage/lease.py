@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeConflictError
 from .bucket_calls import ObjectCalls
 from .store import describe_holder, holder_record

@@ -16,18 +16,19 @@ import fcntl
 import os
 import stat
 import uuid
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeConflictError, LakeError
-from ...whole_files import fill_file, flush_folder, swap_in
+from ...whole_files import explained_step, fill_file, flush_folder, make_folders, swap_in
 from .layout import is_data_file, is_ours, is_temporary
 from .store import (
     MAX_FILE_BYTES,
-    RunNote,
+    PlainFiles,
     StoredFile,
     check_key,
     describe_holder,
@@ -35,27 +36,11 @@ from .store import (
     too_large,
 )
 
-_IN_THE_WAY = "A file stands where a folder belongs (or the reverse): move it away."
-_ADVICE = {
-    errno.ENOSPC: "Free some space on that file system and run again; nothing was damaged.",
-    errno.EDQUOT: "The quota is used up: free some space and run again; nothing was damaged.",
-    errno.EFBIG: "The limit on file sizes is too low (`ulimit -f`): raise it and run again.",
-    errno.EACCES: "Give this user read and write permission there, or run as another user.",
-    errno.EPERM: "Give this user read and write permission there, or run as another user.",
-    errno.EROFS: "The file system is mounted read-only: remount it, or put the lake elsewhere.",
-    errno.ENOTDIR: _IN_THE_WAY,
-    errno.EEXIST: _IN_THE_WAY,
-    errno.EISDIR: _IN_THE_WAY,
-    errno.ENAMETOOLONG: "The path is too long for this file system: choose a shorter folder.",
-    errno.EXDEV: "Folders of one lake must be on one file system: unmount the one inside it.",
-    errno.ENOLCK: "This file system has no locks: put the lake on one that has.",
-    errno.EOPNOTSUPP: "This file system has no locks: put the lake on one that has.",
-}
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class LocalStore:
+class LocalStore(PlainFiles):
     """A `Store` in a folder, which is created with the first file.
 
     Args:
@@ -65,7 +50,6 @@ class LocalStore:
         clock: what the lock's "since" is taken from.
     """
 
-    format = "parquet"
     warnings: tuple[str, ...] = ()
 
     def __init__(self, root: Path, *, url: str, scratch: str, clock: Clock) -> None:
@@ -116,8 +100,26 @@ class LocalStore:
                     os.unlink(aside, dir_fd=scratch)
                 raise
 
-    def commit(self, note: RunNote) -> None:
-        """Nothing: each file was shown as it was put."""
+    def expect(self, keys: Iterable[str]) -> None:
+        """Make the folders that are not there yet, and flush each that got some once.
+
+        A folder without a file is nothing to any reader.
+        """
+        groups = defaultdict[str, set[str]](set)
+        for key in keys:
+            parent, _, name = check_key(key).rpartition("/")[0].rpartition("/")
+            if parent:
+                groups[parent].add(name)
+        for parent, names in groups.items():
+            path = parent.split("/")
+            with self._step("make", parent), self._folder(path, is_made=True) as folder:
+                with os.scandir(folder) as entries:
+                    new = names - {entry.name for entry in entries}
+                for name in new:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=folder)
+                if new:
+                    flush_folder(folder)
 
     def list(self, prefix: str) -> list[StoredFile]:
         """All files below the folder, sorted by key; links count as files, which no read follows.
@@ -143,6 +145,18 @@ class LocalStore:
             self._check_lock()
             os.unlink(name, dir_fd=folder)
             flush_folder(folder)
+
+    def is_blocked(self, key: str) -> bool:
+        """Whether a folder or a link stands there."""
+        parent, name = self._split(key)
+        with (
+            self._step("look at", key),
+            suppress(FileNotFoundError),
+            self._folder(parent) as folder,
+        ):
+            mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            return stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+        return False
 
     @contextmanager
     def lock(self, key: str) -> Iterator[LocalLock]:
@@ -238,7 +252,7 @@ class LocalStore:
                         os.close(inner)
 
     def _step(self, action: str, key: str) -> AbstractContextManager[None]:
-        return _explained(action, self._root / key, key)
+        return explained_step(action, self._root / key, key)
 
     def _split(self, key: str) -> tuple[Sequence[str], str]:
         *parent, name = check_key(key).split("/")
@@ -248,7 +262,7 @@ class LocalStore:
     def _folder(self, parts: Sequence[str], *, is_made: bool = False) -> Iterator[int]:
         """A descriptor of a folder of the lake, reached without following a link."""
         if is_made:
-            _make_root(self._root)
+            make_folders(self._root)
         descriptor = os.open(self._root, _FOLDER)
         try:
             for number, part in enumerate(parts, 1):
@@ -301,7 +315,7 @@ class LocalLock:
     def check(self) -> None:
         """Raise `LakeConflictError` if the lock file was removed or replaced under the lock."""
         is_ours = False
-        with _explained("check", self._path, self._key), suppress(FileNotFoundError):
+        with explained_step("check", self._path, self._key), suppress(FileNotFoundError):
             is_ours = (
                 os.path.samestat(os.fstat(self._descriptor), self._path.lstat())
                 and os.pread(self._descriptor, len(self._record), 0) == self._record
@@ -316,24 +330,6 @@ class LocalLock:
     keep = check  # it costs nothing
 
 
-@contextmanager
-def _explained(action: str, path: Path, key: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "Check that disk and run again.")
-        reason = error.strerror or type(error).__name__
-        at_fault = _at_fault(path, error)
-        raise LakeError(f"Cannot {action} {at_fault}: {reason}. {advice}", path=key) from error
-
-
-def _at_fault(path: Path, error: OSError) -> Path:
-    """Of a path that could not be used the part to blame: a file in the way, a folder not made."""
-    in_the_way = [one for one in path.parents if os.path.exists(one) and not os.path.isdir(one)]  # noqa: PTH110, PTH112 - Path's raise
-    named = Path(error.filename) if isinstance(error.filename, str) else path
-    return in_the_way[0] if in_the_way else named if named in path.parents else path
-
-
 def _is_link(name: str, folder: int) -> bool:
     with suppress(FileNotFoundError):
         return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
@@ -343,14 +339,3 @@ def _is_link(name: str, folder: int) -> bool:
 def _shown(name: str) -> str:
     """A foreign name need not be text; what is shown of it must be."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _make_root(folder: Path) -> None:
-    if not folder.is_dir():
-        _make_root(folder.parent)
-        folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder.parent, _FOLDER)
-        try:
-            flush_folder(descriptor)
-        finally:
-            os.close(descriptor)

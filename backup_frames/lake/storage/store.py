@@ -1,6 +1,7 @@
 """What the ledger asks of storage, and what all kinds of it share.
 
-In: keys such as ``backups/date=2026-01-31/<project_id>.parquet``, and bytes. Out: whole files.
+In: keys such as ``backups/date=2026-01-31/<project_id>.parquet``, and bytes: of records as they are, of
+rows as the store encodes them. Out: whole files.
 A reader of the lake sees a file as it was before a `put` or as it is after it, never between.
 """
 
@@ -9,12 +10,16 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from ...api.clock import Clock
+import pyarrow as pa
+
+from ...clock import Clock
 from ...errors import LakeError
+from ...frames.partitions import decode_table, encode_sorted
 
 MAX_FILE_BYTES: Final = 1 << 30
 """No file of a lake is larger (a million backups take a tenth of it): what is, is not read."""
@@ -104,6 +109,24 @@ class Store(Protocol):
             LakeConflictError: the lock was lost, or the file is not as this run has seen it.
         """
 
+    def encode(self, key: str, rows: pa.Table) -> bytes:
+        """The bytes of a data file under that key with these rows, which `sort_table` has sorted."""
+
+    def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:
+        """The rows of a data file that was read.
+
+        Args:
+            key: what it was read from.
+            data: its bytes.
+            rows: how many it may have; None if nobody knows.
+
+        Raises:
+            LakeError: the bytes are damaged, or would decode to more than they may.
+        """
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Hear which files are about to be put: what they share is made once for all of them."""
+
     def commit(self, note: RunNote) -> None:
         """Let readers see the tables' files that were put since the last commit.
 
@@ -119,6 +142,9 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove the file; a missing one is no error."""
 
+    def is_blocked(self, key: str) -> bool:
+        """Whether something stands in the file's place that no `put` may replace."""
+
     def lock(self, key: str) -> AbstractContextManager[Lock]:
         """Hold the lake for one run. Locks exclude each other across threads and machines.
 
@@ -128,6 +154,30 @@ class Store(Protocol):
             LakeConflictError: at once, with who holds it. A dead owner never blocks: the
                 kernel frees a local lock, an object's lease runs out after a minute.
         """
+
+
+class PlainFiles:
+    """What stores of a plain lake share: a data file is Parquet with all of a table's columns."""
+
+    format = "parquet"
+
+    def encode(self, key: str, rows: pa.Table) -> bytes:  # noqa: ARG002 - protocol
+        """Parquet, the same for the same rows."""
+        return encode_sorted(rows)
+
+    def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:  # noqa: ARG002 - protocol
+        """The rows, with the schema that they were written with."""
+        return decode_table(data, rows=rows)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Nothing: they share nothing."""
+
+    def is_blocked(self, key: str) -> bool:  # noqa: ARG002 - protocol
+        """Nothing can: under a key there is an object, or none."""
+        return False
+
+    def commit(self, note: RunNote) -> None:
+        """Nothing: each file was shown as it was put."""
 
 
 def check_key(key: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from ...api.clock import Clock, SystemClock
+from ...clock import Clock, SystemClock
 from ...errors import BackupFramesError, ConfigError, LakeError
 from ...settings import Settings, load_settings
 from ...settings.values import Place

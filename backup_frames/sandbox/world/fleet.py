@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from .clock import SandboxClock
-from .index import LEVELS, ListQuery, Record, Row, Shelves
+from .index import LEVELS, BackupIndex, ListQuery, Record, Row
 from .instances import instance_record, policy_record
 from .simulation import Life
 
@@ -57,27 +57,27 @@ class Fleet:
         self.lock = threading.RLock()
         self._clock = clock
         self._region = region
-        self._shelves = Shelves()
+        self._index = BackupIndex()
         self._instances = {str(instance["id"]): dict(instance) for instance in instances}
         self._policies = dict(policies or {})
         self._life: Life | None = None
         if records is None:
-            self._life = Life(self._shelves, seed, self._now_s(), backups, UNFINISHED[unfinished])
+            self._life = Life(self._index, seed, self._now_s(), backups, UNFINISHED[unfinished])
         else:
             for level, of_level in records.items():
                 _check_level(level)
-                self._shelves.fill(Row(record, level) for record in reversed(list(of_level)))
+                self._index.fill(Row(record, level) for record in reversed(list(of_level)))
 
     def __len__(self) -> int:
         with self.lock:
             self._catch_up()
-            return sum(len(self._shelves.level(level)) for level in LEVELS)
+            return sum(len(self._index.level(level)) for level in LEVELS)
 
     def page(self, query: ListQuery) -> tuple[int, bytes]:
         """Count of all matching rows and the comma-joined JSON of one page, newest first."""
         with self.lock:
             self._catch_up()
-            return self._shelves.page(query)
+            return self._index.page(query)
 
     def records(self, level: str | None = None) -> list[Record]:
         """All records as now held, newest first; of one level, or of both, one after the other."""
@@ -86,14 +86,14 @@ class Fleet:
         with self.lock:
             self._catch_up()
             levels = LEVELS if level is None else (level,)
-            return [row.record() for name in levels for row in reversed(self._shelves.level(name))]
+            return [row.record() for name in levels for row in reversed(self._index.level(name))]
 
     def ids(self, level: str | None = None) -> list[str]:
         """The ids of `records(level)`, without reading the records."""
         with self.lock:
             self._catch_up()
             levels = LEVELS if level is None else (level,)
-            rows = [row for name in levels for row in reversed(self._shelves.level(name))]
+            rows = [row for name in levels for row in reversed(self._index.level(name))]
             return [row.backup_id for row in rows if row.backup_id is not None]
 
     def add(self, record: Record, level: str = "Instance") -> None:
@@ -102,29 +102,29 @@ class Fleet:
         row = Row(record, level)
         with self.lock:
             self._catch_up()
-            if row.backup_id in self._shelves.by_id:
+            if row.backup_id in self._index.by_id:
                 raise ValueError(f"backup {row.backup_id} is there already: use update")
-            self._shelves.insert(row)
+            self._index.insert(row)
 
     def delete(self, backup_id: str) -> None:
         """Take a backup out of the list; an unknown id is a `KeyError`."""
         with self.lock:
             self._catch_up()
-            self._shelves.remove([self._shelves.by_id[backup_id]])
+            self._index.remove([self._index.by_id[backup_id]])
 
     def update(self, backup_id: str, **fields: object) -> None:
         """Change fields of a record; with a new begin time it also moves in the list."""
         with self.lock:
             self._catch_up()
-            row = self._shelves.by_id[backup_id]
+            row = self._index.by_id[backup_id]
             record = {**row.record(), **fields}
             changed = Row(record, row.level)
             if changed.place() == row.place():
                 row.render(record)
             else:
-                self._shelves.remove([row])
+                self._index.remove([row])
                 row.render(record)
-                self._shelves.insert(row)
+                self._index.insert(row)
 
     def instances(self) -> list[Record]:
         """The instances as the API lists them now, in order of creation."""

@@ -1,7 +1,7 @@
-"""Rendered rows on shelves, sorted by begin time: any page is two bisections and one slice.
+"""Rendered rows on lists, sorted by begin time: any page is two bisections and one slice.
 
 In: records (JSON objects as the API sends them). Out: for a filter, the count of all matching rows
-and the bytes of one page. A row is rendered once, when it is put in; it stands on one shelf per
+and the bytes of one page. A row is rendered once, when it is put in; it stands on one list per
 filter that people ask for (all, engine, backup type, both, instance), so that no request scans.
 """
 
@@ -22,7 +22,7 @@ NO_TIME = -(2**62)  # sorts below every time: rows without begin_time are the ol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_REBUILD_FROM = 200  # from so many removals at once, one pass over a shelf beats deleting singly
+_REBUILD_FROM = 200  # from so many removals at once, one pass over a list beats deleting singly
 _begin_of = attrgetter("begin_us")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -80,10 +80,10 @@ class Row:
 
     def place(self) -> tuple[object, ...]:
         """Where it stands; a changed record with the same place need not move."""
-        return self.begin_us, self.backup_id, self.shelves()
+        return self.begin_us, self.backup_id, self.lists()
 
-    def shelves(self) -> tuple[tuple[object, ...], ...]:
-        """The keys of the shelves it stands on."""
+    def lists(self) -> tuple[tuple[object, ...], ...]:
+        """The keys of the lists it stands on."""
         level, engine, backup_type = self.level, self.engine, self.backup_type
         return (
             (level, None, None),
@@ -94,85 +94,85 @@ class Row:
         )
 
 
-class Shelves:
+class BackupIndex:
     """All rows; the newest stands last, among rows of one begin time the one put in last."""
 
     def __init__(self) -> None:
         self.by_id: dict[Any, Row] = {}
-        self._shelves: dict[tuple[object, ...], list[Row]] = {}
+        self._lists: dict[tuple[object, ...], list[Row]] = {}
 
     def level(self, level: str) -> list[Row]:
         """The rows of one level, oldest first; not to be changed."""
-        return self._shelves.get((level, None, None), [])
+        return self._lists.get((level, None, None), [])
 
     def fill(self, rows: Iterable[Row]) -> None:
-        """Put in many rows at once: one sort per shelf."""
+        """Put in many rows at once: one sort per list."""
         touched = set()
         for row in rows:
             self.by_id.setdefault(row.backup_id, row)
-            for key in set(row.shelves()):
-                self._shelves.setdefault(key, []).append(row)
+            for key in set(row.lists()):
+                self._lists.setdefault(key, []).append(row)
                 touched.add(key)
         for key in touched:
-            self._shelves[key].sort(key=_begin_of)
+            self._lists[key].sort(key=_begin_of)
 
     def insert(self, row: Row) -> None:
         """Put in one row: at the newest end next to free."""
         self.by_id.setdefault(row.backup_id, row)
-        for key in set(row.shelves()):
-            shelf = self._shelves.setdefault(key, [])
-            shelf.insert(bisect_right(shelf, row.begin_us, key=_begin_of), row)
+        for key in set(row.lists()):
+            listed = self._lists.setdefault(key, [])
+            listed.insert(bisect_right(listed, row.begin_us, key=_begin_of), row)
 
     def remove(self, rows: list[Row]) -> None:
-        """Take out rows that are in: one pass per shelf if they are many."""
-        of_shelf: dict[tuple[object, ...], set[Row]] = {}
+        """Take out rows that are in: one pass per list if they are many."""
+        of_list: dict[tuple[object, ...], set[Row]] = {}
         for row in rows:
             if self.by_id.get(row.backup_id) is row:
                 del self.by_id[row.backup_id]
-            for key in row.shelves():
-                of_shelf.setdefault(key, set()).add(row)
-        for key, leaving in of_shelf.items():
-            shelf = self._shelves[key]
+            for key in row.lists():
+                of_list.setdefault(key, set()).add(row)
+        for key, leaving in of_list.items():
+            listed = self._lists[key]
             if len(leaving) >= _REBUILD_FROM:
-                shelf[:] = [row for row in shelf if row not in leaving]
+                listed[:] = [row for row in listed if row not in leaving]
                 continue
             for row in leaving:
-                del shelf[shelf.index(row, bisect_left(shelf, row.begin_us, key=_begin_of))]
+                del listed[listed.index(row, bisect_left(listed, row.begin_us, key=_begin_of))]
 
     def page(self, query: ListQuery) -> tuple[int, bytes]:
         """The count of all rows that match, and one page of them, newest first, comma-joined."""
-        shelf, low, high = self._matching(query)
+        listed, low, high = self._matching(query)
         newest = high - query.offset
-        page = shelf[max(low, newest - query.limit) : max(low, newest)]
+        page = listed[max(low, newest - query.limit) : max(low, newest)]
         return high - low, b",".join([row.body for row in reversed(page)])
 
     def _matching(self, query: ListQuery) -> tuple[list[Row], int, int]:
-        """A shelf, and the part of it that matches."""
+        """A list, and the part of it that matches."""
         levels = LEVELS if query.level is None else (query.level,)
         if query.backup_id is not None:
             row = self.by_id.get(query.backup_id)
-            shelf = [row] if row is not None and row.level in levels else []
+            listed = [row] if row is not None and row.level in levels else []
         else:
-            shelf = self._shelf(levels, query)
+            listed = self._list_of(levels, query)
         if query.backup_id is not None or query.instance_id is not None or query.is_case_ignored:
-            shelf = [row for row in shelf if _has_traits(row, query)]
+            listed = [row for row in listed if _has_traits(row, query)]
         if query.begin_us is None or query.end_us is None:
-            return shelf, 0, len(shelf)
+            return listed, 0, len(listed)
         if query.time_field != "begin":
             window, is_inside = (query.begin_us, query.end_us), query.time_field == "inside"
-            shelf = [row for row in shelf if _is_timely(row, *window, is_inside=is_inside)]
-            return shelf, 0, len(shelf)
-        low = bisect_left(shelf, query.begin_us, key=_begin_of)
-        return shelf, low, max(low, bisect_right(shelf, query.end_us, key=_begin_of))
+            listed = [row for row in listed if _is_timely(row, *window, is_inside=is_inside)]
+            return listed, 0, len(listed)
+        low = bisect_left(listed, query.begin_us, key=_begin_of)
+        return listed, low, max(low, bisect_right(listed, query.end_us, key=_begin_of))
 
-    def _shelf(self, levels: tuple[str, ...], query: ListQuery) -> list[Row]:
-        """The smallest shelf that holds all rows asked for; that of two levels is put together."""
+    def _list_of(self, levels: tuple[str, ...], query: ListQuery) -> list[Row]:
+        """The smallest list that holds all rows asked for; that of two levels is put together."""
         key: tuple[object, ...] = (query.engine, query.backup_type)
         if query.instance_id is not None:
             key = (query.instance_id,)
         elif query.is_case_ignored:
             key = (None, None)
-        found = [self._shelves.get((level, *key), []) for level in levels]
+        found = [self._lists.get((level, *key), []) for level in levels]
         return found[0] if len(found) == 1 else sorted(chain(*found), key=_begin_of)
 
 

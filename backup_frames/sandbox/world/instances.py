@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .index import Row
-from .seeded import Dice
+from .seeded import SeededRandom
 
 DAY_S = 86_400
 EVERY_DAY = (1, 2, 3, 4, 5, 6, 7)
@@ -27,7 +27,7 @@ _ENGINES: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 _RETENTION = {7: 30, 14: 12, 30: 18, 35: 10, 60: 6, 90: 8, 180: 6, 365: 6, 732: 4}
 _LONG_RETENTION = {7: 10, 30: 15, 90: 20, 180: 20, 365: 20, 732: 15}  # accounts of a million rows
-_FATES = {
+_OUTCOMES = {
     "healthy": 800,
     "flaky": 40,  # one backup in six fails
     "failing": 20,  # every backup fails since some days
@@ -53,8 +53,8 @@ class Instance:
     name: str
     engine: str
     version: str
-    fate: str
-    fate_day: int  # the day (since the epoch) from which the fate shows
+    outcome: str
+    outcome_day: int  # the day (since the epoch) from which the outcome shows
     created_s: int
     keep_days: int  # 0 = the policy is off
     hour: int
@@ -93,96 +93,96 @@ class Series:
 
 def invent_instance(seed: int, number: int, day: int, *, backups: int) -> Instance:
     """The instance of that number, as it stands on that day in a fleet of so many backups."""
-    dice = Dice(seed, "instance", number)
-    engine = list(_ENGINES)[number] if number < len(_ENGINES) else dice.pick(list(_ENGINES))
+    rng = SeededRandom(seed, "instance", number)
+    engine = list(_ENGINES)[number] if number < len(_ENGINES) else rng.pick(list(_ENGINES))
     digits, versions, _ = _ENGINES[engine]
-    keep_days = dice.weigh(_RETENTION if backups < 200_000 else _LONG_RETENTION)
+    keep_days = rng.weigh(_RETENTION if backups < 200_000 else _LONG_RETENTION)
     if keep_days > max(7, backups // 8):
         keep_days = 7  # a small fleet has many short-lived instances rather than one long one
-    fate = dice.weigh(_FATES) if number >= 2 else "healthy"
-    is_young = dice.has_luck(0.1)
-    age_days = 1 + dice.below(keep_days) if is_young else keep_days + 30 + dice.below(900)
+    outcome = rng.weigh(_OUTCOMES) if number >= 2 else "healthy"
+    is_young = rng.has_luck(0.1)
+    age_days = 1 + rng.below(keep_days) if is_young else keep_days + 30 + rng.below(900)
     instance = Instance(
         number=number,
-        instance_id=f"{dice.hex32()}in{digits}",
-        name=f"{dice.pick(_SUBJECTS)}-{engine}-{dice.pick(_PLACES)}-{number:04d}",
+        instance_id=f"{rng.hex32()}in{digits}",
+        name=f"{rng.pick(_SUBJECTS)}-{engine}-{rng.pick(_PLACES)}-{number:04d}",
         engine=engine,
-        version=dice.pick(versions),
-        fate=fate,
-        fate_day=day - 2 - (0 if fate == "stuck" else dice.below(5)),
-        created_s=(day - age_days) * DAY_S + dice.below(DAY_S),
-        keep_days=0 if fate in ("policy_off", "unprotected", "deleted") else keep_days,
-        hour=dice.pick((0, 1, 2, 3, 4, 18, 19, 20, 21, 22, 22, 23, 23)),
+        version=rng.pick(versions),
+        outcome=outcome,
+        outcome_day=day - 2 - (0 if outcome == "stuck" else rng.below(5)),
+        created_s=(day - age_days) * DAY_S + rng.below(DAY_S),
+        keep_days=0 if outcome in ("policy_off", "unprotected", "deleted") else keep_days,
+        hour=rng.pick((0, 1, 2, 3, 4, 18, 19, 20, 21, 22, 22, 23, 23)),
         period=EVERY_DAY,
-        node_count=dice.pick((1, 3, 3, 5, 9)),
-        base_kb=10 ** dice.between(3.5, 8.3),
-        growth=dice.between(-0.0005, 0.004),
-        is_fractional=dice.has_luck(0.5),
+        node_count=rng.pick((1, 3, 3, 5, 9)),
+        base_kb=10 ** rng.between(3.5, 8.3),
+        growth=rng.between(-0.0005, 0.004),
+        is_fractional=rng.has_luck(0.5),
     )
-    if keep_days >= 14 and dice.has_luck(0.3):  # below a week's retention every day is a must
-        instance.period = dice.pick(((1, 2, 3, 4, 5), (1, 3, 5), (1, 2, 4, 5, 6)))
-    instance.series = _invent_series(instance, dice)
+    if keep_days >= 14 and rng.has_luck(0.3):  # below a week's retention every day is a must
+        instance.period = rng.pick(((1, 2, 3, 4, 5), (1, 3, 5), (1, 2, 4, 5, 6)))
+    instance.series = _invent_series(instance, rng)
     return instance
 
 
-def _invent_series(instance: Instance, dice: Dice) -> list[Series]:
-    if instance.fate == "unprotected":
+def _invent_series(instance: Instance, rng: SeededRandom) -> list[Series]:
+    if instance.outcome == "unprotected":
         return []
     whole: list[dict[str, Any]] | None = None if instance.engine in ("redis", "cassandra") else []
-    last_day = instance.fate_day if instance.fate in ("silent", "deleted") else None
+    last_day = instance.outcome_day if instance.outcome in ("silent", "deleted") else None
     series = []
     if instance.keep_days:
         auto = Series(instance, "Instance", "Auto", instance.keep_days, period=instance.period)
         auto.database_tables, auto.last_day = whole, last_day
         series.append(auto)
-    if not instance.keep_days or dice.has_luck(0.6):
-        manual = Series(instance, "Instance", "Manual", 0, every_days=5 + dice.below(60))
+    if not instance.keep_days or rng.has_luck(0.6):
+        manual = Series(instance, "Instance", "Manual", 0, every_days=5 + rng.below(60))
         manual.database_tables = whole
-        manual.last_day = last_day if instance.fate == "deleted" else None
+        manual.last_day = last_day if instance.outcome == "deleted" else None
         series.append(manual)
     if instance.engine == "cassandra" and instance.keep_days:
-        databases = _invent_databases(dice)
-        if instance.number == 0 or dice.has_luck(0.5):
-            period = (1 + dice.below(7),)
+        databases = _invent_databases(rng)
+        if instance.number == 0 or rng.has_luck(0.5):
+            period = (1 + rng.below(7),)
             tables = Series(instance, "DatabaseTable", "Auto", max(28, instance.keep_days), period)
             tables.database_tables = databases
             series.append(tables)
-        if instance.number == 0 or dice.has_luck(0.4):
-            by_hand = Series(instance, "DatabaseTable", "Manual", 0, every_days=7 + dice.below(40))
+        if instance.number == 0 or rng.has_luck(0.4):
+            by_hand = Series(instance, "DatabaseTable", "Manual", 0, every_days=7 + rng.below(40))
             by_hand.database_tables = databases[:1]
             series.append(by_hand)
     return series
 
 
-def _invent_databases(dice: Dice) -> list[dict[str, Any]]:
+def _invent_databases(rng: SeededRandom) -> list[dict[str, Any]]:
     """One to four databases, each whole (null), empty ([]) or with a few tables named."""
     databases: list[dict[str, Any]] = []
-    first = dice.below(len(_DATABASES))
-    for position in range(1 + dice.below(4)):
+    first = rng.below(len(_DATABASES))
+    for position in range(1 + rng.below(4)):
         name = _DATABASES[(first + position) % len(_DATABASES)]
         shape = position % 3 if position else 2
-        names = sorted({dice.pick(_TABLES) for _ in range(1 + dice.below(6))})
+        names = sorted({rng.pick(_TABLES) for _ in range(1 + rng.below(6))})
         databases.append({"database_name": name, "table_names": (None, [], names)[shape]})
     return databases
 
 
 def instance_record(instance: Instance, region: str, now_s: int) -> dict[str, Any]:
     """The instance as `GET /v3/{project_id}/instances` sends it; types drift as in the manual."""
-    dice = Dice(instance.instance_id)
+    rng = SeededRandom(instance.instance_id)
     digits, _, port = _ENGINES[instance.engine]
     age_days = max(0, now_s - instance.created_s) / DAY_S
     used_gb = instance.base_kb / 2**20 * (1 + instance.growth) ** age_days
     volume = {"size": str(max(10, 10 * int(used_gb / 5))), "used": f"{used_gb:.3f}"}
-    if dice.has_luck(0.3):
+    if rng.has_luck(0.3):
         volume = {"size": int(volume["size"]), "used": float(volume["used"])}  # type: ignore[dict-item]  # numbers, in some answers
     nodes = [
         {
-            "id": f"{dice.hex32()}no{digits}",
+            "id": f"{rng.hex32()}no{digits}",
             "name": f"{instance.name}_node_{position}",
             "status": "normal",
             "role": "Primary" if position == 0 else "Secondary",
-            "subnet_id": f"{dice.hex32()}",
-            "private_ip": f"192.168.{dice.below(250)}.{dice.below(250)}",
+            "subnet_id": f"{rng.hex32()}",
+            "private_ip": f"192.168.{rng.below(250)}.{rng.below(250)}",
             "public_ip": "",
             "spec_code": f"geminidb.{instance.engine}.xlarge.4",
             "availability_zone": f"{region}{'abc'[position % 3]}",
@@ -194,28 +194,28 @@ def instance_record(instance: Instance, region: str, now_s: int) -> dict[str, An
     return {
         "id": instance.instance_id,
         "name": instance.name,
-        "status": "normal" if instance.fate != "failing" else "abnormal",
+        "status": "normal" if instance.outcome != "failing" else "abnormal",
         "port": port,
         "mode": {"redis": "Replication", "mongodb": "ReplicaSet"}.get(instance.engine, "Cluster"),
         "region": region,
         "datastore": {
             "type": instance.engine,
             "version": instance.version,
-            "patch_available": dice.has_luck(0.1),
+            "patch_available": rng.has_luck(0.1),
         },
         "engine": "rocksDB",
         "created": created,
         "updated": created,
         "db_user_name": "rwuser",
-        "vpc_id": dice.hex32(),
-        "subnet_id": dice.hex32(),
-        "security_group_id": dice.hex32(),
+        "vpc_id": rng.hex32(),
+        "subnet_id": rng.hex32(),
+        "security_group_id": rng.hex32(),
         "backup_strategy": {"start_time": window(instance), "keep_days": instance.keep_days},
-        "pay_mode": dice.pick(("0", "1", 0)),
+        "pay_mode": rng.pick(("0", "1", 0)),
         "maintenance_window": "02:00-06:00",
         "groups": [
             {
-                "id": f"{dice.hex32()}gr{digits}",
+                "id": f"{rng.hex32()}gr{digits}",
                 "status": "normal",
                 "volume": volume,
                 "nodes": nodes,

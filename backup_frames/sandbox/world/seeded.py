@@ -1,7 +1,7 @@
 """Chance that repeats itself: every draw follows from names, not from what was drawn before.
 
 In: the names of a thing ("seed 7, instance 12, day 20484"). Out: its draws. A backup therefore has
-the same id, size and fate whether the fleet is made at that day or advanced to it in any steps.
+the same id, size and outcome whether the fleet is made at that day or advanced to it in any steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Dice:
+class SeededRandom:
     """The draws of one named thing, in a fixed order."""
 
     __slots__ = ("_digest", "_pool")

@@ -1,7 +1,7 @@
 """The fleet's life: backups start, run, complete or fail, expire; instances come and go.
 
 In: a seed, the number of backups to begin with, and how far time has come. Out: changes on the
-shelves. Times are epoch seconds. Events wait in a heap, so that running on costs what happens.
+index. Times are epoch seconds. Events wait in a heap, so that running on costs what happens.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .index import Record, Row, Shelves
+from .index import BackupIndex, Record, Row
 from .instances import DAY_S, MANUAL_CAP, Instance, Series, invent_instance
-from .seeded import Dice
+from .seeded import SeededRandom
 
 _DESCRIPTIONS = {
     "Auto": (None, None, "", "", "automated backup"),
@@ -78,7 +78,7 @@ class Life:
     """Runs the invented instances of one fleet.
 
     Args:
-        shelves: Where the rows stand; shared with the fleet.
+        index: Where the rows stand; shared with the fleet.
         seed: Decides everything.
         now_s: The first moment.
         backups: How many rows to begin with, exactly.
@@ -86,10 +86,10 @@ class Life:
     """
 
     def __init__(
-        self, shelves: Shelves, seed: int, now_s: int, backups: int, unfinished: Record
+        self, index: BackupIndex, seed: int, now_s: int, backups: int, unfinished: Record
     ) -> None:
         self.instances: dict[str, Instance] = {}
-        self._shelves = shelves
+        self._index = index
         self._seed = seed
         self._backups = backups
         self._unfinished = unfinished
@@ -98,7 +98,7 @@ class Life:
         self._order = 0
         self._events: list[tuple[int, int, str, Any]] = []
         self._leaving: dict[Row, None] = {}
-        shelves.fill(self._first_rows())
+        index.fill(self._first_rows())
         self._plan(now_s // DAY_S * DAY_S + DAY_S, "midnight", None)
 
     def run(self, until_s: int) -> None:
@@ -114,7 +114,7 @@ class Life:
             acts[act](subject)
         self._now_s = max(self._now_s, until_s)
         if self._leaving:
-            self._shelves.remove([row for row in self._leaving if self._is_listed(row)])
+            self._index.remove([row for row in self._leaving if self._is_listed(row)])
             self._leaving.clear()
 
     def delete_instance(self, instance_id: str) -> None:
@@ -146,7 +146,7 @@ class Life:
         day = self._now_s // DAY_S
         instance = invent_instance(self._seed, self._number, day, backups=self._backups)
         self._number += 1
-        if instance.fate != "deleted":
+        if instance.outcome != "deleted":
             self.instances[instance.instance_id] = instance
         return instance
 
@@ -162,53 +162,53 @@ class Life:
             starts = starts[-MANUAL_CAP:]
         while len(starts) >= 2 and self._has_expired(series, starts[1][0]):
             del starts[0]
-        return [self._settle(series, *start) for start in starts]
+        return [self._decide_outcome(series, *start) for start in starts]
 
     def _has_expired(self, series: Series, next_begin_s: int) -> bool:
         """An automated backup outlives its retention until its successor has done so, too."""
         return 0 < series.keep_days * DAY_S <= self._now_s - next_begin_s
 
-    def _draw(self, series: Series, day: int) -> tuple[int, int, Dice] | None:
+    def _draw(self, series: Series, day: int) -> tuple[int, int, SeededRandom] | None:
         """Begin second, day and remaining draws of a day's backup; None if it is missed."""
         instance = series.instance
-        dice = Dice(self._seed, instance.number, series.level, series.backup_type, day)
-        if dice.has_luck(_MISSED):
+        rng = SeededRandom(self._seed, instance.number, series.level, series.backup_type, day)
+        if rng.has_luck(_MISSED):
             return None
         is_manual = series.backup_type == "Manual"
-        hour = 7 + dice.below(11) if is_manual else instance.hour
-        minute, second = dice.below(60), dice.below(60)
-        if not is_manual and dice.has_luck(0.5):  # the scheduler's tick: many start at once
+        hour = 7 + rng.below(11) if is_manual else instance.hour
+        minute, second = rng.below(60), rng.below(60)
+        if not is_manual and rng.has_luck(0.5):  # the scheduler's tick: many start at once
             minute, second = minute // 5 * 5, 0
-        return day * DAY_S + hour * 3600 + minute * 60 + second, day, dice
+        return day * DAY_S + hour * 3600 + minute * 60 + second, day, rng
 
-    def _settle(self, series: Series, begin_s: int, day: int, dice: Dice) -> Backup:
+    def _decide_outcome(self, series: Series, begin_s: int, day: int, rng: SeededRandom) -> Backup:
         """Decide everything about a backup that starts."""
         instance = series.instance
         age_days = day - instance.created_s // DAY_S
-        size = instance.base_kb * (1 + instance.growth) ** age_days * dice.between(0.9, 1.1)
+        size = instance.base_kb * (1 + instance.growth) ** age_days * rng.between(0.9, 1.1)
         if series.level == "DatabaseTable":
             size /= 20
-        has_fate = day >= instance.fate_day
-        if (instance.fate == "shrinking" and has_fate) or dice.has_luck(0.002):
-            size = dice.pick((0, 0.5, 12))
-        speed = 1024 * dice.between(20, 70) * instance.node_count
-        duration_s = int(120 + dice.below(240) + size / speed) * (8 if dice.has_luck(0.005) else 1)
-        is_stuck = instance.fate == "stuck" and day == instance.fate_day
+        has_outcome = day >= instance.outcome_day
+        if (instance.outcome == "shrinking" and has_outcome) or rng.has_luck(0.002):
+            size = rng.pick((0, 0.5, 12))
+        speed = 1024 * rng.between(20, 70) * instance.node_count
+        duration_s = int(120 + rng.below(240) + size / speed) * (8 if rng.has_luck(0.005) else 1)
+        is_stuck = instance.outcome == "stuck" and day == instance.outcome_day
         moment = datetime.fromtimestamp(begin_s, UTC)
         if series.backup_type == "Auto":
             name = f"GeminiDB-{instance.name}-{moment:%Y%m%d%H%M%S}"
         else:
-            name = f"{dice.pick(_TITLES)}-{moment:%Y%m%d}"
+            name = f"{rng.pick(_TITLES)}-{moment:%Y%m%d}"
         return Backup(
             series=series,
-            backup_id=f"{dice.hex32()}br{instance.instance_id[-2:]}",
+            backup_id=f"{rng.hex32()}br{instance.instance_id[-2:]}",
             name=name,
-            description=dice.pick(_DESCRIPTIONS[series.backup_type]),
+            description=rng.pick(_DESCRIPTIONS[series.backup_type]),
             begin_s=begin_s,
             end_s=None if is_stuck else begin_s + min(duration_s, DAY_S // 2),
             size=round(size, 5) if instance.is_fractional else int(size),
-            is_failed=(instance.fate == "failing" and has_fate)
-            or dice.has_luck(0.16 if instance.fate == "flaky" else _FAILED),
+            is_failed=(instance.outcome == "failing" and has_outcome)
+            or rng.has_luck(0.16 if instance.outcome == "flaky" else _FAILED),
         )
 
     def _row(self, backup: Backup) -> Row:
@@ -239,11 +239,11 @@ class Life:
             successor_s = series.rows[1].begin_us // 1_000_000
             self._plan(successor_s + series.keep_days * DAY_S, "expire", series)
 
-    def _start(self, subject: tuple[Series, tuple[int, int, Dice]]) -> None:
+    def _start(self, subject: tuple[Series, tuple[int, int, SeededRandom]]) -> None:
         series, start = subject
         if not series.is_due(start[1]):
             return  # the instance was deleted meanwhile
-        self._shelves.insert(self._row(self._settle(series, *start)))
+        self._index.insert(self._row(self._decide_outcome(series, *start)))
         if not series.keep_days and len(series.rows) > MANUAL_CAP:
             self._leaving[series.rows.popleft()] = None
         self._plan_expiry(series)
@@ -265,16 +265,16 @@ class Life:
         self._plan(self._now_s + DAY_S, "midnight", None)
         if len(self.instances) < _CHURN_FROM:
             return
-        dice = Dice(self._seed, "midnight", self._now_s)
-        if dice.has_luck(0.25):
-            self.delete_instance(dice.pick(list(self.instances)))
-        if dice.has_luck(0.25):
+        rng = SeededRandom(self._seed, "midnight", self._now_s)
+        if rng.has_luck(0.25):
+            self.delete_instance(rng.pick(list(self.instances)))
+        if rng.has_luck(0.25):
             for series in self._invent().series:
                 series.instance.created_s = self._now_s
                 self._plan_start(series, self._now_s)
 
     def _is_listed(self, row: Row) -> bool:
-        return self._shelves.by_id.get(row.backup_id) is row
+        return self._index.by_id.get(row.backup_id) is row
 
 
 def api_time(second: int) -> str:

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import LakeError
-from ...frames.partitions import decode_table, partition_keys, partition_path
-from ...frames.schema import KEYS, TABLES, as_written
+from ...frames.partitions import partition_keys, partition_path
+from ...frames.schema import KEYS, LEDGER_SCHEMAS, TABLES, as_written
 from ...lake.ledger.encoding import encoding_of, in_this_encoding
 from ...lake.ledger.identity import StoredIds, hash_ids
-from ...lake.ledger.merge import EMPTY_LEDGER, LEDGER_SCHEMAS, LedgerTables
+from ...lake.ledger.merge import EMPTY_LEDGER, LedgerTables
 from ...lake.ledger.metadata import (
     FileEntry,
     LakeRecord,
@@ -30,8 +30,10 @@ from ...lake.ledger.metadata import (
     State,
     decode_record,
     describe_file,
+    why_not_manifest,
+    why_not_pending,
+    why_not_state,
 )
-from ...lake.ledger.recovery import why_not_manifest, why_not_pending, why_not_state
 from ...lake.storage.layout import LAKE_KEY, KeyParts, known_projects, meta_key, parse_key
 from ...lake.storage.store import Store, StoredFile
 
@@ -164,7 +166,10 @@ class _ProjectCheck:
         }
         for key in sorted(self._manifest.files if self._manifest else ()):
             if key not in mine and not self._is_row_to_come(key):
-                yield Finding(key, "missing", f"The manifest names it, but it is gone. {_REPAIR}")
+                message = f"The manifest names it, but it is gone. {_REPAIR}"
+                if self._store.is_blocked(key):
+                    message = f"A folder stands in its place. Move it away, then: {_REPAIR}"
+                yield Finding(key, "missing", message)
         partitions = defaultdict[date, dict[str, KeyParts]](dict)
         for key, parts in sorted(mine.items()):
             if parts.kind == "table" and parts.partition is not None:
@@ -210,7 +215,7 @@ class _ProjectCheck:
         if versions is None and self._manifest is not None:
             message = "It is named like a file of the lake, but no sync recorded it. " + _REPAIR
             return None, [Finding(key, "unlisted", message)]
-        return _check_content(key, data, parts, versions, self._grains)
+        return _check_content(self._store, key, data, parts, versions, self._grains)
 
     def _check_partition(self, partition: date, keys: dict[str, KeyParts]) -> Iterator[Finding]:
         tables = EMPTY_LEDGER._asdict()
@@ -232,12 +237,15 @@ class _ProjectCheck:
             for name, message in check_children(LedgerTables(**tables)):
                 yield Finding(paths[name], "children", f"{message} {_REPAIR}")
 
+    def _decode(self, path: str) -> pa.Table:
+        return self._store.decode(path, self._store.read(path) or b"")
+
     def _check_ids(self) -> Iterator[Finding]:
         """Backups that have a row in two partitions; reads the few again that may."""
         hashes = [np.frombuffer(ids, "<u4") for ids in self._ids.values()]
         for days in StoredIds(self._ids).doubled(hashes):
             paths = [partition_path("backups", day, self._project_id) for day in days]
-            found = [decode_table(self._store.read(path) or b"")["backup_id"] for path in paths]
+            found = [self._decode(path)["backup_id"] for path in paths]
             ids = found[0].filter(pc.is_in(found[0], value_set=found[1])).to_pylist()
             if ids:
                 message = f"{len(ids)} backups have a row in {paths[1]} as well, as {min(ids)}."
@@ -248,15 +256,15 @@ def check_children(tables: LedgerTables) -> Iterator[tuple[str, str]]:
     """Table name and problem wherever the children of a partition do not fit their parents."""
     databases, rows = tables.backup_databases, tables.backup_tables
     for name, wrong in (
-        ("backup_databases", find_misfits(tables.backups, databases, "backup_databases")),
-        ("backup_tables", find_misfits(databases, rows, "backup_tables")),
+        ("backup_databases", find_miscounted(tables.backups, databases, "backup_databases")),
+        ("backup_tables", find_miscounted(databases, rows, "backup_tables")),
     ):
         if wrong.num_rows:
             example = min(wrong["backup_id"].to_pylist())
             yield name, f"{wrong.num_rows} parents lack children or have too many, as {example}."
 
 
-def find_misfits(parents: pa.Table, children: pa.Table, name: str) -> pa.Table:
+def find_miscounted(parents: pa.Table, children: pa.Table, name: str) -> pa.Table:
     """The parents' keys under which there are more or fewer children than the parent counts."""
     key, count = PARENT_KEYS[name], CHILD_COUNTS[name]
     counted = children.group_by(key).aggregate([([], "count_all")])
@@ -265,7 +273,8 @@ def find_misfits(parents: pa.Table, children: pa.Table, name: str) -> pa.Table:
     return joined.filter(pc.not_equal(pc.fill_null(joined[count], 0), found)).select(key)
 
 
-def _check_content(
+def _check_content(  # what is known of one file
+    store: Store,
     key: str,
     data: bytes | None,
     parts: KeyParts,
@@ -287,7 +296,7 @@ def _check_content(
             return None, [Finding(key, "damaged", message)]
         rows = fitting[0].rows
     try:
-        table = decode_table(data, rows=rows)
+        table = store.decode(key, data, rows=rows)
     except LakeError as error:
         return None, [Finding(key, "damaged", str(error))]
     problem = _wrong_schema(table, parts) or _wrong_keys(table, parts, grains)

@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 
 from ...errors import LakeError
 from ...frames.partitions import partition_path
+from ...frames.schema import LEDGER_SCHEMAS
 from ...lake.ledger.collect import FreshPartition, PartitionCollector
-from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables, begin_seconds, merge_fresh
+from ...lake.ledger.merge import LedgerTables, begin_seconds, merge_fresh
 from ...lake.ledger.recovery import load_table, read_grain, read_records
 from ...lake.storage.layout import meta_key
 from ...lake.storage.store import Store
 from ...scan.plan import to_moment
-from ..reader import Reader
+from ..planning.reader import Reader
 from .check import Finding
 
 

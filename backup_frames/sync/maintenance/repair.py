@@ -12,25 +12,24 @@ from datetime import date
 
 import pyarrow as pa
 
-from ...api.clock import Clock
+from ...clock import Clock
 from ...errors import LakeConflictError, LakeError
-from ...frames.flatten import concat_frames
-from ...frames.partitions import NO_DATE, decode_table, partition_path
-from ...frames.schema import TABLES, as_written
+from ...frames.partitions import NO_DATE, partition_path
+from ...frames.schema import LEDGER_SCHEMAS, TABLES, as_written
 from ...lake.ledger.collect import FreshPartition, PartitionCollector
-from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables, Proof, mark_gone, merge_fresh
+from ...lake.ledger.merge import LedgerTables, Proof, mark_gone, merge_fresh
 from ...lake.ledger.metadata import FileEntry, InventoryState, Pending, describe_file
 from ...lake.ledger.recovery import read_grain, read_records, recount_partition, survey_ledger
 from ...lake.ledger.writer import LakeWriter
 from ...lake.storage.layout import CHANGES_OF, INVENTORY_NAMES, meta_key, parse_key
-from ...lake.storage.store import Lock, Store
+from ...lake.storage.store import Lock, RunNote, Store
 from ...scan.plan import to_moment
 from ...scan.ranges import clip_spans, merge_spans, partition_span
-from ..proof import has_failures
-from ..reader import Reader
+from ..planning.proof import has_failures
+from ..planning.reader import Reader
 from .check import NOT_REPAIRED, Finding, check_project
 from .flips import undo_flip
-from .salvage import complete_backups, fit_children, is_of_partition, salvage_table
+from .salvage import Salvage, complete_backups, fit_children, is_of_partition, salvage_table
 
 
 def repair_project(reader: Reader, store: Store, *, project_id: str, clock: Clock) -> list[Finding]:
@@ -77,16 +76,25 @@ class _Repair:
         )
 
     def run(self) -> list[Finding]:
-        self._paths -= {path for path in sorted(self._paths) if self._undo_flip(path)}
+        undone = {path for path in sorted(self._paths) if self._undo_flip(path)}
+        self._paths -= undone
+        # What stands in a file's way is for somebody to move; the findings go on saying so.
+        blocked = {path for path in self._paths if parse_key(path) and self._store.is_blocked(path)}
+        self._paths -= blocked
         parts = {path: found for path in sorted(self._paths) if (found := parse_key(path))}
+        blocked_days = {found.partition for path in blocked if (found := parse_key(path))}
+        parts = {path: one for path, one in parts.items() if one.partition not in blocked_days}
         partitions = {found.partition for found in parts.values() if found.kind == "table"}
         read = self._read({day for day in partitions if day is not None})
         self._take_moment()
+        if undone:
+            as_of_s = self._writer.pending.as_of_s
+            self._store.commit(RunNote(self._project_id, "repair", as_of_s, "repair"))
         for fresh in read:
-            self._mend(fresh)
+            self._repair(fresh)
         for path, found in parts.items():
             if found.kind in ("run", "inventory"):
-                self._settle_single(path, str(found.table))
+                self._adopt_or_drop(path, str(found.table))
         if parts or self._lake_id is None:
             # A torn partition of an unfinished sync is for the next sync to read again.
             self._writer.commit(self._state, verdict="repair", is_finished=not self._records.torn)
@@ -133,12 +141,9 @@ class _Repair:
                 read.setdefault(one.partition, one)
         if has_failures(self._reader.certificate):  # then what was not shown may be there
             read = {day: replace(one, proof=Proof()) for day, one in read.items()}
-        return [
-            read.get(day, FreshPartition(day, concat_frames([]), Proof()))
-            for day in sorted(damaged)
-        ]
+        return [read.get(day, FreshPartition(day, [], Proof())) for day in sorted(damaged)]
 
-    def _mend(self, fresh: FreshPartition) -> None:
+    def _repair(self, fresh: FreshPartition) -> None:
         partition = fresh.partition
         stored = LedgerTables(
             **{name: self._saved(name, fresh) for name in LEDGER_SCHEMAS},
@@ -161,7 +166,8 @@ class _Repair:
         if path not in self._paths:
             return self._writer.load_one(name, fresh.partition)
         entry = self._records.manifest.files.get(path)
-        saved = salvage_table(self._read_file(path), name)
+        data = self._read_file(path)
+        saved = self._whole(path, data, name) or salvage_table(data, name)
         if saved and not is_of_partition(saved, fresh.partition, self._grain, self._project_id):
             saved = None
         if name != "backups":  # what the service sends is taken for what was lost: no change
@@ -177,7 +183,15 @@ class _Repair:
             self._say_lost(name, fresh.partition, problem)
         return rows
 
-    def _settle_single(self, path: str, table: str) -> None:
+    def _whole(self, path: str, data: bytes | None, table: str) -> Salvage | None:
+        """The rows of a file that is sound in itself."""
+        try:
+            rows = self._store.decode(path, data or b"")
+        except LakeError:
+            return None
+        return Salvage(rows, ()) if rows.schema.equals(LEDGER_SCHEMAS[table]) else None
+
+    def _adopt_or_drop(self, path: str, table: str) -> None:
         """A run's row or an inventory, history and all: record it if it can be read, else drop it.
 
         A dropped inventory is read again by the next sync, without its history; dropped changes are
@@ -186,7 +200,7 @@ class _Repair:
         data = self._read_file(path)
         known = self._records.manifest.files.pop(path, None)
         try:
-            rows = decode_table(data or b"")
+            rows = self._store.decode(path, data or b"")
         except LakeError:
             rows = None
         is_known_schema = rows is not None and rows.schema.equals(

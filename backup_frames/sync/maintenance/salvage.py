@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from ...errors import LakeError
 from ...frames.partitions import open_parquet, partition_keys
-from ...frames.schema import LEDGER_FIELDS, TIMESTAMP
-from ...lake.ledger.merge import LEDGER_SCHEMAS, LedgerTables
+from ...frames.schema import LEDGER_FIELDS, LEDGER_SCHEMAS, TIMESTAMP
+from ...lake.ledger.merge import LedgerTables
 from ...scan.ranges import Grain
-from .check import CHILD_COUNTS, PARENT_KEYS, find_misfits
+from .check import CHILD_COUNTS, PARENT_KEYS, find_miscounted
+from .flips import check_pages
 
 _FAILURES: Final = (LakeError, pa.ArrowException, OSError, OverflowError, ValueError, KeyError)
 _NEEDED: Final = {
@@ -42,6 +43,8 @@ def salvage_table(data: bytes | None, table: str) -> Salvage | None:
     """The rows of a file as far as they can be trusted; None if they are worth nothing."""
     schema = LEDGER_SCHEMAS[table]
     columns, lost = [], []
+    if check_pages(data or b"").is_fatal:
+        return None
     try:
         file = open_parquet(data or b"")
         count = int(file.metadata.num_rows)
@@ -97,8 +100,8 @@ def complete_backups(
     left = pc.sum(at.is_null()).as_py() or 0
     if facts and left:
         is_placed = not _PLACING.intersection(facts)
-        fate = f"have no {', '.join(facts)} any more" if is_placed else "are lost"
-        problems.append(f"{left} backups that the service no longer has {fate}.")
+        what = f"have no {', '.join(facts)} any more" if is_placed else "are lost"
+        problems.append(f"{left} backups that the service no longer has {what}.")
         rows = rows if is_placed else rows.filter(at.is_valid())
     return rows, problems
 
@@ -112,7 +115,7 @@ def fit_children(tables: LedgerTables) -> tuple[LedgerTables, dict[str, int]]:
     parents, fitted, lost = tables.backups, {}, {}
     for name in ("backup_databases", "backup_tables"):
         children = getattr(tables, name)
-        wrong = find_misfits(parents, children, name)
+        wrong = find_miscounted(parents, children, name)
         lost[name] = wrong.num_rows
         key = PARENT_KEYS[name]
         place = parents.schema.get_field_index(CHILD_COUNTS[name])

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ...api.clock import Clock, SystemClock
 from ...api.connect import open_client
 from ...api.query import BackupQuery
+from ...clock import Clock, SystemClock
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.lake import open_lake
 from ...lake.storage.layout import meta_key

@@ -141,7 +141,7 @@ def test_labels_are_cut_in_their_middle() -> None:
 def test_days_on_an_axis_do_not_run_together(count: int, width: int) -> None:
     """However many days there are, at most seven are named (four on a phone), the last among them."""
     days = [(date(2026, 3, 9) - timedelta(days=back)).isoformat() for back in range(count)]
-    values = days_axis(days, width).to_dict()["values"]
+    values = days_axis(days, width)["values"]
     assert 1 <= len(values) <= (7 if width == 640 else 4)
     assert values[0] == at("2026-03-09 00:00").timestamp() * 1000
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from support.hostile import HOSTILE
+from support.lake_maker import at, backup, instance, make_lake, run
 
 from backup_frames.errors import ConfigError
 from backup_frames.insight import connect_lake, write_report
 from backup_frames.insight.charts.data import plain
-from backup_frames.insight.charts.report import _cell, _heading, _percent, _quantity
+from backup_frames.insight.charts.words import cell, heading, percent, quantity
 
 HTML_TAGS = {
     *(
@@ -30,6 +34,7 @@ HTML_TAGS = {
         "i",
     ),
     *("section", "h1", "h2", "p", "ul", "li", "strong", "small", "code", "bdi", "details"),
+    *("a", "b", "h3", "form", "label", "select", "option", "input", "output", "script"),
     *("summary", "table", "thead", "tbody", "tr", "th", "td"),
 }
 SVG_TAGS = {"svg", "g", "path", "text", "tspan", "rect", "line", "defs", "clippath"}
@@ -54,6 +59,10 @@ class Page(HTMLParser):
         self.texts.append(data)
 
     @property
+    def ids(self) -> list[str]:
+        return [attributes["id"] for _, attributes in self.tags if "id" in attributes]
+
+    @property
     def text(self) -> str:
         return " ".join(self.texts)
 
@@ -71,13 +80,16 @@ def empty_page(empty_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_the_policy_comes_first_and_allows_nothing(page: Page) -> None:
-    """The content security policy stands before anything that could load, and forbids scripts."""
+    """The content security policy stands before anything that could load, and allows our script alone."""
     names = [tag for tag, _ in page.tags]
     place = next(i for i, (_, a) in enumerate(page.tags) if "http-equiv" in a)
     assert names[:place] == ["html", "head", "meta"]
     policy = page.tags[place][1]["content"].split("; ")
     assert policy[:3] == ["default-src 'none'", "img-src data:", "style-src 'unsafe-inline'"]
-    assert "script" not in names
+    (script,) = re.findall(r"<script>(.*?)</script>", page.source, re.DOTALL)
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy[3] == f"script-src 'sha256-{digest}'"
+    assert names.count("script") == 1
 
 
 def test_only_known_tags(page: Page) -> None:
@@ -91,7 +103,7 @@ def test_nothing_points_outside(page: Page) -> None:
         for name, value in attributes.items():
             assert not name.startswith("on"), (tag, name)
             if name in ("href", "src", "xlink:href", "srcset", "action", "poster"):
-                assert value == "data:,", (tag, value)
+                assert value == "data:," or value.removeprefix("#") in page.ids, (tag, value)
             assert not re.search(r"url\((?!#)", value), (tag, value)
     styles = re.findall(r"<style>(.*?)</style>", page.source, re.DOTALL)
     assert len(styles) == 1
@@ -109,27 +121,63 @@ def test_hostile_names_are_text(page: Page) -> None:
 
 def test_fragments_of_charts_do_not_collide(page: Page) -> None:
     """Each id exists once, so that no chart uses the clip path of another."""
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    ids = page.ids
     assert len(ids) == len(set(ids))
     for target in re.findall(r"url\(#([^)]+)\)", page.source):
         assert target in ids
 
 
-def test_tiles_and_their_certificate(page: Page, hostile_lake: Path) -> None:
-    """The five tiles stand on top, each with the time of the certificate."""
+def test_tiles_and_one_certificate(page: Page, hostile_lake: Path) -> None:
+    """The four tiles stand on top, and the page says once up to when the numbers are proven."""
     with connect_lake(hostile_lake) as connection:
         ((certified,),) = connection.sql("SELECT min(certified_at) FROM dim_project").fetchall()
-    for name in ("Coverage", "RPO compliance", "Success, 7 days", "Stuck", "Unprotected"):
+    for name in ("Coverage", "RPO compliance", "Success, 7 days", "Stuck"):
         assert name in page.texts
-    assert page.texts.count(f"certified {certified} UTC") == 5
+    assert page.text.count(f"certified {certified} UTC") == 1
+
+
+def test_projects_first(page: Page, hostile_lake: Path) -> None:
+    """A lake of several projects begins with a table of them, each linked to a section of its own."""
+    with connect_lake(hostile_lake) as connection:
+        projects = connection.sql("SELECT project_id FROM dim_project").fetchall()
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert len(projects) > 1
+    assert {f"#p{place}" for place in range(1, len(projects) + 1)} <= set(links)
+    assert page.ids.index("projects") < page.ids.index("exceptions") < page.ids.index("grid")
+
+
+def test_an_empty_inventory_is_no_unread_one(tmp_path: Path) -> None:
+    """An inventory without an instance is known: no instances, and not a coverage that cannot be known."""
+    runs = [run(at("2026-03-10 12:00"))]
+    read = Page(
+        write_report(make_lake(tmp_path / "a", instances=[], runs=runs), tmp_path / "a.html")
+    )
+    unread = Page(write_report(make_lake(tmp_path / "b", runs=runs), tmp_path / "b.html"))
+    assert "no instances" in read.texts
+    assert "cannot be known" not in read.text
+    assert "cannot be known" in unread.texts
+
+
+def test_what_changed_stands_at_the_head(tmp_path: Path) -> None:
+    """What came and went in the last day stands before the findings, with those that are new."""
+    now = at("2026-03-10 12:00")
+    rows = [backup(f"b{n}", "i", now - timedelta(days=n, hours=6)) for n in range(1, 9)]
+    rows.append(backup("gone", "i", now - timedelta(days=9), gone_at=now - timedelta(hours=1)))
+    runs = [run(now - timedelta(days=n)) for n in range(9)]
+    lake = make_lake(tmp_path / "a", backups=rows, instances=[instance("i")], runs=runs)
+    page = Page(write_report(lake, tmp_path / "a.html"))
+    assert page.ids.index("changes") < page.ids.index("exceptions")
+    text = re.sub(r"\s+", " ", page.text)
+    assert "+0 new, ~0 changed, −1 gone" in re.sub(r" ?(new|changed|gone)", r" \1", text)  # noqa: RUF001 - as printed
+    assert "1 rpo missed (high)" in text
 
 
 def test_every_chart_twice_with_its_table(page: Page) -> None:
-    """Seven charts, each wide and narrow, and a table under each; two tables of findings."""
+    """Seven charts, each wide and narrow, and a table under each; projects, and two tables of findings."""
     names = [tag for tag, _ in page.tags]
     assert names.count("svg") == 14
     assert names.count("details") == 7
-    assert names.count("table") == 9
+    assert names.count("table") == 10
 
 
 def test_exceptions_with_ids(page: Page, hostile_lake: Path) -> None:
@@ -180,14 +228,14 @@ def test_atomic_and_tidy(hostile_lake: Path, tmp_path: Path) -> None:
 )
 def test_quantities(value: float | None, unit: str, text: str) -> None:
     """A number stands in the unit that people would say it in."""
-    assert _quantity(value, unit) == text
+    assert quantity(value, unit) == text
 
 
 def test_numbers_in_tables() -> None:
     """Headings name units, rates are percent, and only exactly all is 100 %."""
-    assert _heading("restore_point_age_h") == "restore point age, h"
-    assert _heading("is_rpo_met") == "is rpo met"
-    assert _cell(0.98765, "success_rate") == _percent(0.98765) == "98.8 %"
-    assert _cell(1_234_567, "backups") == "1,234,567"
-    assert _cell(0.00001234, "size_gib") == "0.0000123"
-    assert (_percent(0.99999), _percent(1.0), _percent(0.00001)) == ("99.9 %", "100 %", "0.1 %")
+    assert heading("restore_point_age_h") == "restore point age, h"
+    assert heading("is_rpo_met") == "is rpo met"
+    assert cell(0.98765, "success_rate") == percent(0.98765) == "98.8 %"
+    assert cell(1_234_567, "backups") == "1,234,567"
+    assert cell(0.00001234, "size_gib") == "0.0000123"
+    assert (percent(0.99999), percent(1.0), percent(0.00001)) == ("99.9 %", "100 %", "0.1 %")

@@ -17,21 +17,22 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
 from pyiceberg.table import Table
+from support.clocks import VirtualClock
 from support.format_lake import FORMATS, TABLES, FormatLake
-from support.lake_service import DAY, HOUR, PROJECT, FakeClock, ModelService, sync
+from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
 from support.lake_world import World
 from support.stores import MemoryStore, snapshot
 
 from backup_frames.errors import ConfigError, LakeError
+from backup_frames.frames import partitions
 from backup_frames.frames.frames import BackupFrames
-from backup_frames.frames.partitions import encode_table
-from backup_frames.frames.schema import BACKUP_POLICIES, as_written, describe_field
+from backup_frames.frames.partitions import decode_table
+from backup_frames.frames.schema import BACKUP_POLICIES, LEDGER_SCHEMAS, as_written, describe_field
 from backup_frames.insight.kpi.publish import connect_lake, publish_lake
 from backup_frames.lake.formats import iceberg
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.lake import open_lake
-from backup_frames.lake.ledger.merge import LEDGER_SCHEMAS
 from backup_frames.lake.storage.layout import LAKE_KEY
 from backup_frames.lake.storage.store import RunNote, Store
 from backup_frames.settings import load_settings
@@ -87,7 +88,7 @@ def rows(lake: FormatLake, name: str) -> pa.Table:
 
 
 @delta_first
-def test_a_table_format_holds_the_same_bytes_as_plain_files(lake: FormatLake) -> None:
+def test_a_table_format_holds_the_same_rows_as_plain_files(lake: FormatLake) -> None:
     """First sync, nothing new, changes and losses: partition by partition what a plain lake has."""
     world = filled()
     for _ in range(3):
@@ -115,6 +116,32 @@ def test_a_table_format_holds_the_same_bytes_as_plain_files(lake: FormatLake) ->
 
 
 @each_format
+def test_a_partition_is_encoded_once_and_decoded_once(
+    lake: FormatLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first sync decodes nothing and encodes each file once; a read decodes each file once."""
+    world, counted = filled(days=5), {"encoded": 0, "decoded": 0}
+    write_table, read = partitions.pq.write_table, partitions.pq.ParquetFile.read
+
+    def write_counted(*arguments: Any, **options: Any) -> Any:
+        counted["encoded"] += 1
+        return write_table(*arguments, **options)
+
+    def read_counted(*arguments: Any, **options: Any) -> Any:
+        counted["decoded"] += 1
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(partitions.pq, "write_table", write_counted)
+    monkeypatch.setattr(partitions.pq.ParquetFile, "read", read_counted)
+    report = sync(world.service, lake.store(), threads=4)
+    assert counted == {"encoded": report.file_count + 1, "decoded": 0}  # and the run's row
+    opened, days = open_lake(lake.url), len(list((lake.folder / "backups").rglob("*.parquet")))
+    assert opened.backups(present=False).num_rows == len(world.ids())
+    assert opened.dataset("backups").count_rows() == len(world.ids())
+    assert counted == {"encoded": report.file_count + 1, "decoded": days}
+
+
+@each_format
 def test_a_table_of_an_earlier_version_gets_the_later_column(
     lake: FormatLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,14 +154,18 @@ def test_a_table_of_an_earlier_version_gets_the_later_column(
     with monkeypatch.context() as before:
         before.setitem(SCHEMAS, "backup_policies", old.schema)
         store = lake.store()
-        store.put(key, encode_table(old))
+        put = store.encode(key, old)
+        store.put(key, put)
         store.commit(note)
     iceberg._schema_of.cache_clear()
     store = lake.store()
-    assert store.read(key) == encode_table(old)
-    store.put(key, encode_table(new))
+    assert store.read(key) == put
+    assert store.decode(key, put).equals(old)
+    store.put(key, store.encode(key, new))
     store.commit(note._replace(as_of_s=1))
-    assert lake.store().read(key) == encode_table(new)
+    data = lake.store().read(key)
+    assert data is not None
+    assert lake.store().decode(key, data).equals(new)
     assert rows(lake, "backup_policies")["incremental_period_min"].to_pylist() == [5]
 
 
@@ -185,7 +216,7 @@ def test_a_repeated_commit_changes_nothing(lake: FormatLake) -> None:
         store = lake.store()
         with store.lock(f"_meta/{PROJECT}/lock"):
             for key, content in data.items():
-                store.put(key, content)
+                store.put(key, store.encode(key, decode_table(content)))
             store.commit(RunNote(PROJECT, run_id, 0, "complete"))
     assert {name: versions(lake, name) for name in LEDGER_SCHEMAS} == before
     assert lake.data() == data
@@ -203,7 +234,7 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(lake: FormatLake) -> N
         raise LakeError("The answer was lost, as the test asked for.")
 
     lake.tables._inner.swap = lose_answer
-    store._clock = FakeClock()
+    store._clock = VirtualClock(START)
     sync(world.service, store)
     assert len(lake.tables.swaps) == 4
     assert lake.data().keys() == {key for key in snapshot(lake.store()) if key.startswith(TABLES)}
@@ -227,7 +258,7 @@ def test_a_commit_that_another_one_beat_is_tried_again(lake: FormatLake) -> None
         swap(table, *arguments)
 
     lake.tables._inner.swap = be_late
-    store._clock = FakeClock()
+    store._clock = VirtualClock(START)
     sync(ours.service, store)
     assert rows(lake, "backups")["project_id"].value_counts().to_pylist() == [
         {"values": PROJECT, "counts": 16},

@@ -52,7 +52,7 @@ spans = st.tuples(st.sampled_from(cuts), st.sampled_from(cuts)).filter(lambda s:
 proofs = st.builds(
     Proof,
     spans=st.dictionaries(st.sampled_from(LEVELS), spans.map(lambda span: [span])),
-    unknown_begin=st.sets(st.sampled_from(LEVELS)),
+    untimed=st.sets(st.sampled_from(LEVELS)),
 )
 reads = st.lists(st.tuples(lists, proofs, st.booleans()), min_size=1, max_size=5)
 
@@ -75,7 +75,7 @@ def rows_in(tables: LedgerTables) -> dict[str, Row]:
 
 def is_proven(row: Row, proof: Proof) -> bool:
     if row["begin_time"] is None:
-        return row["backup_level"] in proof.unknown_begin
+        return row["backup_level"] in proof.untimed
     second = int(row["begin_time"].timestamp())
     return any(low <= second < high for low, high in proof.spans.get(row["backup_level"], ()))
 

@@ -14,7 +14,7 @@ import pytest
 from support.bucket_server import BucketServer, Request, Stored
 from test_object_store import open_bucket
 
-from backup_frames.api.clock import SystemClock
+from backup_frames.clock import SystemClock
 from backup_frames.errors import LakeConflictError, LakeError
 from backup_frames.lake.storage import lease as object_lock
 from backup_frames.lake.storage.bucket import ObjectStore

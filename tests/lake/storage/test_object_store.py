@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 from support.bucket_server import BucketServer, Request
 
-from backup_frames.api.clock import SystemClock
+from backup_frames.clock import SystemClock
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.lake.storage.bucket import ObjectStore
 from backup_frames.lake.storage.bucket_url import read_object_url

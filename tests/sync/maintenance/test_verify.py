@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from support.stores import snapshot
 
 from backup_frames.errors import LakeConflictError, UnavailableError
 from backup_frames.frames.partitions import decode_table, encode_table
+from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.lake import Lake
 from backup_frames.lake.ledger.metadata import (
     Manifest,
@@ -73,7 +75,9 @@ def test_a_sound_lake_has_no_findings(aged):
 
 @given(data=st.data())
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_every_flipped_bit_cut_and_loss_is_found_and_repaired(aged_files, data):
     """One finding names the file; repair makes the lake sound; what is not as before is said."""
@@ -331,3 +335,24 @@ def test_findings_sort_and_print():
     findings = [Finding("b", "missing", "x"), Finding("a", "damaged", "y")]
     random.shuffle(findings)
     assert min(findings).path == "a"
+
+
+def test_a_folder_in_a_files_place_is_one_finding_and_the_rest_is_repaired(tmp_path: Path) -> None:
+    """It names the file and what to do; another damaged partition is made good meanwhile."""
+    world = World()
+    world.fill(days=4)
+    store = open_lake_store(str(tmp_path / "lake"), scratch=f"_meta/{PROJECT}/tmp")
+    sync(world.service, store)
+    blocked, damaged = sorted(file.key for file in store.list("backups"))[1:3]
+    (tmp_path / "lake" / blocked).unlink()
+    (tmp_path / "lake" / blocked).mkdir()
+    (tmp_path / "lake" / damaged).write_bytes(b"PAR1")
+    assert {one.path for one in check_lake(store)} == {blocked, damaged}
+    reader = world.service.reader()
+    repair_project(reader, store, project_id=PROJECT, clock=world.clock)
+    (left,) = check_lake(store)
+    assert left.path == blocked
+    assert "folder stands in its place. Move it away" in left.message
+    (tmp_path / "lake" / blocked).rmdir()
+    repair_project(world.service.reader(), store, project_id=PROJECT, clock=world.clock)
+    assert check_lake(store) == []

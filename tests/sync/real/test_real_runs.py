@@ -30,7 +30,10 @@ from backup_frames.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow
 
-IMPORTS = "import backup_frames.cli.sync, backup_frames.sync.one_project, backup_frames.lake.storage.local"
+IMPORTS = (
+    "import backup_frames.cli.commands.sync, backup_frames.sync.one_project, "
+    "backup_frames.lake.storage.local"
+)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from support.real_lab import Account, data_files, finish
 
 from backup_frames.sandbox import Sandbox
@@ -27,6 +28,7 @@ PLACES = (
 )
 
 
+@pytest.mark.slow  # four processes; test_same_bytes.py asks the same with two
 def test_place_and_connections_do_not_show(tmp_path: Path) -> None:
     """Time zone, locale, hash seed and requests side by side: a first sync and one that changes."""
     with Sandbox(backups=90, seed=21) as box:

@@ -8,10 +8,3 @@ COMMENT ON COLUMN owner_rule.position IS 'Place of the rule in the file, from 1.
 COMMENT ON COLUMN owner_rule.owner IS 'Who answers for the instances that fit.';
 COMMENT ON COLUMN owner_rule.enterprise_project_id IS 'Enterprise project of the instances; null: any.';
 COMMENT ON COLUMN owner_rule.instance_name IS 'Pattern of the instance''s name (* any text, ? any letter, case counts); null: any.';
-
-CREATE MACRO owner_of(enterprise_project, named) AS (
-    SELECT arg_min(r.owner, r.position)
-    FROM owner_rule AS r
-    WHERE (r.enterprise_project_id IS NULL OR r.enterprise_project_id = enterprise_project)
-        AND (r.instance_name IS NULL OR named GLOB r.instance_name)
-);

@@ -15,7 +15,7 @@ SELECT
     verdict = 'complete' AND as_of <= utc_now() + INTERVAL 2 MINUTE AS is_certified,
     as_of > utc_now() + INTERVAL 2 MINUTE AS is_ahead,
     reasons,
-    is_braked,
+    is_guarded,
     levels,
     request_count,
     retry_count,

@@ -1,3 +1,10 @@
+-- An inventory that names no instance is a file without rows: known, and empty.
+CREATE VIEW v_inventory_project AS
+SELECT project_id FROM instances
+UNION SELECT project_id FROM lake_files WHERE starts_with(file_key, 'instances/');
+
+COMMENT ON VIEW v_inventory_project IS 'The projects whose inventory the lake has read, empty ones too; one row per project; key project_id. Source: instances, lake_files.';
+
 CREATE VIEW dim_project AS
 WITH runs AS (
     SELECT
@@ -24,7 +31,7 @@ SELECT
     runs.first_certified_at,
     runs.certified_at,
     (epoch(now_at) - epoch(runs.certified_at)) / 3600 AS certificate_age_h,
-    project_id IN (SELECT project_id FROM instances) AS is_inventory_known
+    project_id IN (FROM v_inventory_project) AS is_inventory_known
 FROM projects LEFT JOIN runs USING (project_id) CROSS JOIN v_now
 WHERE project_id IS NOT NULL;
 
@@ -34,7 +41,7 @@ COMMENT ON COLUMN dim_project.last_verdict IS 'Verdict of that run: complete or 
 COMMENT ON COLUMN dim_project.first_certified_at IS 'as_of of the project''s first certified run; null if there was none. Unit: UTC time.';
 COMMENT ON COLUMN dim_project.certified_at IS 'as_of of the last certified run: the numbers are proven up to here; null if no run was. Unit: UTC time.';
 COMMENT ON COLUMN dim_project.certificate_age_h IS 'Data freshness: now_at - certified_at. Unit: hours.';
-COMMENT ON COLUMN dim_project.is_inventory_known IS 'The lake holds this project''s instances. Without them nobody can know which instances have no backup.';
+COMMENT ON COLUMN dim_project.is_inventory_known IS 'The lake has read this project''s instances, be they none. Without them nobody can know which instances have no backup.';
 
 CREATE VIEW dim_date AS
 WITH days AS (

@@ -1,14 +1,17 @@
--- The weekdays of a policy's period as a list; what is no weekday becomes an empty text.
-CREATE MACRO weekdays_of(period) AS
-    list_append(string_split(regexp_replace(period, '[^1-7,]', '', 'g'), ','), '');
-
 CREATE VIEW v_policy_change AS
+-- What is no weekday leaves an empty text on both sides, which then does not count.
+WITH changes AS (
+    SELECT *,
+        string_split(coalesce(regexp_replace(old_value, '[^1-7,]', '', 'g'), '') || ',', ',') AS old_weekdays,
+        string_split(coalesce(regexp_replace(new_value, '[^1-7,]', '', 'g'), '') || ',', ',') AS new_weekdays
+    FROM backup_policy_changes
+)
 SELECT
-    c.*,
+    c.* EXCLUDE (old_weekdays, new_weekdays),
     coalesce(CASE c.field
         WHEN 'keep_days' THEN try_cast(c.new_value AS INTEGER) < try_cast(c.old_value AS INTEGER)
         WHEN 'is_enabled' THEN c.old_value = 'true' AND c.new_value = 'false'
-        WHEN 'period' THEN NOT list_has_all(weekdays_of(c.new_value), weekdays_of(c.old_value))
+        WHEN 'period' THEN NOT list_has_all(new_weekdays, old_weekdays)
     END, false) AS is_weakening,
     CASE c.field
         WHEN 'keep_days' THEN 'Retention went from ' || coalesce(c.old_value, 'unknown') || ' to '
@@ -23,7 +26,7 @@ SELECT
         || strftime(c.seen_at, '%Y-%m-%d %H:%M') || ' UTC.' AS change,
     before.run_id AS old_run_id,
     after.run_id
-FROM backup_policy_changes AS c
+FROM changes AS c
 LEFT JOIN (SELECT project_id, as_of, max(run_id) AS run_id FROM sync_runs GROUP BY ALL) AS before
     ON before.project_id = c.project_id AND before.as_of = c.old_seen_at
 LEFT JOIN (SELECT project_id, as_of, max(run_id) AS run_id FROM sync_runs GROUP BY ALL) AS after

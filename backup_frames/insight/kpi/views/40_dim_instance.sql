@@ -68,7 +68,7 @@ joined AS (
         coalesce(i.is_in_inventory, false) AS is_in_inventory,
         coalesce(i.is_policy_enabled, false) AS is_policy_enabled,
         coalesce(i.is_incremental_enabled, false) AS is_incremental_enabled,
-        CASE WHEN project_id IN (SELECT project_id FROM instances)
+        CASE WHEN project_id IN (FROM v_inventory_project)
             THEN coalesce(i.is_in_inventory AND i.gone_at IS NULL, false)
             ELSE instance_id IS NOT NULL AND coalesce(b.present_count, 0) > 0 END AS is_existing,
         b.* EXCLUDE (
@@ -90,7 +90,12 @@ joined AS (
 )
 SELECT
     j.*,
-    owner_of(j.enterprise_project_id, j.instance_name) AS owner,
+    (
+        SELECT arg_min(o.owner, o.position)
+        FROM owner_rule AS o
+        WHERE coalesce(o.enterprise_project_id = j.enterprise_project_id, o.enterprise_project_id IS NULL)
+            AND coalesce(j.instance_name GLOB o.instance_name, o.instance_name IS NULL)
+    ) AS owner,
     CASE WHEN r.first_certified_at IS NOT NULL THEN greatest(
         coalesce(j.created_at, j.first_seen_at, j.first_backup_at),
         r.first_certified_at - to_days(coalesce(j.keep_days, assumed_keep_days))

@@ -51,21 +51,15 @@ SELECT
     date,
     greatest(coalesce(stored_gib, 0), 0) AS stored_gib,
     coalesce(stored_count, 0)::BIGINT AS stored_count,
-    coalesce(date >= watched_day, false) AS is_watched
+    coalesce(is_watched, false) AS is_watched
 FROM running
-CROSS JOIN (
-    SELECT CASE WHEN count(*) = count(first_as_of) THEN max(first_as_of)::DATE END AS watched_day
-    FROM (SELECT DISTINCT project_id FROM held)
-    LEFT JOIN (
-        SELECT project_id, min(as_of) AS first_as_of
-        FROM sync_runs WHERE verdict = 'complete' GROUP BY project_id
-    ) USING (project_id)
-);
+LEFT JOIN (SELECT date, bool_and(is_watched) AS is_watched FROM v_watched_daily GROUP BY date)
+    USING (date);
 
 COMMENT ON VIEW v_storage_daily IS 'Stored size at the end of each full UTC day per engine; key (datastore_type, date). A completed backup counts from end_time until gone_at. Source: backups of the lake.';
-COMMENT ON COLUMN v_storage_daily.stored_gib IS 'Sum of the sizes of completed backups present at the end of the day. Days before the first sync hold only what survived until it. Unit: GiB.';
+COMMENT ON COLUMN v_storage_daily.stored_gib IS 'Sum of the sizes of completed backups present at the end of the day. Unwatched days hold only what survived until the next look. Unit: GiB.';
 COMMENT ON COLUMN v_storage_daily.stored_count IS 'Number of these backups. Unit: backups.';
-COMMENT ON COLUMN v_storage_daily.is_watched IS 'The day lies on or after the first certified run of every project: nothing had expired unseen.';
+COMMENT ON COLUMN v_storage_daily.is_watched IS 'The lake watched the day for every project (see v_watched_daily): nothing had expired unseen.';
 
 CREATE VIEW v_storage_growth AS
 WITH engines AS MATERIALIZED (

@@ -28,6 +28,9 @@ stored AS (
     SELECT date, sum(stored_gib) AS stored_gib, bool_and(is_watched) AS is_stored_watched
     FROM v_storage_daily
     GROUP BY date
+),
+watched AS (
+    SELECT date, bool_and(is_watched) AS is_watched FROM v_watched_daily GROUP BY date
 )
 SELECT
     d.date,
@@ -47,11 +50,13 @@ SELECT
     f.restore_point_ages_h[2] AS restore_point_age_p95_h,
     f.restore_point_age_max_h,
     coalesce(t.stored_gib, 0) AS stored_gib,
-    coalesce(t.is_stored_watched, false) AS is_stored_watched
+    coalesce(t.is_stored_watched, false) AS is_stored_watched,
+    coalesce(w.is_watched, false) AS is_watched
 FROM dim_date AS d
 LEFT JOIN started AS s ON s.date = d.date
 LEFT JOIN fleet AS f ON f.date = d.date
 LEFT JOIN stored AS t ON t.date = d.date
+LEFT JOIN watched AS w ON w.date = d.date
 WHERE d.is_full_day AND d.date >= least(
     (SELECT min(date) FROM started), (SELECT min(date) FROM fleet)
 );
@@ -68,5 +73,6 @@ COMMENT ON COLUMN v_kpi_daily.rpo_time_rate IS 'RPO compliance over time: share 
 COMMENT ON COLUMN v_kpi_daily.restore_point_age_p50_h IS 'Median over the watched instances of the restore-point age (age of the newest full backup) at the end of the day; instances without one are not in it. Full backups only: an upper bound where increments are on. Unit: hours.';
 COMMENT ON COLUMN v_kpi_daily.restore_point_age_p95_h IS '95th percentile of it. Unit: hours.';
 COMMENT ON COLUMN v_kpi_daily.restore_point_age_max_h IS 'Largest of it. Unit: hours.';
-COMMENT ON COLUMN v_kpi_daily.stored_gib IS 'Stored size at the end of the day: completed backups present then. Days before the first sync hold only what survived until it. Unit: GiB.';
+COMMENT ON COLUMN v_kpi_daily.stored_gib IS 'Stored size at the end of the day: completed backups present then. Unwatched days hold only what survived until the next look. Unit: GiB.';
 COMMENT ON COLUMN v_kpi_daily.is_stored_watched IS 'stored_gib of the day is whole: see v_storage_daily.is_watched.';
+COMMENT ON COLUMN v_kpi_daily.is_watched IS 'The lake watched the day for every project (see v_watched_daily); of other days it knows only what was still there at the next look.';

@@ -100,7 +100,13 @@ found AS (
     JOIN fact_backup AS b ON b.project_id = o.project_id AND b.backup_id = o.backup_id
 )
 SELECT f.*, i.enterprise_project_id,
-    owner_of(i.enterprise_project_id, coalesce(i.instance_name, f.instance_name)) AS owner
+    (
+        SELECT arg_min(o.owner, o.position)
+        FROM owner_rule AS o
+        WHERE coalesce(o.enterprise_project_id = i.enterprise_project_id, o.enterprise_project_id IS NULL)
+            AND coalesce(coalesce(i.instance_name, f.instance_name) GLOB o.instance_name,
+                o.instance_name IS NULL)
+    ) AS owner
 FROM found AS f
 LEFT JOIN instances AS i ON i.project_id = f.project_id AND i.instance_id = f.instance_id;
 

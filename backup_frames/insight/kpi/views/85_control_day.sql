@@ -1,39 +1,3 @@
-CREATE VIEW v_watched_day AS
-WITH certified AS (
-    SELECT project_id, as_of, run_id FROM fact_sync_run WHERE is_certified
-),
-days AS (
-    SELECT p.project_id, d.date, (d.date + 1)::TIMESTAMP AS day_end
-    FROM dim_project AS p CROSS JOIN dim_date AS d
-    WHERE d.is_full_day
-),
-on_the_day AS (
-    SELECT
-        project_id, as_of::DATE AS date, count(*) AS run_count,
-        count(*) FILTER (is_certified) AS certified_count,
-        max_by(run_id, as_of) FILTER (is_certified) AS certified_run_id,
-        max_by(run_id, as_of) AS last_run_id
-    FROM fact_sync_run
-    GROUP BY ALL
-)
-SELECT
-    d.project_id, d.date, d.day_end, c.as_of AS proven_at, c.run_id AS proving_run_id,
-    coalesce(o.run_count, 0) AS run_count,
-    coalesce(o.certified_count, 0) AS certified_count,
-    o.certified_run_id, o.last_run_id
-FROM days AS d
-ASOF LEFT JOIN certified AS c ON c.project_id = d.project_id AND c.as_of >= d.day_end
-LEFT JOIN on_the_day AS o ON o.project_id = d.project_id AND o.date = d.date;
-
-COMMENT ON VIEW v_watched_day IS 'What the runs prove of each full day: one row per project and UTC day of the last settings.history_days; key (project_id, date).';
-COMMENT ON COLUMN v_watched_day.day_end IS 'The midnight that ends the day. Unit: UTC time.';
-COMMENT ON COLUMN v_watched_day.proven_at IS 'as_of of the first certified run after the day ended: what the day left is proven by it; null if there is none yet. Unit: UTC time.';
-COMMENT ON COLUMN v_watched_day.proving_run_id IS 'That run.';
-COMMENT ON COLUMN v_watched_day.run_count IS 'Runs of the day, certified or not. Unit: runs.';
-COMMENT ON COLUMN v_watched_day.certified_count IS 'Certified runs of the day. Unit: runs.';
-COMMENT ON COLUMN v_watched_day.certified_run_id IS 'The last certified run of the day; null if there is none.';
-COMMENT ON COLUMN v_watched_day.last_run_id IS 'The last run of the day; null if there is none.';
-
 CREATE VIEW v_control_day AS
 WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
 fleet AS MATERIALIZED (
@@ -52,7 +16,7 @@ fleet AS MATERIALIZED (
 grid AS (
     SELECT f.* EXCLUDE (first_day, last_day), w.date, w.day_end, w.proven_at, w.proving_run_id
     FROM fleet AS f
-    JOIN v_watched_day AS w
+    JOIN v_watched_daily AS w
         ON w.project_id = f.project_id AND w.date BETWEEN f.first_day AND f.last_day
 ),
 points AS (

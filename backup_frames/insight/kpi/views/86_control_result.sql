@@ -6,7 +6,7 @@ slots AS (
     SELECT
         *, date + try_cast(window_start AS TIME) AS slot_at,
         date + try_cast(window_start AS TIME) + to_seconds(slot_window_h * 3600) AS slot_end,
-        list_contains(weekdays_of(period), isodow(date)::VARCHAR) AS is_slot_day
+        list_contains(string_split(regexp_replace(period, '[^1-7,]', '', 'g'), ','), isodow(date)::VARCHAR) AS is_slot_day
     FROM days CROSS JOIN clock
 ),
 tries AS (
@@ -282,7 +282,7 @@ of_projects AS (
             THEN ['not watched', 'The lake had no run yet.']
         WHEN w.run_count > 0 THEN ['incomplete', 'No run of the day was complete.']
         ELSE ['missed', 'No run took place on the day.'] END AS found
-    FROM v_watched_day AS w
+    FROM v_watched_daily AS w
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
     JOIN dim_project AS p ON p.project_id = w.project_id
     LEFT JOIN (
@@ -291,7 +291,7 @@ of_projects AS (
     UNION ALL
     SELECT 'has_restore_point', w.project_id, w.date, w.proving_run_id, NULL, ['not known',
         'The lake has no list of the project''s instances: one without a backup is in no list of backups.']
-    FROM v_watched_day AS w
+    FROM v_watched_daily AS w
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
     WHERE w.project_id NOT IN (SELECT project_id FROM instances)
 ),

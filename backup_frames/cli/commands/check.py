@@ -1,0 +1,66 @@
+"""The command ``check``: what somebody should look at, as an alarm.
+
+In: a lake, and how bad it must be. Out: a text fit for mail or chat; exit code 7 if there is any.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ...api.scrub import as_printable
+from ..screen.exceptions import print_exceptions
+from ..session.options import Config, Lake, lake_of
+from ..session.session import Session, command
+
+ALARM_CODE = 7
+
+
+class FailOn(StrEnum):
+    """The mildest severity that counts."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("check")(show_exceptions)
+
+
+@command
+def show_exceptions(
+    session: Session,
+    *,
+    lake: Lake = None,
+    fail_on: Annotated[
+        FailOn, typer.Option(help="Count exceptions of this severity and worse ones.")
+    ] = FailOn.HIGH,
+    new: Annotated[
+        bool, typer.Option("--new", help="Only those that were none before the last run.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Say what somebody should look at, as a short text; exit code 7 if there is anything.
+
+    high: data could not be restored, or the numbers are not proven. medium: the policy is not kept.
+    low: worth a look. With --new an alarm goes off once, not with every run.
+    """
+    url = lake_of(session.load(config, lake=lake))
+    from ...insight.kpi.changes import find_exceptions
+
+    found = find_exceptions(url, at_least=fail_on.value, new=new)
+    kind = "new exceptions" if new else "exceptions"
+    worse = "" if fail_on is FailOn.HIGH else " or worse"
+    session.print(
+        f"{found.num_rows or 'No'} {kind} of severity {fail_on}{worse} in {as_printable(url)}."
+    )
+    print_exceptions(found)
+    if found.num_rows:
+        session.exit_code = ALARM_CODE
+        session.conclude(f"{found.num_rows} {kind} of severity {fail_on}{worse}.")

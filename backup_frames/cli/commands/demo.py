@@ -1,0 +1,197 @@
+"""The command ``demo``: everything once, on the API's twin inside this process; needs no account.
+
+In: a folder. Out: a lake there, a DuckDB file and an HTML report beside it, and a tour on stdout.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...errors import ConfigError
+from ..screen.tables import COLOURS, human_size, print_rows, print_text
+from ..session.invocation import own_command, whole_path
+from ..session.session import Session, command
+
+if TYPE_CHECKING:
+    from ...sandbox import Sandbox
+    from ...settings import Settings
+    from ...sync.one_project import SyncReport
+
+SHOWN_ROWS = 3
+LIVES = (  # what has happened before each sync, and how long it took
+    ("First sync", timedelta(0)),
+    ("An hour later", timedelta(hours=1)),
+    ("A day later", timedelta(days=1)),
+)
+NEWEST = """
+    SELECT make_timestamp(epoch_us(begin_time)) AS begin_time, instance_name, backup_type, status,
+        size_kb, backup_id, datastore_type
+    FROM backups WHERE gone_at IS NULL ORDER BY begin_time DESC, backup_id"""
+KPIS = """
+    SELECT instance_count, protected_count, rpo_limit_h, rpo_met_count, success_rate_recent,
+        present_count, stored_gib, ledger_count,
+        (SELECT count(*) FROM v_exceptions WHERE severity = 1) AS urgent_count,
+        (SELECT count(*) FROM v_exceptions WHERE severity = 2) AS other_count,
+        (SELECT count(*) FROM backup_databases) AS database_count,
+        (SELECT count(*) FROM backup_tables) AS table_count
+    FROM v_kpi_current"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("demo")(run_demo)
+
+
+@command
+def run_demo(
+    session: Session,
+    *,
+    lake: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the lake: new, or of an earlier demo.")
+    ] = Path("lake"),
+    backups: Annotated[int, typer.Option(min=1, help="Backups to begin with.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same fleet.")] = 7,
+) -> None:
+    """Start a sandbox, sync it, sync again an hour and a day later, and show what came out.
+
+    Needs no account and leaves the network alone. A folder that holds anything but an earlier
+    demo's lake is refused.
+    """
+    from ...sandbox import Sandbox
+
+    # It ends today, so that what is said of the last days is said of the reader's.
+    today = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC)
+    start = today - sum((life for _, life in LIVES), timedelta(0))
+    with ExitStack() as ending:
+        with session.step("Starting a stand-in for the service"):
+            sandbox = ending.enter_context(Sandbox(backups=backups, seed=seed, start=start))
+        clear_demo_lake(lake, sandbox.project_id, [beside(lake, ".duckdb"), beside(lake, ".html")])
+        session.note(f"A stand-in for the service holds {backups:,} backups; no account is needed.")
+        settings = _sandbox_settings(sandbox, lake)
+        for title, life in LIVES:
+            sandbox.clock.advance(life)
+            report = _sync(session, sandbox, settings, title)
+            session.exit_code = max(session.exit_code, report.exit_code)
+    with session.step("Drawing the report"):
+        _write_files(lake)
+    _show_lake(session, lake, report)
+
+
+def beside(lake: Path, suffix: str) -> Path:
+    """Where the demo puts a file about the lake."""
+    return lake.absolute().with_name(lake.absolute().name + suffix)
+
+
+def clear_demo_lake(folder: Path, project_id: str, results: Sequence[Path] = ()) -> None:
+    """Remove what an earlier demo left; refuse to touch anything else.
+
+    Raises:
+        ConfigError: the folder holds a file that this demo did not write, or a result would replace
+            a file though there is no earlier demo's lake; nothing was removed.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file. Give another --lake.")
+    for result in results:
+        if result.exists() and not (folder / "_meta" / project_id).is_dir():
+            raise ConfigError(f"{result} exists, and no earlier demo's lake. Give another --lake.")
+    name = re.escape(project_id)
+    own = re.compile(
+        rf"_meta/lake\.json|_meta/{name}(/.*)?|[a-z_]+/(date=[0-9-]+/)?{name}(-[^/]*)?\.parquet"
+    )
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder).as_posix()
+        if not path.is_dir() and (path.is_symlink() or not own.fullmatch(relative)):
+            raise ConfigError(
+                f"{folder} holds {relative}, which this demo did not write. "
+                "Give an empty folder as --lake."
+            )
+    if folder.is_dir():
+        for child in folder.iterdir():
+            shutil.rmtree(child)
+
+
+def _sandbox_settings(sandbox: Sandbox, lake: Path) -> Settings:
+    from ...settings import Settings
+
+    # Made without the environment: somebody's account and settings have no part in a demo.
+    return Settings.of(
+        endpoint=sandbox.endpoint,
+        region=sandbox.region,
+        project_id=sandbox.project_id,
+        token=sandbox.token,
+        lake=str(lake),
+        partition_by="day",
+    )
+
+
+def _sync(session: Session, sandbox: Sandbox, settings: Settings, title: str) -> SyncReport:
+    from ...sync.one_project import sync_backups
+
+    with session.progress(title) as advance:
+        report = sync_backups(settings=settings, clock=sandbox.clock, progress=advance)
+    counts = report.counts
+    session.note(
+        f"{title:13}  {counts['new']:>7,} new, {counts['gone']:>5,} gone, "
+        f"{report.requests:>5,} requests, {report.duration_s:>4.1f} s"
+    )
+    return report
+
+
+def _write_files(lake: Path) -> None:
+    from ...insight.charts.report import write_report
+    from ...insight.kpi.publish import publish_lake
+
+    publish_lake(str(lake), beside(lake, ".duckdb"))
+    write_report(lake, beside(lake, ".html"))
+
+
+def _show_lake(session: Session, lake: Path, report: SyncReport) -> None:
+    """The newest backups, the KPIs, what was proven, where to go on: a screenful with the syncs."""
+    from ...insight.kpi.publish import connect_lake
+
+    with connect_lake(str(lake)) as connection:
+        kpis = connection.sql(KPIS).to_arrow_table().to_pylist()[0]
+        newest = connection.sql(f"{NEWEST} LIMIT {SHOWN_ROWS}").to_arrow_table()
+    title = (
+        f"The newest of {kpis['present_count']:,} backups "
+        f"({kpis['database_count']:,} databases and {kpis['table_count']:,} tables named in them)"
+    )
+    print_rows(newest.column_names, [list(row.values()) for row in newest.to_pylist()], title)
+    instances = f"of {kpis['instance_count']:,} database instances"
+    deleted = kpis["ledger_count"] - kpis["present_count"]
+    print_text(("How the backups are doing", "bold"))
+    for line in (
+        f"{kpis['protected_count']:,} {instances} can be restored at all",
+        f"{kpis['rpo_met_count']:,} {instances}, to a state of the last {kpis['rpo_limit_h']:.0f} hours",
+        f"{100 * (kpis['success_rate_recent'] or 0):.1f} % of the last week's backups succeeded",
+        f"{kpis['urgent_count']:,} findings are urgent, {kpis['other_count']:,} should be looked at",
+        f"{human_size(kpis['stored_gib'] * 1024**2)} are stored, {deleted:,} deleted ones remembered",
+    ):
+        print_text(f"  {line}")
+    print_text(
+        "  the list was read ",
+        (report.verdict, COLOURS.get(report.verdict, "")),
+        ": every backup that the service showed, once",
+    )
+    print_text(("The report, a page for your browser", "bold"))
+    session.print(f"  {beside(lake, '.html')}")
+    print_text(("Where to look next", "bold"))
+    own, place = own_command(), whole_path(lake)
+    for words in (
+        f"report --lake {place} --open",
+        f"changes --lake {place}",
+        f"query --lake {place}",
+        f"verify --lake {place}",
+        "guide settings",
+    ):
+        session.print(f"{own} {words}")

@@ -1,0 +1,105 @@
+"""The command ``guide``: the manual that comes with the package, offline.
+
+In: a page's or an example's name. Out: the page, laid out on a terminal, else the Markdown as it is.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Annotated
+
+import typer
+
+from ...errors import ConfigError
+from ..screen.output import is_terminal, write_out, write_styled
+from ..session.session import Session, command
+
+SHOWN_WIDTH = 100  # longer lines of prose are hard to follow, however wide the window
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("guide")(show_guide)
+
+
+@command
+def show_guide(
+    session: Session,
+    *,
+    topic: Annotated[
+        str | None,
+        typer.Argument(metavar="[TOPIC]", help="A page or an example. Without it: what there is."),
+    ] = None,
+) -> None:
+    """Show a page of the manual, or an example to copy, such as a systemd unit.
+
+    Examples: backup-frames guide lake, backup-frames guide backup-frames.service
+    """
+    pages, examples = list_pages(), list_examples()
+    if topic is None:
+        session.print("Pages, shown by backup-frames guide TOPIC:\n")
+        width = max(map(len, pages))
+        for name, page in pages.items():
+            session.print(f"  {name:{width}}  {summary_of(page.read_text(encoding='utf-8'))}")
+        session.print("\nExamples, to copy: backup-frames guide NAME > FILE\n")
+        for name in examples:
+            session.print(f"  {name}")
+    elif topic.lower().removesuffix(".md") in pages:
+        _show_page(pages[topic.lower().removesuffix(".md")].read_text(encoding="utf-8"))
+    elif topic in examples:
+        write_out(examples[topic].read_text(encoding="utf-8"))
+    else:
+        raise ConfigError(_explain_unknown(topic, [*pages, *examples]))
+
+
+def list_pages() -> dict[str, Traversable]:
+    """The pages by name, sorted."""
+    return _list_files(_folder(), ".md")
+
+
+def list_examples() -> dict[str, Traversable]:
+    """The examples by file name, sorted."""
+    return _list_files(_folder() / "examples")
+
+
+def summary_of(page: str) -> str:
+    """The line below a page's title, which says what it answers."""
+    return page.split("\n", 3)[2]
+
+
+def _folder() -> Traversable:
+    return files("backup_frames") / "guide"
+
+
+def _list_files(folder: Traversable, suffix: str = "") -> dict[str, Traversable]:
+    found = {
+        entry.name.removesuffix(suffix): entry
+        for entry in folder.iterdir()
+        if entry.is_file() and entry.name.endswith(suffix)
+    }
+    return dict(sorted(found.items()))
+
+
+def _explain_unknown(topic: str, names: list[str]) -> str:
+    """What there is instead; the name itself may be anything."""
+    close = get_close_matches(topic.lower(), names, n=1)
+    meant = f" Did you mean {close[0]}?" if close else ""
+    return f"The guide has no page {topic[:100]!r}.{meant} There are: {', '.join(names)}."
+
+
+def _show_page(text: str) -> None:
+    """Lay the Markdown out on a terminal; a pipe gets it as it is."""
+    if not is_terminal():
+        write_out(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    with console.capture() as captured:
+        console.print(Markdown(text), width=min(console.width, SHOWN_WIDTH))
+    write_styled(captured.get())

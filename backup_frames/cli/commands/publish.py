@@ -1,0 +1,51 @@
+"""The command ``publish``: a lake as a DuckDB file for BI tools.
+
+In: a lake's address. Out: the file.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..session.options import OUTPUT, Config, Lake, default_name, lake_of, named
+from ..session.session import Session, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("publish")(publish_file)
+
+
+@command
+def publish_file(
+    session: Session,
+    *,
+    lake: Lake = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.duckdb",
+            parser=named,
+            help="The DuckDB file to write; default: named after the lake, in this folder.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    materialize: Annotated[
+        bool, typer.Option("--materialize", help="Hold the data; else views read the lake.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Write a DuckDB file with described tables and KPI views; swapped in atomically."""
+    url = lake_of(session.load(config, lake=lake))
+    from ...insight.kpi.publish import publish_lake
+
+    out = out or default_name(url, ".duckdb")
+    with session.step(f"Writing {out}"):
+        written = publish_lake(url, out, materialize=materialize)
+    holds = " It holds the rows: publish again after a sync." if written.is_materialized else ""
+    session.note(f"Wrote {out}.{holds}")

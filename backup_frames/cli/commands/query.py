@@ -1,0 +1,66 @@
+"""The command ``query``: SQL over a lake's KPI views, without Python and without a file.
+
+In: one SELECT. Out: its answer on stdout or in --out; without SQL, what can be asked.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..screen.exports import AnswerFormat, check_target, write_answer
+from ..session.options import Config, Form, Lake, Limit, Out, lake_of
+from ..session.session import Session, command
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHOWN_ROWS = 100
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("query")(answer_query)
+
+
+@command
+def answer_query(
+    session: Session,
+    *,
+    sql: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SQL]", help="One SELECT, as DuckDB takes it. Without it: what can be asked."
+        ),
+    ] = None,
+    lake: Lake = None,
+    form: Form = AnswerFormat.TABLE,
+    limit: Limit = None,
+    out: Out = None,
+    config: Config = None,
+) -> None:
+    """Answer SQL over the lake's tables and KPI views; nothing can be written to the lake.
+
+    Example: backup-frames query "FROM v_kpi_current" --lake ./lake --format csv
+    """
+    check_target(form, out)
+    url = lake_of(session.load(config, lake=lake))
+    check_target(form, out, url)
+    from ...insight.kpi.query import list_views, query_lake
+
+    answer = query_lake(url, sql) if sql is not None else list_views(url)
+    if sql is None and form is AnswerFormat.TABLE:
+        answer = answer.set_column(1, "answers", [_first_words(answer["description"])])
+    if form is AnswerFormat.TABLE and limit is None:
+        limit = SHOWN_ROWS
+    write_answer(answer, form, out, limit=limit, prose={"answers"} if sql is None else ())
+    if out is not None:
+        session.note(f"Wrote {out}")
+
+
+def _first_words(texts: pa.ChunkedArray) -> list[str]:
+    """What a screen has room for of each description."""
+    return [str(text).split(". ")[0].split("; ")[0].rstrip(".") for text in texts.to_pylist()]

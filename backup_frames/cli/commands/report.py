@@ -1,0 +1,54 @@
+"""The command ``report``: a lake as one page for a browser.
+
+In: a lake's address. Out: the page.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..session.options import OUTPUT, Config, Lake, default_name, lake_of, named
+from ..session.session import Session, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("report")(write_page)
+
+
+@command
+def write_page(
+    session: Session,
+    *,
+    lake: Lake = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            parser=named,
+            help="The page to write; default: named after the lake, in this folder.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    open_page: Annotated[
+        bool,
+        typer.Option("--open", help="Show the page in a browser.", rich_help_panel=OUTPUT),
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Write one self-contained HTML page about the lake's backups."""
+    url = lake_of(session.load(config, lake=lake))
+    from ...insight.charts.report import write_report
+
+    out = out or default_name(url, ".html")
+    with session.step(f"Drawing {out}"):
+        write_report(url, out)
+    session.note(f"Wrote {out}")
+    if open_page and not webbrowser.open(out.absolute().as_uri()):
+        session.warn(f"No browser could be started. Open {out.absolute()} in one.")

@@ -1,0 +1,221 @@
+"""The command ``sync``: bring a lake up to date, for one project or all of a config file.
+
+In: settings and options. Out: a report per project on stdout, a metrics file, the worst exit code.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ...errors import BackupFramesError, ConfigError
+from ...whole_files import find_target
+from ..runs.log import RunLog, json_line, label_of
+from ..runs.projects import run_side_by_side
+from ..session.options import (
+    OUTPUT,
+    Config,
+    Endpoint,
+    Lake,
+    MaxConnections,
+    MaxRequests,
+    ProjectId,
+    Region,
+    lake_of,
+    named,
+)
+from ..session.session import LogFormat, Session, command
+
+if TYPE_CHECKING:
+    from ...settings import Settings
+    from ...sync.one_project import SyncReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("sync")(sync_lake)
+
+
+@command
+def sync_lake(  # noqa: PLR0913 - one parameter per option
+    session: Session,
+    *,
+    lake: Lake = None,
+    endpoint: Endpoint = None,
+    region: Region = None,
+    project_id: ProjectId = None,
+    config: Config = None,
+    full: Annotated[bool, typer.Option("--full", help="Read everything again.")] = False,
+    partition_by: Annotated[
+        Literal["day", "month"] | None,
+        typer.Option(
+            help="A file per day or month; fixed once the lake exists. Default: day.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    lake_format: Annotated[
+        Literal["parquet", "delta", "iceberg"] | None,
+        typer.Option(
+            "--format",
+            help="Fixed once the lake exists. Default: parquet.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Begin a lake in a folder that holds other things.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say requests, days and partitions; write nothing.")
+    ] = False,
+    allow_mass_deletion: Annotated[
+        bool,
+        typer.Option(
+            "--allow-mass-deletion", help="Mark gone also more than a fifth of a project."
+        ),
+    ] = False,
+    accept_clock_skew: Annotated[
+        bool,
+        typer.Option(
+            "--accept-clock-skew", help="Go by the service's clock, however wrong this one is."
+        ),
+    ] = False,
+    with_inventory: Annotated[
+        bool,
+        typer.Option(
+            "--with-inventory/--without-inventory",
+            help="Also read instances (once a day) and their backup policies.",
+        ),
+    ] = True,
+    overlap: Annotated[
+        int | None, typer.Option(metavar="SECONDS", help="Read this far back again; default 3600.")
+    ] = None,
+    reread_requests: Annotated[
+        int | None, typer.Option(help="Requests to spend on days long unverified; default 10.")
+    ] = None,
+    max_requests_per_second: MaxRequests = None,
+    max_connections: MaxConnections = None,
+    max_projects: Annotated[
+        int, typer.Option(min=1, max=64, help="Projects side by side, of a config file's.")
+    ] = 4,
+    metrics_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=named,
+            help="Write metrics in Prometheus text format here.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+) -> None:
+    """Bring the lake up to date; costs what changed since the last run.
+
+    With several project tables in the config file all projects are synced, some side by side, each
+    with its own limits and retries; one that fails or waits does not stop the others, and the exit
+    code is the worst.
+    """
+    given = {
+        "lake": lake,
+        "endpoint": endpoint,
+        "region": region,
+        "project_id": project_id,
+        "partition_by": partition_by,
+        "lake_format": lake_format,
+        "overlap_s": overlap,
+        "reread_requests": reread_requests,
+        "max_requests_per_second": max_requests_per_second,
+        "max_connections": max_connections,
+    }
+    projects = _load(session, config, given)
+    if not force:
+        for url in dict.fromkeys(settings.lake for settings in projects):
+            check_place(url)
+    if metrics_file is not None:
+        from ...lake.outside import check_outside
+
+        for settings in projects:
+            check_outside(metrics_file, settings.lake)
+        find_target(metrics_file)
+    options = {
+        "full": full,
+        "dry_run": dry_run,
+        "allow_mass_deletion": allow_mass_deletion,
+        "accept_clock_skew": accept_clock_skew,
+        "inventory": with_inventory,
+    }
+    log = RunLog(session, metrics_file, projects)
+    if len(projects) == 1:
+        label = label_of(projects[0])
+        with session.progress(f"Sync {label}") as advance:
+            result = _result(projects[0], options | {"progress": advance})
+        log.add(projects[0], result)
+    else:
+        results = run_side_by_side(
+            projects,
+            lambda settings, watch: _result(
+                settings, options | {"transport": watch.transport, "clock": watch.clock}
+            ),
+            at_once=max_projects,
+        )
+        with closing(results):
+            for ended in results:
+                if ended is None:
+                    log.write_metrics()
+                else:
+                    log.add(*ended)
+    log.finish()
+
+
+def _load(session: Session, config: Path | None, given: dict[str, Any]) -> list[Settings]:
+    """The settings of all projects; why there are none is told where a run would be."""
+    from ...settings import load_projects
+
+    try:
+        return [session.watch(settings) for settings in load_projects(config, **given)]
+    except BackupFramesError as error:
+        if session.log_format is LogFormat.JSON:
+            facts = {"project_id": given["project_id"], "exit_code": error.exit_code}
+            session.print(session.scrub(json_line(str(error), facts, type(error).__name__)))
+        raise
+
+
+def check_place(url: str | None) -> None:
+    """Refuse a folder that holds other things, lest a lake is strewn among them.
+
+    Raises:
+        ConfigError: it holds something, and no lake.
+    """
+    from ...lake.storage.urls import local_root, scheme_of
+
+    if url is None or scheme_of(url) not in ("", "file"):
+        return
+    folder = Path(local_root(url))
+    if not folder.is_dir() or (folder / "_meta").exists():
+        return
+    held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    others = [name for name in held if name != "lost+found"]  # of a freshly mounted disk
+    if others:
+        raise ConfigError(
+            f"{url} is no lake, and holds other things, such as {others[0]}. "
+            "Give an empty folder as --lake, or --force to begin a lake among them."
+        )
+
+
+def _result(settings: Settings, options: dict[str, Any]) -> SyncReport | Exception:
+    """Sync one project; what goes wrong ends here, so that the others get their turn."""
+    from ...sync.one_project import sync_backups
+
+    try:
+        lake_of(settings)
+        return sync_backups(settings=settings, **options)
+    except Exception as error:  # one failing project must not stop the others
+        return error

@@ -1,0 +1,68 @@
+"""The command ``verify``: a lake's files against its manifest, and against the service.
+
+In: a lake's address. Out: a line for each finding on stdout.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..session.options import Config, Endpoint, Lake, ProjectId, Region, lake_of
+from ..session.session import Session, command
+
+if TYPE_CHECKING:
+    from ...settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("verify")(verify_lake_files)
+
+
+@command
+def verify_lake_files(
+    session: Session,
+    *,
+    lake: Lake = None,
+    against_service: Annotated[
+        bool, typer.Option("--against-service", help="Compare with a fresh certified read, too.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Read damaged partitions from the service again.")
+    ] = False,
+    endpoint: Endpoint = None,
+    region: Region = None,
+    project_id: ProjectId = None,
+    config: Config = None,
+) -> None:
+    """Check the lake's files against manifest and schema: one line per finding.
+
+    Exit code 5 if there is any finding left. With several project tables in the config file the
+    flags are for all of them.
+    """
+    from ...settings import load_projects
+    from ...sync.maintenance.verify import verify_lake
+
+    lakes: dict[str, list[Settings]] = {}
+    for settings in load_projects(
+        config, endpoint=endpoint, region=region, project_id=project_id, lake=lake
+    ):
+        session.watch(settings)
+        lakes.setdefault(lake_of(settings), []).append(settings)
+    findings = []
+    for url, projects in lakes.items():
+        with session.step(f"Checking {url}"):
+            findings += verify_lake(
+                url, settings=projects, against_service=against_service, repair=repair
+            )
+    for finding in findings:
+        session.print(session.scrub(f"{finding.path}: {finding.kind}: {finding.message}"))
+    session.exit_code = 5 if findings else 0
+    if findings:
+        session.conclude(f"{len(findings)} findings, the first: {findings[0].path}.")
+    else:
+        session.note("The lake is sound.")

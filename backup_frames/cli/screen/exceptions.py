@@ -1,0 +1,37 @@
+"""Exceptions as lines for a chat or a mail: who, what, since when.
+
+In: rows of ``v_exceptions``. Out: lines on stdout, the most severe first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .output import write_out
+from .tables import COLOURS, print_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHOWN_ROWS = 20
+
+
+def print_exceptions(exceptions: pa.Table) -> None:
+    """A line per kind and instance, the most severe first, cut to what a chat takes."""
+    lines: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in exceptions.to_pylist():
+        who = row["instance_name"] or row["instance_id"] or row["project_id"] or "the lake"
+        lines.setdefault((row["severity"], who, row["kind"]), []).append(row)
+    for (severity, who, kind), rows in list(lines.items())[:SHOWN_ROWS]:
+        moments = [row["since"] for row in rows if row["since"]]
+        since = f" since {min(moments):%Y-%m-%d %H:%M} UTC" if moments else ""
+        times = f" ({len(rows)} backups)" if len(rows) > 1 else ""
+        text = f": {who}: {kind}{times}{since}. {rows[0]['message']}"
+        print_text((severity, COLOURS.get(severity, "")), text)
+    print_rest(len(lines), 'lines; `backup-frames query "FROM v_exceptions"` gives all')
+
+
+def print_rest(count: int, what: str) -> None:
+    """Say how many are not shown, and how to get them."""
+    if count > SHOWN_ROWS:
+        write_out(f"… and {count - SHOWN_ROWS:,} more {what}.\n")

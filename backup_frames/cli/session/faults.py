@@ -1,0 +1,37 @@
+"""Faults of the user's or of the machine, which are no bugs of ours, in words.
+
+In: an exception that no room has worded. Out: a message and an exit code; None if it is a bug.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+_NOT_WRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def explain_fault(error: BaseException) -> tuple[str, int] | None:
+    """What happened, with the path at fault, and what to do; 2 or, if no room is left, 5."""
+    if isinstance(error, MemoryError):
+        return "The memory does not suffice. Read less at a time, or give more.", 2
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        text = "The machine starts no more threads. Raise ulimit -u, or lower --max-connections."
+        return text, 2
+    if not isinstance(error, OSError):
+        return None
+    try:
+        os.getcwd()  # noqa: PTH109 - Path.cwd() does the same
+    except OSError:
+        return "The working directory is gone. Change to another and start again.", 2
+    paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
+    reason = error.strerror or str(error) or type(error).__name__
+    where = f"{' to '.join(paths)}: {reason}" if paths else reason
+    advice = {
+        errno.ENOSPC: "Free space",
+        errno.EDQUOT: "Free space",
+        errno.EMFILE: "Raise the limit of open files (ulimit -n)",
+        errno.ENFILE: "Raise the limit of open files",
+    }.get(error.errno or 0, "Check the path and its permissions" if paths else "Check the machine")
+    return f"{where}. {advice}, then start again.", 5 if error.errno in _NOT_WRITABLE else 2

@@ -1,0 +1,274 @@
+"""One run of the command line: what it prints where, and which exit code it ends with.
+
+In: the output options, exceptions and log records. Out: data on stdout, everything else on stderr,
+an exit code. Also `command`, which gives every subcommand the output options and this treatment.
+
+Secrets that settings brought in are blotted out of all that goes to stderr: a last net below the
+rooms, which keep them out of their messages by themselves.
+"""
+
+# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...api.scrub import as_printable, without_secrets
+from ...errors import BackupFramesError
+from ..screen.output import OutputError, flush_out, write_err, write_out
+from .faults import explain_fault
+from .wording import options_of, speak_options
+
+if TYPE_CHECKING:
+    from ...settings import Settings
+
+Advance = Callable[[int, int | None], None]
+
+LOG = logging.getLogger("backup_frames")
+ANNOUNCE_AFTER_S = 1.0
+
+
+class LogFormat(StrEnum):
+    """How log lines and reports look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Debug = Annotated[bool, typer.Option("--debug", help="Log details; show tracebacks of errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes: errors only.")]
+LogFormatOption = Annotated[
+    LogFormat | None,
+    typer.Option("--log-format", help="Log lines on stderr as text or as JSON, one per line."),
+]
+
+
+@dataclass
+class Session:
+    """Output options of this run, its command's options by parameter, and the secrets to keep out of it."""
+
+    is_debug: bool = False
+    is_quiet: bool = False
+    log_format: LogFormat = LogFormat.TEXT
+    exit_code: int = 0
+    has_concluded: bool = False
+    options: dict[str, str] = field(default_factory=dict)
+    _secrets: set[str] = field(default_factory=set, repr=False)
+
+    def adopt(self, *, debug: bool, quiet: bool, log_format: LogFormat | None) -> None:
+        """Take the output options; they add up when given before and after the subcommand."""
+        self.is_debug = self.is_debug or debug
+        self.is_quiet = self.is_quiet or quiet
+        self.log_format = log_format or self.log_format
+        level = logging.ERROR if self.is_quiet else logging.INFO
+        LOG.setLevel(logging.DEBUG if self.is_debug else level)
+        LOG.handlers = [_StderrHandler(self)]
+
+    def load(self, config: Any = None, **arguments: Any) -> Settings:
+        """Load settings as `load_settings` does, and remember their secrets."""
+        from ...settings import load_settings
+
+        return self.watch(load_settings(config, **arguments))
+
+    def watch(self, settings: Settings) -> Settings:
+        """Keep the secrets of these settings out of everything that goes to stderr."""
+        for name in type(settings).model_fields:
+            value = getattr(settings, name)
+            if hasattr(value, "get_secret_value"):
+                self._secrets.add(value.get_secret_value())
+        return settings
+
+    def scrub(self, text: str) -> str:
+        """Return the text without the secrets seen so far."""
+        return without_secrets(text, self._secrets)
+
+    def print(self, text: str = "") -> None:
+        """Write data, or a report that was asked for, to stdout.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        write_out(text + "\n")
+
+    def note(self, text: str) -> None:
+        """Write lines for people to stderr; as a log record with --log-format json."""
+        if self.log_format is LogFormat.JSON:
+            LOG.info(text)
+        elif not self.is_quiet:
+            write_err(self.scrub(text) + "\n")
+
+    def warn(self, text: str) -> None:
+        """Write one line about what is odd to stderr; the exit code stays."""
+        LOG.warning(text)
+
+    def conclude(
+        self, text: str, code: int | None = None, *, facts: dict[str, Any] | None = None
+    ) -> int:
+        """Say on stderr in one line why the exit code is not 0, --quiet or not; return the code."""
+        self.has_concluded = True
+        code = self.exit_code if code is None else code
+        text = " ".join(self.scrub(text).split())
+        if self.log_format is LogFormat.JSON:
+            LOG.error(text, extra={"facts": (facts or {}) | {"exit_code": code}})
+        else:
+            write_err(f"{as_printable(text)}\n")
+        return code
+
+    def fail(
+        self,
+        error: BaseException,
+        *,
+        about: str = "",
+        code: int | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> int:
+        """Report an error on stderr and return its exit code; a traceback only with --debug."""
+        self.has_concluded = True
+        if isinstance(error, BackupFramesError | OutputError):
+            text, code = speak_options(str(error), self.options), code or error.exit_code
+        elif (fault := explain_fault(error)) is not None:
+            text, code = fault
+        else:
+            text = (
+                f"{type(error).__name__}: {error}. This is a bug of backup-frames: please report "
+                "it with the output of the same command with --debug."
+            )
+            code = 1
+        text = " ".join(self.scrub(about + text).split())
+        trace = "".join(traceback.format_exception(error)) if self.is_debug else ""
+        if self.log_format is LogFormat.JSON:
+            facts = (facts or {}) | {"error": type(error).__name__, "exit_code": code}
+            LOG.error(text, extra={"facts": facts | ({"traceback": trace} if trace else {})})
+        else:
+            write_err(f"{self.scrub(trace)}Error: {as_printable(text)}\n")
+        return code
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Advance]:
+        """Show progress of rows: a bar on a terminal, else a line after a second and now and then.
+
+        Yields:
+            A function of (rows done, rows expected or None), to be called as often as one likes.
+        """
+        from ...insight.progress import show_progress
+
+        is_plain = self.is_quiet or self.log_format is LogFormat.JSON
+        with self._announced(label), show_progress(label, is_plain=is_plain) as advance:
+            yield advance
+
+    @contextmanager
+    def step(self, label: str) -> Iterator[None]:
+        """Say what takes a while: a moving sign on a terminal until it is done, else a line.
+
+        Args:
+            label: what is being done, such as "Drawing the report".
+        """
+        if self.is_quiet or self.log_format is LogFormat.JSON or not _is_terminal():
+            with self._announced(label):
+                yield
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status(f"{as_printable(label)} …"):
+            yield
+
+    @contextmanager
+    def _announced(self, label: str) -> Iterator[None]:
+        """Where no bar moves: a line, if it takes longer than a second."""
+        if _is_terminal() or self.is_quiet:
+            yield
+            return
+        timer = threading.Timer(ANNOUNCE_AFTER_S, self.note, [f"{label} …"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def release_log() -> None:
+    """Leave the package's logger as it was before the command line took it."""
+    LOG.handlers = []
+    LOG.setLevel(logging.NOTSET)
+
+
+class _StderrHandler(logging.Handler):
+    """One line per record on whatever stderr is now (a progress bar replaces it while it lives)."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text, trace = record.getMessage(), ""
+        if record.exc_info and self._session.is_debug:
+            trace = "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        if self._session.log_format is LogFormat.JSON:
+            facts = {"time": moment, "level": record.levelname.lower(), "message": text + trace}
+            text = json.dumps(facts | getattr(record, "facts", {}), ensure_ascii=False, default=str)
+        else:
+            text = f"{moment} {record.levelname.lower()} {as_printable(text)}{trace}"
+        write_err(self._session.scrub(text) + "\n")
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a typer command of ``function(session, **options)``.
+
+    It gains --debug, --quiet and --log-format (they work before the subcommand, too). An exception
+    becomes a message and an exit code; ``session.exit_code`` is the code where there was none.
+    """
+    signature = inspect.signature(function, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name != "session"]
+
+    @wraps(function)
+    def run(context: typer.Context, **options: Any) -> None:
+        session = context.ensure_object(Session)
+        session.options = options_of(context)
+        session.adopt(**{name: options.pop(name) for name in ("debug", "quiet", "log_format")})
+        try:
+            function(session, **options)
+            flush_out()
+        except KeyboardInterrupt:
+            raise typer.Exit(session.conclude("Stopped by Ctrl-C.", 130)) from None
+        except SystemExit as stop:
+            session.conclude("Stopped by a signal.", stop.code if isinstance(stop.code, int) else 1)
+            raise
+        except typer.Exit as end:
+            session.exit_code = end.exit_code
+        except Exception as error:  # the wall: everything becomes an exit code here
+            session.exit_code = session.fail(error)
+        if session.exit_code and not session.has_concluded:
+            session.conclude(f"Exit code {session.exit_code}: stdout says why.")
+        raise typer.Exit(session.exit_code)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("context", keyword, annotation=typer.Context),
+        *(p.replace(kind=keyword) for p in own),
+        inspect.Parameter("debug", keyword, default=False, annotation=Debug),
+        inspect.Parameter("quiet", keyword, default=False, annotation=Quiet),
+        inspect.Parameter("log_format", keyword, default=None, annotation=LogFormatOption),
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run

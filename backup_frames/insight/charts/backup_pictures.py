@@ -1,0 +1,148 @@
+"""How the charts about single backups look: rows of `data` in, a Vega-Lite specification out."""
+
+from __future__ import annotations
+
+from .style import (
+    BLUE,
+    GREY,
+    INK,
+    MAX_OUTLIERS,
+    RED,
+    UNWATCHED,
+    Rows,
+    Spec,
+    Theme,
+    colour_of,
+    empty,
+    finish,
+    is_wide,
+    legend,
+    pale_entry,
+    tips,
+)
+
+#: Ticks that people know, for logarithmic axes.
+_SIZES = {2**-20: "1 KiB", 2**-10: "1 MiB", 1: "1 GiB", 2**10: "1 TiB", 2**20: "1 PiB"}
+_TIMES = {1 / 60: "1 s", 1 / 6: "10 s", 1: "1 min", 10: "10 min", 60: "1 h", 600: "10 h"}
+_TIMES[6000] = "100 h"
+
+
+def draw_duration_by_size(rows: Rows, theme: Theme, width: int) -> Spec:
+    """Squares of usual backups and crosses of unusual ones; those of unwatched days pale."""
+    if not rows:
+        return empty("No backup with a size and a duration in the last 30 days.", theme, width)
+    cells = [row | {"day": "watched" if row["is_watched"] else UNWATCHED} for row in rows]
+    colours = {"watched": BLUE} if any(row["is_watched"] for row in rows) else {}
+    colours |= pale_entry(rows)
+    place = {
+        "x": {"title": "size", **_log(rows, "size_gib", _SIZES)},
+        "y": {"title": "duration", **_log(rows, "duration_min", _TIMES)},
+    }
+
+    sizes = {"orient": "top", "values": _steps(rows), "symbolFillColor": GREY}
+    layers: list[Spec] = [
+        {
+            "transform": [{"filter": "datum.kind == 'usual'"}],
+            "mark": {"type": "square", "opacity": 0.75},
+            "encoding": {
+                **place,
+                "color": colour_of("day", colours, legend(2) if UNWATCHED in colours else None),
+                "size": {
+                    "field": "backups",
+                    "type": "quantitative",
+                    "title": "backups",
+                    "scale": {"type": "sqrt", "range": [8, 140]},
+                    "legend": sizes if is_wide(width) else None,
+                },
+                "tooltip": tips("backups", "day"),
+            },
+        },
+        {
+            "transform": [{"filter": "datum.kind == 'unusual'"}],
+            "mark": {"type": "point", "shape": "cross", "size": 70, "angle": 45, "filled": True},
+            "encoding": {
+                **place,
+                "color": colour_of("day", colours | {"watched": RED}, None),
+                "tooltip": tips("backup_id", "instance", "size_gib", "duration_min", "day"),
+            },
+        },
+    ]
+    count = sum(row["kind"] == "unusual" for row in rows)
+    total = sum(row["backups"] for row in rows)
+    note = f"{count} unusual duration{'' if count == 1 else 's'} (crosses) of {total:,} backups."
+    if count == MAX_OUTLIERS:
+        note = f"The {count} longest of the unusual durations (crosses)."
+    if UNWATCHED in colours:
+        note += " Pale: begun on days that the lake did not watch."
+    spec = finish(cells, layers, theme, width, 260, note)
+    return spec | {"resolve": {"scale": {"color": "independent"}}}
+
+
+def draw_start_hours(rows: Rows, theme: Theme, width: int) -> Spec:
+    """Backups begun in each hour of the week."""
+    if not rows:
+        return empty("No backup began in the last four full weeks.", theme, width)
+    days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+    watched, most = rows[0]["watched_days"], max(row["backups"] for row in rows)
+    colours = {"scheme": "viridis"} if watched else {"range": ["#99999922", "#999999aa"]}
+    scale = {"orient": "top", "gradientLength": min(200, width // 2), "format": ",d"}
+    scale |= {"values": list(range(most + 1))} if most <= 4 else {"tickMinStep": 1}
+    cells = {
+        "mark": {"type": "rect", "stroke": INK[theme], "strokeOpacity": 0.15},
+        "encoding": {
+            "x": {
+                "field": "hour",
+                "type": "ordinal",
+                "title": "hour of the day, UTC",
+                "scale": {"domain": list(range(24))},
+                "axis": {"labelAngle": 0, "values": list(range(0, 24, 1 if is_wide(width) else 3))},
+            },
+            "y": {
+                "field": "day",
+                "type": "nominal",
+                "title": None,
+                "scale": {"domain": days},
+                "sort": days,
+            },
+            "color": {
+                "field": "backups",
+                "type": "quantitative",
+                "title": "backups" if watched else f"backups, {UNWATCHED}",
+                "scale": {**colours, "domainMin": 0},
+                "legend": scale,
+            },
+            "tooltip": tips("day", "hour", "backups", "failed"),
+        },
+    }
+    note = "" if watched == 28 else f"Of the {watched} days that the lake watched."
+    if not watched:
+        note = (
+            "Not watched on any of these days; pale: only what was still there at the first look."
+        )
+    elif watched == 1:
+        note = "Of the one day that the lake watched."
+    return finish(rows, [cells], theme, width, 150, note)
+
+
+def _log(rows: Rows, field: str, ticks: dict[float, str]) -> Spec:
+    """A logarithmic channel with at least one decade, so that a known tick stands on its axis."""
+    low, high = min(row[field] for row in rows), max(row[field] for row in rows)
+    middle = (low * high) ** 0.5
+    expression = "".join(
+        f"abs(datum.value / {value!r} - 1) < 0.01 ? '{name}' : " for value, name in ticks.items()
+    )
+    domain = [min(low / 1.2, middle / 6), max(high * 1.2, middle * 6)]
+    return {
+        "field": field,
+        "type": "quantitative",
+        "scale": {"type": "log", "nice": False, "domain": domain},
+        "axis": {"values": list(ticks), "labelExpr": f"{expression}''"},
+    }
+
+
+def _steps(rows: Rows) -> list[int]:
+    """Three round numbers of backups up to the fullest cell, for its legend."""
+    most = max((row["backups"] for row in rows if row["kind"] == "usual"), default=1)
+    power = 10 ** (len(str(most)) - 1)
+    top = most // power * power
+    return sorted({1, power, top})

@@ -1,0 +1,1 @@
+"""Which question is asked next, and the threads that ask."""

@@ -1,0 +1,120 @@
+"""The threads that ask: a schedule's questions go out side by side, finished ranges come in.
+
+In: a `Schedule` and a function that fetches one page. Out: finished ranges, as they are finished.
+Threads, not async: nothing clashes with Jupyter's event loop, and the consumer's Arrow code releases
+the interpreter lock while the threads fetch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+
+from ...api.answers import Page
+from ...api.query import BackupQuery
+from ...errors import RejectedError
+from ..finished import FinishedRange
+from .schedule import Ask, Schedule
+
+MAX_WAITING_RANGES = 16
+"""Finished ranges that may wait for the consumer before the threads pause: memory stays flat."""
+
+
+class Workers:
+    """Runs a schedule on threads.
+
+    Args:
+        schedule: what to ask.
+        fetch: asks one question; called from several threads.
+        count: threads.
+    """
+
+    def __init__(
+        self, schedule: Schedule, fetch: Callable[[BackupQuery], Page], count: int
+    ) -> None:
+        self._schedule = schedule
+        self._fetch = fetch
+        self._changed = threading.Condition()
+        self._finished: deque[FinishedRange] = deque()
+        self._error: BaseException | None = None
+        self._is_stopped = False
+        self._count = count
+        self._asking = 0
+
+    def run(self) -> Generator[FinishedRange, None, None]:
+        """Yield finished ranges until the schedule is done; close it to stop before.
+
+        Raises:
+            BackupFramesError: what a fetch raised; ranges finished before have been yielded.
+            Exception: whatever else went wrong in a thread, or in starting the first.
+        """
+        threads: list[threading.Thread] = []
+        try:
+            self._start(threads)
+            while (finished := self._next()) is not None:
+                yield finished
+        finally:
+            with self._changed:
+                self._is_stopped = True
+                self._changed.notify_all()
+        for thread in threads:
+            thread.join()
+
+    def _start(self, threads: list[threading.Thread]) -> None:
+        for _ in range(self._count):
+            # daemons: a stop must not wait for a thread that waits for the service
+            thread = threading.Thread(target=self._work, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the machine starts no more of them: fewer do as well
+                if not threads:
+                    raise
+                return
+            threads.append(thread)
+
+    def _next(self) -> FinishedRange | None:
+        with self._changed:
+            while not self._finished:
+                if self._error is not None:
+                    raise self._error
+                if self._schedule.is_done:
+                    return None
+                self._changed.wait()
+            finished = self._finished.popleft()
+            self._changed.notify_all()
+            return finished
+
+    def _work(self) -> None:
+        try:
+            while (ask := self._take()) is not None:
+                self._answer(ask)
+        except BaseException as error:  # handed to the consumer, whatever it is
+            with self._changed:
+                self._error = self._error or error
+                self._changed.notify_all()
+
+    def _take(self) -> Ask | None:
+        """Wait for a question; None if there will be none."""
+        with self._changed:
+            while not (self._is_stopped or self._error is not None or self._schedule.is_done):
+                if len(self._finished) < MAX_WAITING_RANGES:
+                    ask = self._schedule.take()
+                    if ask is not None:
+                        self._asking += 1
+                        return ask
+                    if not self._asking:
+                        raise RuntimeError("The schedule is not done, but asks nothing.")
+                self._changed.wait()
+            self._changed.notify_all()
+            return None
+
+    def _answer(self, ask: Ask) -> None:
+        try:
+            answer: Page | RejectedError = self._fetch(ask.query)
+        except RejectedError as refused:
+            answer = refused
+        with self._changed:
+            self._asking -= 1
+            self._finished += self._schedule.give(ask, answer)
+            self._changed.notify_all()

@@ -1,0 +1,126 @@
+"""What each command's process loads, and how it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backup_frames.cli import main
+from backup_frames.sandbox import Sandbox
+
+HEAVY = {
+    *("altair", "asyncio", "dotenv", "duckdb", "httpcore", "httpx", "httpx._main"),
+    *("importlib.metadata", "jinja2", "numpy", "obstore", "pandas", "pyarrow", "pydantic"),
+    *("rich", "starlette", "typer", "uvicorn", "vl_convert"),
+}
+TYPER = {"typer", "pydantic", "importlib.metadata"}  # typer's own needs
+ARROW = TYPER | {"pyarrow", "numpy"}
+WIRE = ARROW | {"httpx", "httpcore"}
+SQL = ARROW | {"duckdb"}
+PAGE = SQL | {"altair", "jinja2", "vl_convert"}
+LOADED = {
+    "--version": set(),
+    "--help": TYPER | {"rich"},
+    "config": TYPER | {"rich"},
+    "guide errors": TYPER,
+    "read --format csv": WIRE,
+    "read --format parquet --out {tmp}/a.parquet": WIRE,
+    "sync --lake {tmp}/new": WIRE | {"duckdb", "rich"},  # it tells which exceptions are new
+    "sync --lake {lake}": WIRE | {"duckdb", "rich"},
+    "verify --lake {lake}": ARROW,
+    "check --lake {lake}": SQL | {"rich"},
+    "changes --lake {lake}": SQL | {"rich"},
+    "query --format csv --lake {lake} select": SQL,
+    "publish --lake {lake} --out {tmp}/views.duckdb": SQL,
+    "report --lake {lake} --out {tmp}/report.html": PAGE,
+    "doctor": WIRE | {"rich"},
+}
+# demo and sandbox are left out: the one does what all others do, the other serves till it is ended
+TOLD = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+START = "from backup_frames.__main__ import main; sys.exit(main())"
+
+
+@pytest.fixture(scope="module")
+def lake(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake that one sync has filled."""
+    place = tmp_path_factory.mktemp("start") / "lake"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BACKUP_FRAMES_ENDPOINT", sandbox.endpoint)
+        patch.setenv("BACKUP_FRAMES_PROJECT_ID", sandbox.project_id)
+        patch.setenv("BACKUP_FRAMES_TOKEN", sandbox.token)
+        assert main(["sync", "--quiet", "--lake", str(place)]) == 0
+    return place
+
+
+@pytest.mark.parametrize("line", LOADED)
+def test_a_command_loads_only_what_it_uses(
+    line: str, account: Sandbox, lake: Path, tmp_path: Path
+) -> None:
+    """Each heavy library that a command loads is one that stands in the table."""
+    words = [word.format(tmp=tmp_path, lake=lake) for word in line.split()]
+    if words[-1] == "select":
+        words[-1] = "SELECT 1"
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD + START, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 7), done.stdout  # 7: check found something
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert loaded & HEAVY <= LOADED[line]
+
+
+def test_what_is_hidden_from_libraries_is_found_by_name() -> None:
+    """Arrow meets its first array without pandas, and makes DataFrames all the same."""
+    code = (
+        "import sys; from backup_frames.__main__ import _Unneeded;"
+        "sys.meta_path.insert(0, _Unneeded()); import pyarrow as pa;"
+        "table = pa.table({'a': pa.array([1, None])}); early = 'pandas' in sys.modules;"
+        "print(early, table.to_pandas()['a'].isna().sum())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "1"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("import threading; threading.Thread(target=lambda: print('waited for')).start()", ""),
+        ("import atexit; atexit.register(print, 'waited for')", ""),
+        ("import tempfile; t = tempfile.TemporaryFile('w'); print('waited for')", ""),
+        ("def f(): sys.exit(main())", "waited for"),
+    ],
+)
+def test_the_end_loses_nothing(before: str, after: str) -> None:
+    """Threads, callbacks, what stdout holds, and callers that wait get what Python promises."""
+    start = f"try: f()\nfinally: print({after!r})" if after else "sys.exit(main())"
+    code = f"import sys\nfrom backup_frames.__main__ import main\n{before}\n{start}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "guide"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "waited for" in done.stdout
+    assert "settings" in done.stdout
+
+
+def test_a_profiler_gets_the_run_back() -> None:
+    """Whoever runs the command in its own process sees it return."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cProfile", "-m", "backup_frames", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "function calls" in done.stdout
+
+
+@pytest.mark.parametrize("line", ["--version", "--nonsense"])
+def test_a_closed_stdout_or_a_wrong_word_has_its_exit_code(line: str) -> None:
+    """The short way out has the same exit codes as the long one."""
+    code = "import os, sys; os.close(1); from backup_frames.__main__ import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, line], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Stdout" in done.stderr or "nonsense" in done.stderr
