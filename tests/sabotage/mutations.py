@@ -121,19 +121,19 @@ MUTATIONS = (
         '"""Put what will be written, and the checksum of the manifest that comes, if it is near."""\n'
         "self.lock.check()",
         "pass",
-        (*_SYNC, *_CRASH, "test_late_writers.py"),
+        ("test_late_writers.py", *_SYNC, *_CRASH),
     ),
     Mutation(
         "lock-before-manifest",
         "note = RunNote(project_id, run_id, self.pending.as_of_s, verdict)\nself.lock.check()",
         "pass",
-        (*_SYNC, *_CRASH, "test_late_writers.py"),
+        ("test_late_writers.py", *_SYNC, *_CRASH),
     ),
     Mutation(
         "lock-before-state",
         "self.store.commit(note)\nself.lock.check()",
         "pass",
-        (*_SYNC, *_CRASH, "test_late_writers.py"),
+        ("test_late_writers.py", *_SYNC, *_CRASH),
     ),
     Mutation(
         "lease-before-put",
