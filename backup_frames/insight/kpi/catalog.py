@@ -57,6 +57,7 @@ def create_views(
         if file.name.endswith(".sql"):
             text = file.read_text(encoding="utf-8")
             connection.execute(text if inner == "main" else _placed(text, inner))
+    settle_now(connection)
     known = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
     for name, value in (thresholds or {}).items():
         if name not in known:
@@ -64,6 +65,15 @@ def create_views(
         if not 0 < value < float("inf"):
             raise ConfigError(f"The threshold {name} is {value!r}. Give a number above zero.")
         connection.execute(f"UPDATE settings SET {name} = ?", [value])  # noqa: S608 - a known name
+
+
+def settle_now(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put into `settings` what stands for the now of a lake that no sync has written into."""
+    connection.execute(
+        "UPDATE settings SET now_without_runs = ("
+        "SELECT max(coalesce(greatest(updated_at, gone_at), greatest(begin_time, end_time))) "
+        "FROM backups WHERE NOT EXISTS (SELECT 1 FROM sync_runs))"
+    )
 
 
 def _placed(text: str, inner: str) -> str:
@@ -89,11 +99,12 @@ def _placed(text: str, inner: str) -> str:
 
 def describe_everything(connection: duckdb.DuckDBPyConnection) -> None:
     """Comment the base relations, and each column that has no comment of its own yet."""
+    comments = []
     for name, schema in RELATIONS.items():
         kind = _kind(connection, name)
-        connection.execute(f"COMMENT ON {kind} {name} IS {quoted(DESCRIPTIONS[name])}")
-        for field in schema:
-            _comment(connection, name, field.name, _words(name, field.name))
+        comments.append(f"COMMENT ON {kind} {name} IS {quoted(DESCRIPTIONS[name])}")
+        comments += (_comment(name, field.name, _words(name, field.name)) for field in schema)
+    connection.execute("; ".join(comments))
     rows = connection.execute(
         "SELECT schema_name || '.' || table_name, column_name, comment FROM duckdb_columns() "
         "WHERE NOT internal AND database_name = current_database() ORDER BY table_oid, column_index"
@@ -102,13 +113,15 @@ def describe_everything(connection: duckdb.DuckDBPyConnection) -> None:
     for _, column, comment in rows:
         if comment:
             spoken.setdefault(column, comment)
+    comments = []
     for table, column, comment in rows:
         if comment is None:
             name = table.partition(".")[2]
             first = next((_SOURCES[start] for start in _SOURCES if name.startswith(start)), "")
             words = _words(first, column) or _words(*RELATIONS, column) or spoken.get(column)
             if words:
-                _comment(connection, table, column, words)
+                comments.append(_comment(table, column, words))
+    connection.execute("; ".join(comments))
 
 
 def _words(*names: str) -> str:
@@ -129,5 +142,5 @@ def _kind(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     return "VIEW" if rows[0][0] else "TABLE"
 
 
-def _comment(connection: duckdb.DuckDBPyConnection, table: str, column: str, words: str) -> None:
-    connection.execute(f"COMMENT ON COLUMN {table}.{column} IS {quoted(words)}")
+def _comment(table: str, column: str, words: str) -> str:
+    return f"COMMENT ON COLUMN {table}.{column} IS {quoted(words)}"

@@ -10,6 +10,7 @@ and Iceberg can only be held: DuckDB's own readers of them are extensions that i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -64,10 +65,29 @@ def _find_root(lake: str) -> Path | None:
     return root
 
 
+@dataclass(frozen=True, slots=True)
+class LakeRelations:
+    """What `create_relations` made: whether the rows are held, and how many backups there are."""
+
+    is_held: bool
+    backup_count: int
+
+
+def declare_relations(connection: duckdb.DuckDBPyConnection, inner: str = "main") -> None:
+    """Create all base relations without rows; `create_relations` puts the lake's in their place.
+
+    Views are made over these first: over files, making a view opens the files of each relation in it
+    once more, which took three times as long.
+    """
+    _create_lake_files(connection, None, NamedFiles(), inner)
+    for name, schema in RELATIONS.items():
+        connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
+
+
 def create_relations(
     connection: duckdb.DuckDBPyConnection, lake: str, *, materialize: bool, inner: str = "main"
-) -> bool:
-    """Create all base relations in the connection's current database.
+) -> LakeRelations:
+    """Create all base relations in the connection's current database, in place of declared ones.
 
     Only files that a manifest names are in them, in views at every query anew.
 
@@ -78,9 +98,10 @@ def create_relations(
         inner: schema for what only views ask.
 
     Returns:
-        Whether the rows are held: as asked, and always of a lake of format delta or iceberg, which
-        DuckDB reads only with extensions that it would have to fetch, and of one whose path it
-        takes for another (a backslash; in a bucket also ``?``, ``#`` and ``%``).
+        How many backups there are, and whether the rows are held: as asked, and always of a lake of
+        format delta or iceberg, which DuckDB reads only with extensions that it would have to fetch,
+        and of one whose path it takes for another (a backslash; in a bucket also ``?``, ``#`` and
+        ``%``).
 
     Raises:
         LakeError: no such lake, an unreadable file, or fewer or more rows than the manifests say.
@@ -97,6 +118,8 @@ def create_relations(
     is_clear = not set(place) & set("\\" if root else "\\?#%")
     by_arrow = not is_plain or not is_clear or (root is None and materialize)
     is_held = materialize or by_arrow
+    for name in (*RELATIONS, f"{inner}.{LAKE_FILES}"):
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
     for _ in range(_TRIES):
         files = find_named_files(store)
         _refuse_links(root, files)
@@ -106,9 +129,10 @@ def create_relations(
                 _hold_files(connection, store, name, schema, files.of_table(name))
             else:
                 _point_at(connection, place, name, files, is_held=is_held, inner=inner)
-        wrong = _wrong_counts(connection, files)
+        counts = _row_counts(connection)
+        wrong = _wrong_counts(counts, files)
         if not wrong:
-            return is_held
+            return LakeRelations(is_held, counts["backups"])
         if files == find_named_files(store):
             break
     raise LakeError(
@@ -127,11 +151,15 @@ def _refuse_links(root: Path | None, files: NamedFiles) -> None:
             )
 
 
-def _wrong_counts(connection: duckdb.DuckDBPyConnection, files: NamedFiles) -> str:
+def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in RELATIONS)  # noqa: S608 - our names
+    return dict(zip(RELATIONS, connection.execute(f"SELECT {counts}").fetchall()[0], strict=True))
+
+
+def _wrong_counts(counts: Mapping[str, int], files: NamedFiles) -> str:
     """Which tables have other rows than the manifests say, in words; empty if none."""
     wrong = []
-    for name in RELATIONS:
-        ((count,),) = connection.execute(f"SELECT count(*) FROM {name}").fetchall()  # noqa: S608 - our name
+    for name, count in counts.items():
         range_ = files.row_range(name)
         if range_ is not None and not range_[0] <= count <= range_[1]:
             wrong.append(f"{name} has {count:,} rows, and {range_[1]:,} by the manifests")
@@ -176,9 +204,8 @@ def create_arrow_relations(
     connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]
 ) -> None:
     """Create all base relations as tables from Arrow; a missing table or column is empty."""
-    _create_lake_files(connection, None, NamedFiles(), "main")
-    for name, schema in RELATIONS.items():
-        connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
+    declare_relations(connection)
+    for name in RELATIONS:
         if name in tables:
             insert_arrow(connection, name, tables[name])
 
@@ -298,7 +325,8 @@ def _columns(schema: pa.Schema, stored: Sequence[str]) -> str:
         source = f"coalesce({', '.join(named)})" if len(named) > 1 else named[0]
         if field.type == TIMESTAMP:
             source = f"make_timestamp(epoch_us({source}))"
-        return source if source == field.name else f"{source} AS {field.name}"
+        # views were made over the types of the schema, and refuse others
+        return f"{source}::{_SQL_TYPES[field.type]} AS {field.name}"
 
     return ", ".join(map(column, schema))
 
