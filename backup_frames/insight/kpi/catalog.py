@@ -44,19 +44,21 @@ def create_views(
     thresholds: Mapping[str, float] | None = None,
     *,
     inner: str = "main",
+    only: str | None = None,
 ) -> None:
     """Create `settings` and all views, and put the thresholds into `settings`.
 
-    Views that only other views ask go to the schema `inner`.
+    Views that only other views ask go to the schema `inner`. With `only` there are no words, and no
+    views but this one and those that it asks: whoever asks one view need not wait for all.
 
     Raises:
         ConfigError: a threshold that `settings` does not know, or that is no number above zero.
     """
     folder = files("backup_frames.insight.kpi") / "views"
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".sql"):
-            text = file.read_text(encoding="utf-8")
-            connection.execute(text if inner == "main" else _placed(text, inner))
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    text = "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+    text = text if only is None else _asked_by(only, text)
+    connection.execute(text if inner == "main" else _placed(text, inner))
     settle_now(connection)
     known = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
     for name, value in (thresholds or {}).items():
@@ -74,6 +76,18 @@ def settle_now(connection: duckdb.DuckDBPyConnection) -> None:
         "SELECT max(coalesce(greatest(updated_at, gone_at), greatest(begin_time, end_time))) "
         "FROM backups WHERE NOT EXISTS (SELECT 1 FROM sync_runs))"
     )
+
+
+def _asked_by(view: str, text: str) -> str:
+    """The statements that make `settings`, the view, and what it asks, which stands before it."""
+    parts = re.split(r"(?m)^(?=CREATE |COMMENT )", text)
+    made = {part.split(None, 2)[2]: part for part in parts if part.startswith("CREATE ")}
+    made = {re.split(r"\W", name, maxsplit=1)[0]: part for name, part in made.items()}
+    asked = {view, "settings"}
+    for name in reversed(made):
+        if name in asked:
+            asked |= made.keys() & set(re.findall(r"\w+", made[name]))
+    return "".join(part for name, part in made.items() if name in asked)
 
 
 def _placed(text: str, inner: str) -> str:

@@ -161,14 +161,22 @@ def connect_lake(
 
 
 def open_views(
-    lake: Place, *, materialize: bool, thresholds: Mapping[str, float] | None = None
+    lake: Place,
+    *,
+    materialize: bool,
+    thresholds: Mapping[str, float] | None = None,
+    only: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """As `connect_lake`, without the words on columns, for who reads none of them."""
+    """As `connect_lake`, without the words on columns, for who reads none of them.
+
+    With `only` there is no other view than this one and those that it asks.
+    """
     connection = duckdb.connect()
     try:
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
-            _create_all(connection, lake, thresholds, materialize=materialize or is_remote)
+            is_held = materialize or is_remote
+            _create_all(connection, lake, thresholds, materialize=is_held, only=only)
     except BaseException:
         connection.close()
         raise
@@ -182,9 +190,10 @@ def _create_all(
     *,
     materialize: bool,
     inner: str = "main",
+    only: str | None = None,
 ) -> LakeRelations:
     declare_relations(connection, inner)
-    create_views(connection, thresholds, inner=inner)
+    create_views(connection, thresholds, inner=inner, only=only)
     found = create_relations(connection, os.fspath(lake), materialize=materialize, inner=inner)
     settle_now(connection)
     return found

@@ -17,26 +17,18 @@ import duckdb
 import pyarrow as pa
 
 from ...errors import LakeError
-from ...frames.schema import BACKUPS, RENAMED_COLUMNS, TABLES, TIMESTAMP, with_ledger
+from ...frames.schema import BACKUPS, TABLES, with_ledger
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.named_files import NamedFiles, find_named_files
 from ...lake.storage.layout import INVENTORY_NAMES, RUNS, parse_key
 from ...lake.storage.store import Store
 from ...lake.storage.urls import local_root, scheme_of
+from .columns import columns_of, no_rows
 from .sql_text import escaped, quoted
 
 #: Every base relation with its columns as they stand in a lake.
 RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
 
-_SQL_TYPES = {
-    pa.string(): "VARCHAR",
-    pa.float64(): "DOUBLE",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.bool_(): "BOOLEAN",
-    pa.date32(): "DATE",
-    TIMESTAMP: "TIMESTAMP",
-}
 # Patterns, since a view shall show the files of later syncs; which of them count, manifests say.
 _DAY = "date=" + "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2))
 _RUN_ID = "[0-9]" * 8 + "T*"
@@ -81,7 +73,7 @@ def declare_relations(connection: duckdb.DuckDBPyConnection, inner: str = "main"
     """
     _create_lake_files(connection, None, NamedFiles(), inner)
     for name, schema in RELATIONS.items():
-        connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
+        connection.execute(f"CREATE TABLE {name} AS {no_rows(schema)}")
 
 
 def create_relations(
@@ -188,10 +180,12 @@ def _create_lake_files(
     connection.execute(f"CREATE OR REPLACE {kind} {inner}.{LAKE_FILES} AS {source}")
     if kind == "TABLE" and files.rows:
         projects = [(key, parts.project_id) for key in files.rows if (parts := parse_key(key))]
-        keys = pa.table({"k": [key for key, _ in projects], "p": [one for _, one in projects]})
-        connection.register("_incoming", keys)
-        connection.execute(f"INSERT INTO {inner}.{LAKE_FILES} SELECT p, k FROM _incoming")  # noqa: S608 - our names
-        connection.unregister("_incoming")
+        keys, owners = ([pair[n] for pair in projects] for n in (0, 1))
+        # not as an Arrow table: DuckDB would load pandas to see that it is none of its
+        connection.execute(
+            f"INSERT INTO {inner}.{LAKE_FILES} SELECT unnest(?), unnest(?)",
+            [owners, keys],
+        )
     comment = quoted(
         f"One row per file that is the lake's, {words}; key file_key. Others are not read."
     )
@@ -227,7 +221,7 @@ def _point_at(
     )
     paths = [f"{escaped(place)}/{key}" for key in keys]
     if not keys:
-        source = _empty(schema)
+        source = no_rows(schema)
     elif is_held:
         source = _source(connection, paths, name)
     elif name in INVENTORY_NAMES:
@@ -274,7 +268,7 @@ def _source(
         f"union_by_name = {is_evolving})"
     )
     found = connection.execute(f"SELECT * FROM {parquet} LIMIT 0")  # noqa: S608 - quoted paths
-    columns = _columns(RELATIONS[name], [column[0] for column in found.description or ()])
+    columns = columns_of(RELATIONS[name], [column[0] for column in found.description or ()])
     return f"SELECT {columns} FROM {parquet}"  # noqa: S608 - our columns, quoted paths
 
 
@@ -310,31 +304,6 @@ def _later_runs(
     )
 
 
-def _columns(schema: pa.Schema, stored: Sequence[str]) -> str:
-    """The columns as SQL, times as UTC without zone; null where the files lack one.
-
-    With a zone, every tool would show them in its own, and Python's `fetchall` would want pytz.
-    """
-    former = {new: old for old, new in RENAMED_COLUMNS.items() if old in stored}
-
-    def column(field: pa.Field) -> str:
-        names = (field.name, former.get(field.name, field.name))
-        named = [name for name in dict.fromkeys(names) if name in stored]
-        if not named:
-            return f"NULL::{_SQL_TYPES[field.type]} AS {field.name}"
-        source = f"coalesce({', '.join(named)})" if len(named) > 1 else named[0]
-        if field.type == TIMESTAMP:
-            source = f"make_timestamp(epoch_us({source}))"
-        # views were made over the types of the schema, and refuse others
-        return f"{source}::{_SQL_TYPES[field.type]} AS {field.name}"
-
-    return ", ".join(map(column, schema))
-
-
-def _empty(schema: pa.Schema) -> str:
-    return f"SELECT {_columns(schema, ())} WHERE false"
-
-
 def _hold_files(
     connection: duckdb.DuckDBPyConnection,
     store: Store,
@@ -342,7 +311,7 @@ def _hold_files(
     schema: pa.Schema,
     keys: Sequence[str],
 ) -> None:
-    connection.execute(f"CREATE OR REPLACE TABLE {name} AS {_empty(schema)}")
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS {no_rows(schema)}")
     for key in keys:
         data = store.read(key)
         if data is None:
@@ -359,7 +328,7 @@ def _hold_files(
 
 def insert_arrow(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
     """Append Arrow rows to a base relation that is a table; columns it lacks become null."""
-    columns = _columns(RELATIONS[name], table.column_names)
+    columns = columns_of(RELATIONS[name], table.column_names)
     connection.register("_incoming", table)
     connection.execute(f"INSERT INTO {name} SELECT {columns} FROM _incoming")  # noqa: S608 - our columns
     connection.unregister("_incoming")
