@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ import duckdb
 from ...errors import LakeError
 from ...lake.outside import check_outside
 from ...lake.storage.urls import absolute_path
+from ...settings.owners import OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything, settle_now
@@ -63,6 +64,7 @@ def publish_lake(
     *,
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> PublishReport:
     """Write a DuckDB file with described tables and KPI views over a lake.
 
@@ -78,6 +80,7 @@ def publish_lake(
             bucket has ``s3://`` paths, which DuckDB reads with its extension httpfs and a secret that
             each reader creates.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
+        owners: who answers for which instances, as ``load_owners`` reads them.
 
     Returns:
         What was written.
@@ -103,7 +106,12 @@ def publish_lake(
             connection.begin()  # else each of hundreds of comments is flushed to disk
             connection.execute(f"CREATE SCHEMA {INNER_SCHEMA}")
             found = _create_all(
-                connection, lake, thresholds, materialize=materialize, inner=INNER_SCHEMA
+                connection,
+                lake,
+                thresholds,
+                owners,
+                materialize=materialize,
+                inner=INNER_SCHEMA,
             )
             describe_everything(connection)
             connection.commit()
@@ -132,6 +140,7 @@ def connect_lake(
     *,
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> duckdb.DuckDBPyConnection:
     """Open the KPI views over a lake in memory: for notebooks, the charts and the report.
 
@@ -143,6 +152,7 @@ def connect_lake(
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         materialize: hold the rows in memory.
         thresholds: values for columns of ``settings``, such as ``{"rpo_h": 12}``.
+        owners: who answers for which instances, as ``load_owners`` reads them.
 
     Returns:
         A connection; close it when done.
@@ -155,7 +165,7 @@ def connect_lake(
         >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
         >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
     """
-    connection = open_views(lake, materialize=materialize, thresholds=thresholds)
+    connection = open_views(lake, materialize=materialize, thresholds=thresholds, owners=owners)
     describe_everything(connection)
     return connection
 
@@ -165,6 +175,7 @@ def open_views(
     *,
     materialize: bool,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
     only: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """As `connect_lake`, without the words on columns, for who reads none of them.
@@ -176,7 +187,7 @@ def open_views(
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
             is_held = materialize or is_remote
-            _create_all(connection, lake, thresholds, materialize=is_held, only=only)
+            _create_all(connection, lake, thresholds, owners, materialize=is_held, only=only)
     except BaseException:
         connection.close()
         raise
@@ -187,13 +198,14 @@ def _create_all(
     connection: duckdb.DuckDBPyConnection,
     lake: Place,
     thresholds: Mapping[str, float] | None,
+    owners: Sequence[OwnerRule],
     *,
     materialize: bool,
     inner: str = "main",
     only: str | None = None,
 ) -> LakeRelations:
     declare_relations(connection, inner)
-    create_views(connection, thresholds, inner=inner, only=only)
+    create_views(connection, thresholds, owners, inner=inner, only=only)
     found = create_relations(connection, os.fspath(lake), materialize=materialize, inner=inner)
     settle_now(connection)
     return found
