@@ -38,6 +38,7 @@ LAYERS = [
     "insight/kpi",
     "insight/charts",
     "insight",
+    "evidence",
     "engines/spark",
     "engines",
     "cli/screen",

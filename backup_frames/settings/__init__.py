@@ -5,8 +5,10 @@ In: arguments, environment variables, a file. Out: frozen `Settings`, checked be
 
 from .model import PREFIX, Settings, environment_names
 from .resolve import (
+    RefusedProject,
     describe_settings,
     find_unknown_variables,
+    load_each_project,
     load_projects,
     load_settings,
     resolve_settings,
@@ -14,10 +16,12 @@ from .resolve import (
 
 __all__ = [
     "PREFIX",
+    "RefusedProject",
     "Settings",
     "describe_settings",
     "environment_names",
     "find_unknown_variables",
+    "load_each_project",
     "load_projects",
     "load_settings",
     "resolve_settings",

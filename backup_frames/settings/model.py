@@ -69,10 +69,10 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "lake_format": Field(check_choice(LakeFormat)),
     "iceberg_catalog": Field(check_catalog),
     "iceberg_namespace": Field(check_text, "backup_frames"),
-    "timeout_s": Field(check_number(3600), 60.0),
+    "timeout_s": Field(check_number(0.01, 3600), 60.0),
     "api_version": Field(check_choice(ApiVersion), "v3.1"),
     "max_connections": Field(check_whole(1, 64), 8),
-    "max_requests_per_second": Field(check_number(10_000)),
+    "max_requests_per_second": Field(check_number(0.01, 10_000)),
     "overlap_s": Field(check_whole(0, 31 * 86_400), 3600),
     "reread_requests": Field(check_whole(0, 100_000), 10),
 }

@@ -35,6 +35,13 @@ class SettingRow(NamedTuple):
     source: str
 
 
+class RefusedProject(NamedTuple):
+    """A ``[[project]]`` table that cannot be used: its project id or place in the file, and why."""
+
+    label: str
+    error: ConfigError
+
+
 def load_settings(config: str | Path | None = None, **arguments: Any) -> Settings:
     """Put settings together: argument > environment > TOML file > default. Reads no network.
 
@@ -70,8 +77,14 @@ def resolve_settings(settings: Settings | None, **arguments: Any) -> Settings:
         ConfigError: as `load_settings`, of which no environment is asked if settings are given.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    if settings is None or not given:
-        return settings or load_settings(**given)
+    if settings is None:
+        return load_settings(**given)
+    if not isinstance(settings, Settings):
+        raise ConfigError(
+            f"settings is of type {type(settings).__name__}; give what load_settings() returns."
+        )
+    if not given:
+        return settings
     checked = Settings.of(**given)
     barred = dict.fromkeys(_barred_by(given))
     return settings.model_copy(update=barred | {name: getattr(checked, name) for name in given})
@@ -91,19 +104,51 @@ def load_projects(config: str | Path | None = None, **arguments: Any) -> list[Se
     Raises:
         ConfigError: as `load_settings`; or two tables name one project, or none names that asked.
     """
+    loaded = []
+    for one in load_each_project(config, **arguments):
+        if isinstance(one, RefusedProject):
+            raise one.error
+        loaded.append(one)
+    return loaded
+
+
+def load_each_project(
+    config: str | Path | None = None, **arguments: Any
+) -> list[Settings | RefusedProject]:
+    """As `load_projects`, but a table that cannot be used stands in the list as what is wrong with it.
+
+    Raises:
+        ConfigError: the file, an argument, or a key that holds for all projects cannot be used.
+    """
     file = read_config_file(config)
     if not file.projects:
         return [load_settings(config, **arguments)]
     wanted = arguments.get("project_id")
-    chosen = [table for table in file.projects if wanted in (None, table.get("project_id"))]
+    tables = enumerate(file.projects, start=1)
+    chosen = [(number, t) for number, t in tables if wanted in (None, t.get("project_id"))]
     if not chosen:
         raise ConfigError(
             f"{file.path} has no [[project]] for {wanted!r}. Add one, or drop the id."
         )
-    loaded = [Settings.from_layer(*_merge(file, table, arguments)) for table in chosen]
-    ids = [settings.project_id for settings in loaded if settings.project_id is not None]
-    for twice in {project_id for project_id in ids if ids.count(project_id) > 1}:
-        raise ConfigError(f"{file.path} has two [[project]] tables for {twice!r}. Remove one.")
+    shared, _ = read_table(file.shared, str(file.path), Settings.model_fields)
+    for layer in (shared, _argued(arguments)):
+        Settings.from_layer(layer)
+    loaded: list[Settings | RefusedProject] = []
+    taken = set[str]()
+    for number, table in chosen:
+        try:
+            settings = Settings.from_layer(*_merge(file, table, arguments))
+            if settings.project_id and settings.project_id in taken:
+                raise ConfigError(
+                    f"{file.path} has two [[project]] tables for {settings.project_id!r}. Remove one."
+                )
+        except ConfigError as error:
+            named = table.get("project_id")
+            label = named if isinstance(named, str) and named else f"[[project]] {number}"
+            loaded.append(RefusedProject(label, error))
+        else:
+            loaded.append(settings)
+            taken |= {settings.project_id or ""}
     return loaded
 
 
@@ -171,13 +216,16 @@ def _merge(
         for name in ("endpoint", "iam_endpoint"):
             own.setdefault(name, Given(None, own["region"].source))
     shared, shared_unset = read_table(file.shared, str(file.path), Settings.model_fields)
-    argued = {name: Given(v, "argument") for name, v in arguments.items() if v is not None}
     merged: Layer = {}
     barred: set[str] = set()
-    for layer in (argued, own, read_environment(), shared):
+    for layer in (_argued(arguments), own, read_environment(), shared):
         merged = {name: v for name, v in layer.items() if name not in barred} | merged
         barred |= _barred_by(layer)
     return merged, own_unset or shared_unset
+
+
+def _argued(arguments: Mapping[str, Any]) -> Layer:
+    return {name: Given(v, "argument") for name, v in arguments.items() if v is not None}
 
 
 def _barred_by(layer: Mapping[str, Any]) -> set[str]:

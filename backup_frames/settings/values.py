@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from decimal import Decimal
+from ipaddress import ip_address
+from math import isfinite
+from numbers import Real
 from typing import Any, Literal, get_args
 
 ApiVersion = Literal["v3.1", "v4"]
@@ -18,10 +22,10 @@ Place = str | os.PathLike[str]
 """Where a lake or a file is: a path of any kind, or a URL."""
 
 _ORIGIN = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?/?",
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:]+\]|[a-z0-9-]+(?:\.[a-z0-9-]+)*)"
+    r"\.?(?::(?P<port>[0-9]{1,5}))?/?",
     re.IGNORECASE,
 )
-_LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
 
 
 class Secret:
@@ -69,11 +73,20 @@ def check_origin(value: Any) -> str:
         raise ValueError("must be https://host or https://host:port, without path, query or user")
     if match["port"] is not None and not 0 < int(match["port"]) < 65536:
         raise ValueError(f"names port {match['port']}; use one between 1 and 65535")
-    if match["scheme"].lower() == "http" and not _LOOPBACK.fullmatch(match["host"]):
+    if match["scheme"].lower() == "http" and not _is_loopback(match["host"]):
         raise ValueError(
             "would send credentials unencrypted; use https:// (http:// is for 127.0.0.1)"
         )
-    return text.rstrip("/").lower()
+    port = f":{match['port']}" if match["port"] else ""
+    return f"{match['scheme']}://{match['host']}{port}".lower()
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether it is this machine, whatever a name server says: 127.999.0.1 is a name."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def check_secret(value: Any) -> Secret:
@@ -143,31 +156,36 @@ def check_whole(low: int, high: int) -> Callable[[Any], int]:
     """A check for a whole number between these two, both included."""
 
     def check(value: Any) -> int:
-        try:
-            number = int(value)
-            is_whole = not isinstance(value, bool) and (isinstance(value, str) or number == value)
-        except (TypeError, ValueError, OverflowError):  # overflow: infinity
-            is_whole = False
-        if not is_whole or not low <= number <= high:
+        number = _read_number(value, int)
+        if number is None or number != int(number) or not low <= number <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
-        return number
+        return int(number)
 
     return check
 
 
-def check_number(high: float) -> Callable[[Any], float]:
-    """A check for a number above 0, and up to this one."""
+def check_number(low: float, high: float) -> Callable[[Any], float]:
+    """A check for a number between these two, both included."""
 
     def check(value: Any) -> float:
-        try:
-            number = float("nan" if isinstance(value, bool) else value)
-        except (TypeError, ValueError, OverflowError):  # overflow: a whole number of 400 digits
-            number = float("nan")
-        if not 0 < number <= high:
-            raise ValueError(f"must be a number above 0 and up to {high:g}")
+        number = _read_number(value, float)
+        if number is None or not low <= number <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}")
         return number
 
     return check
+
+
+def _read_number(value: Any, kind: type[float]) -> float | None:
+    """A finite number, or what a text of plain digits says; None for all else, yes and no too."""
+    is_plain = isinstance(value, str) and value.isascii() and "_" not in value
+    if isinstance(value, bool) or not (is_plain or isinstance(value, Real | Decimal)):
+        return None
+    try:
+        number = kind(value) if is_plain else float(value)
+    except (ValueError, OverflowError):  # overflow: a whole number of 400 digits
+        return None
+    return number if isfinite(number) else None
 
 
 def _kind(value: Any) -> str:

@@ -133,6 +133,40 @@ def test_one_failing_project_does_not_stop_the_others(run, monkeypatch, tmp_path
     assert pq.read_table(tmp_path / "lake" / "backups").num_rows == 90
 
 
+BAD_TABLES = {
+    "an unknown key": 'project_id = "bad"\nnonsense = 1',
+    "no project id": 'project_id = "../bad"',
+    "a lake that is none": 'project_id = "bad"\nlake = "s3:/bucket"',
+    "a folder that holds other things": 'project_id = "bad"\nlake = "{tmp}/held"',
+}
+
+
+@pytest.mark.parametrize("table", BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_table_does_not_stop_the_others(run, account, tmp_path, table):
+    """It is told on stderr and as a line on stdout, with exit code 2; the other project is synced."""
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "thesis.txt").touch()
+    config, metrics = tmp_path / "config.toml", tmp_path / "metrics.prom"
+    config.write_text(
+        f'lake = "{tmp_path}/lake"\n[[project]]\n{table.format(tmp=tmp_path)}\n'
+        f'[[project]]\nproject_id = "{account.project_id}"\n'
+    )
+    ran = run("sync", "--config", config, "--log-format", "json", "--metrics-file", metrics)
+    lines = {one["project_id"]: one for one in map(json.loads, ran.out.splitlines())}
+    assert ran.code == 2
+    assert {name: line["exit_code"] for name, line in lines.items()} == {
+        account.project_id: 0,
+        next(name for name in lines if "bad" in name): 2,
+    }
+    told = [json.loads(line) for line in ran.err.splitlines()]
+    assert any("bad" in str(one.get("project_id")) and one["exit_code"] == 2 for one in told)
+    assert 'sync_exit_code{project_id="' + account.project_id + '"} 0' in metrics.read_text()
+    assert pq.read_table(tmp_path / "lake" / "backups").num_rows
+    ran = run("verify", "--config", config)
+    assert ran.code == (5 if "held" in table else 2)
+    assert "bad" in ran.err or "held" in ran.err or "s3:/bucket" in ran.err
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_stops_within_five_seconds(run, monkeypatch, tmp_path, number, code):
     """However slow the service, the process ends in time; the next run makes the lake right."""

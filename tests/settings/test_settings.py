@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from backup_frames.settings import (
     Settings,
     describe_settings,
     find_unknown_variables,
+    load_each_project,
     load_projects,
     load_settings,
+    resolve_settings,
 )
 
 LOOPBACK = "http://127.0.0.1:8080"
@@ -141,6 +144,18 @@ def test_a_sandbox_serves_iam_too():
     assert load_settings(endpoint=LOOPBACK, region="cn-north-4").iam_url == LOOPBACK
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "taken"),
+    [
+        ("https://h.example.", "https://h.example"),
+        ("https://H.example.:8443/", "https://h.example:8443"),
+    ],
+)
+def test_a_whole_host_name_is_the_same_host(endpoint, taken):
+    """The dot that ends a whole name is left out, so that it is known for what it is."""
+    assert load_settings(endpoint=endpoint).endpoint == taken
+
+
 @pytest.mark.parametrize("endpoint", [LOOPBACK, "http://localhost", "http://[::1]:9", "https://h"])
 def test_a_good_endpoint_is_taken(endpoint):
     """https anywhere and http on this machine are fine."""
@@ -153,6 +168,10 @@ def test_a_good_endpoint_is_taken(endpoint):
         "http://example.com",
         "http://127.0.0.1.example.com",
         "http://localhost.example.com",
+        "http://127.999.0.1",
+        "http://127.1",
+        "https://.example.com",
+        "https://a..example.com",
         "ftp://example.com",
         "example.com",
         "https://example.com/v3.1",
@@ -170,6 +189,13 @@ def test_a_bad_endpoint_is_refused(endpoint):
     """What would leak the token or is no origin is refused; the message shows it."""
     with pytest.raises(ConfigError, match="endpoint"):
         load_settings(endpoint=endpoint)
+
+
+@pytest.mark.parametrize("settings", [{"endpoint": LOOPBACK}, "settings.toml", Settings])
+def test_settings_of_another_kind_are_refused(settings):
+    """What is no `Settings` is told as the caller's mistake, with its type."""
+    with pytest.raises(ConfigError, match=r"settings is of type \w+; give what load_settings"):
+        resolve_settings(settings)
 
 
 def test_a_password_in_an_endpoint_is_not_shown():
@@ -212,6 +238,15 @@ def test_only_the_closed_alphabet_is_a_project_id(text):
         ("max_connections", 0),
         ("max_connections", "many"),
         ("max_requests_per_second", float("nan")),
+        ("max_requests_per_second", 1e-300),
+        ("max_requests_per_second", "1e300"),
+        ("timeout_s", "inf"),
+        ("timeout_s", 1e-9),
+        ("timeout_s", b"5"),
+        ("max_connections", "1_0"),
+        ("max_connections", "١٢"),
+        ("max_connections", Decimal("NaN")),
+        ("overlap_s", True),
         ("overlap_s", -1),
         ("nonsense", 1),
     ],
@@ -280,6 +315,37 @@ def test_a_lake_table_gives_address_and_grain(write_config):
     path = write_config('[lake]\nurl = "s3://b/p"\npartition_by = "month"')
     settings = load_settings(path)
     assert (settings.lake, settings.partition_by) == ("s3://b/p", "month")
+
+
+BAD_TABLES = {
+    "project_id = 'b'\nnonsense = 1": "b",
+    "project_id = '../b'": "../b",
+    "project_id = 7": "[[project]] 2",
+    "project_id = 'b'\ntimeout_s = nan": "b",
+    "project_id = 'b'\nmax_connections = true": "b",
+    "project_id = 'b'\nendpoint = 'ftp://h'": "b",
+    "project_id = 'b'\nlake = ['x']": "b",
+    "project_id = 'a'\nregion = 'cn-north-4'": "a",
+}
+
+
+@pytest.mark.parametrize(("table", "label"), BAD_TABLES.items())
+def test_a_table_that_cannot_be_used_costs_no_other(write_config, table, label):
+    """It stands in the list as what is wrong with it; asked for all, the first error is raised."""
+    text = f"[[project]]\nproject_id = 'a'\n[[project]]\n{table}\n[[project]]\nproject_id = 'c'"
+    path = write_config(text)
+    first, refused, last = load_each_project(path)
+    assert (first.project_id, refused.label, last.project_id) == ("a", label, "c")
+    assert str(path) in str(refused.error)
+    with pytest.raises(ConfigError):
+        load_projects(path)
+
+
+@pytest.mark.parametrize("top", ["nonsense = 1", "timeout_s = -1", "lake = ''", "[lake]\nurl = 1"])
+def test_a_key_for_all_projects_stops_all(write_config, top):
+    """What holds for every project and cannot be used is told once."""
+    with pytest.raises(ConfigError):
+        load_each_project(write_config(f"{top}\n[[project]]\nproject_id = 'a'"))
 
 
 MANY = """
@@ -478,14 +544,14 @@ def test_a_variable_that_the_file_names_is_known(monkeypatch, write_config):
         (
             "timeout_s",
             "soon",
-            "timeout_s = 'soon' (argument): must be a number above 0 and up to 3600.",
+            "timeout_s = 'soon' (argument): must be a number from 0.01 to 3600.",
         ),
         (
             "timeout_s",
             True,
-            "timeout_s = 'True' (argument): must be a number above 0 and up to 3600.",
+            "timeout_s = 'True' (argument): must be a number from 0.01 to 3600.",
         ),
-        ("timeout_s", 10**400, "must be a number above 0 and up to 3600."),
+        ("timeout_s", 10**400, "must be a number from 0.01 to 3600."),
         ("max_connections", 2.5, "must be a whole number from 1 to 64."),
         ("max_connections", float("inf"), "must be a whole number from 1 to 64."),
         ("partition_by", "year", "must be 'day' or 'month'."),

@@ -32,7 +32,7 @@ from ..session.options import (
 from ..session.session import LogFormat, Session, command
 
 if TYPE_CHECKING:
-    from ...settings import Settings
+    from ...settings import RefusedProject, Settings
     from ...sync.one_project import SyncReport
 
 
@@ -120,8 +120,8 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     """Bring the lake up to date; costs what changed since the last run.
 
     With several project tables in the config file all projects are synced, some side by side, each
-    with its own limits and retries; one that fails or waits does not stop the others, and the exit
-    code is the worst.
+    with its own limits and retries; one that fails or waits, or whose table cannot be used, does
+    not stop the others, and the exit code is the worst.
     """
     given = {
         "lake": lake,
@@ -136,13 +136,11 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         "max_connections": max_connections,
     }
     projects = _load(session, config, given)
-    if not force:
-        for url in dict.fromkeys(settings.lake for settings in projects):
-            check_place(url)
+    usable, refused = _sort_out(projects, is_forced=force)
     if metrics_file is not None:
         from ...lake.outside import check_outside
 
-        for settings in projects:
+        for settings in usable:
             check_outside(metrics_file, settings.lake)
         find_target(metrics_file)
     options = {
@@ -153,14 +151,16 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         "inventory": with_inventory,
     }
     log = RunLog(session, metrics_file, projects)
-    if len(projects) == 1:
-        label = label_of(projects[0])
+    for project, error in refused:
+        log.add(project, error)
+    if len(projects) == len(usable) == 1:
+        label = label_of(usable[0])
         with session.progress(f"Sync {label}") as advance:
-            result = _result(projects[0], options | {"progress": advance})
-        log.add(projects[0], result)
+            result = _result(usable[0], options | {"progress": advance})
+        log.add(usable[0], result)
     else:
         results = run_side_by_side(
-            projects,
+            usable,
             lambda settings, watch: _result(
                 settings, options | {"transport": watch.transport, "clock": watch.clock}
             ),
@@ -175,17 +175,43 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     log.finish()
 
 
-def _load(session: Session, config: Path | None, given: dict[str, Any]) -> list[Settings]:
+def _load(
+    session: Session, config: Path | None, given: dict[str, Any]
+) -> list[Settings | RefusedProject]:
     """The settings of all projects; why there are none is told where a run would be."""
-    from ...settings import load_projects
+    from ...settings import Settings, load_each_project
 
     try:
-        return [session.watch(settings) for settings in load_projects(config, **given)]
+        projects = load_each_project(config, **given)
     except BackupFramesError as error:
         if session.log_format is LogFormat.JSON:
             facts = {"project_id": given["project_id"], "exit_code": error.exit_code}
             session.print(session.scrub(json_line(str(error), facts, type(error).__name__)))
         raise
+    for project in projects:
+        if isinstance(project, Settings):
+            session.watch(project)
+    return projects
+
+
+def _sort_out(
+    projects: list[Settings | RefusedProject], *, is_forced: bool
+) -> tuple[list[Settings], list[tuple[Settings | RefusedProject, ConfigError]]]:
+    """The projects that can be synced; and the others, each with what is wrong."""
+    from ...settings import RefusedProject
+
+    usable, refused = [], []
+    for project in projects:
+        try:
+            if isinstance(project, RefusedProject):
+                raise project.error
+            if not is_forced:
+                check_place(project.lake)
+        except ConfigError as error:
+            refused.append((project, error))
+        else:
+            usable.append(project)
+    return usable, refused
 
 
 def check_place(url: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...errors import BackupFramesError
 from ..session.options import Config, Endpoint, Lake, ProjectId, Region, lake_of
 from ..session.session import Session, command
 
@@ -42,27 +43,34 @@ def verify_lake_files(
     """Check the lake's files against manifest and schema: one line per finding.
 
     Exit code 5 if there is any finding left. With several project tables in the config file the
-    flags are for all of them.
+    flags are for all of them; a table or a lake that cannot be used does not stop the others.
     """
-    from ...settings import load_projects
+    from ...settings import RefusedProject, load_each_project
     from ...sync.maintenance.verify import verify_lake
 
     lakes: dict[str, list[Settings]] = {}
-    for settings in load_projects(
+    codes = [0]
+    for project in load_each_project(
         config, endpoint=endpoint, region=region, project_id=project_id, lake=lake
     ):
-        session.watch(settings)
-        lakes.setdefault(lake_of(settings), []).append(settings)
+        if isinstance(project, RefusedProject):
+            codes.append(session.fail(project.error, about=f"{project.label}: "))
+            continue
+        session.watch(project)
+        lakes.setdefault(lake_of(project), []).append(project)
     findings = []
     for url, projects in lakes.items():
-        with session.step(f"Checking {url}"):
-            findings += verify_lake(
-                url, settings=projects, against_service=against_service, repair=repair
-            )
+        try:
+            with session.step(f"Checking {url}"):
+                findings += verify_lake(
+                    url, settings=projects, against_service=against_service, repair=repair
+                )
+        except BackupFramesError as error:  # the other lakes get their turn
+            codes.append(session.fail(error))
     for finding in findings:
         session.print(session.scrub(f"{finding.path}: {finding.kind}: {finding.message}"))
-    session.exit_code = 5 if findings else 0
+    session.exit_code = max(*codes, 5 if findings else 0)
     if findings:
         session.conclude(f"{len(findings)} findings, the first: {findings[0].path}.")
-    else:
+    elif not session.exit_code:
         session.note("The lake is sound.")

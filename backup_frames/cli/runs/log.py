@@ -21,15 +21,19 @@ from ..session.session import LogFormat, Session
 from .metrics import read_kpis, write_metrics
 
 if TYPE_CHECKING:
-    from ...settings import Settings
+    from ...settings import RefusedProject, Settings
     from ...sync.one_project import SyncReport
 
 Part = str | tuple[str, str]
 
 
-def label_of(settings: Settings) -> str:
+def label_of(project: Settings | RefusedProject) -> str:
     """What a person knows the project by."""
-    return settings.project_id or settings.known_region or "project"
+    from ...settings import RefusedProject
+
+    if isinstance(project, RefusedProject):
+        return project.label
+    return project.project_id or project.known_region or "project"
 
 
 def summary_of(report: SyncReport) -> list[Part]:
@@ -52,11 +56,17 @@ class RunLog:
     """
 
     def __init__(
-        self, session: Session, metrics_file: Path | None, projects: list[Settings]
+        self,
+        session: Session,
+        metrics_file: Path | None,
+        projects: list[Settings | RefusedProject],
     ) -> None:
+        from ...settings import Settings
+
         self._session = session
         self._metrics_file = metrics_file
-        self._lakes = list(dict.fromkeys(one.lake for one in projects if one.lake is not None))
+        lakes = (one.lake for one in projects if isinstance(one, Settings))
+        self._lakes = list(dict.fromkeys(lake for lake in lakes if lake is not None))
         self._count = len(projects)
         self._outcomes: list[dict[str, Any]] = []
         self._is_any_written = False
@@ -64,12 +74,13 @@ class RunLog:
         self._written = 0
         self._write_again_at = 0.0
 
-    def add(self, settings: Settings, result: SyncReport | Exception) -> None:
+    def add(self, project: Settings | RefusedProject, result: SyncReport | Exception) -> None:
         """Take in how a project ended."""
-        label = label_of(settings)
+        label = label_of(project)
         session = self._session
         if isinstance(result, Exception):
-            about = f"{label}: " if settings.project_id else ""
+            is_named = self._count > 1 or getattr(project, "project_id", None)
+            about = f"{label}: " if is_named else ""
             code = session.fail(result, about=about, facts={"project_id": label})
             facts: dict[str, Any] = {"project_id": label, "exit_code": code}
             self._tell([f"{about}{result}"], facts, error=type(result).__name__)

@@ -39,7 +39,7 @@ FONTS = (
     "system-ui, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', 'Hiragino Sans', sans-serif"
 )
 #: Room for the numbers beside an axis, where two panels stand one above the other.
-SIDE = 40
+SIDE = 44
 _PAPER = {"light": "#ffffff", "dark": "#161616", "page": "transparent"}
 #: Width of a letter in the widest usual font (DejaVu Sans, Verdana), in shares of the font's size.
 _LETTER = 0.66
@@ -108,7 +108,7 @@ def framed(rows: Iterable[dict[str, Any]], theme: Theme, width: int, note: str) 
             "font": FONTS,
             "view": {"stroke": None},
             "title": {**title, "offset": 8, "frame": "bounds"},
-            "axis": {**words, **lines, "gridColor": ink, "gridOpacity": 0.12},
+            "axis": {**words, **lines, "gridColor": ink, "gridOpacity": 0.12, "titlePadding": 8},
             "legend": words,
         },
     }

@@ -9,7 +9,7 @@ describe means what its name means at its source, so it inherits those words: fi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -17,11 +17,12 @@ import duckdb
 
 from ...errors import ConfigError
 from ...frames.schema import DESCRIPTIONS, comment_of
+from ...settings.owners import OwnerRule
 from .relations import LAKE_FILES, RELATIONS
 from .sql_text import quoted
 
 #: How a table or view begins that an inner view may ask.
-_MAIN_NAMES: Final = r"(?:v_|fact_|dim_|(?:settings|instances|sync_runs)\b)"
+_MAIN_NAMES: Final = r"(?:v_|fact_|dim_|(?:settings|owner_rule|instances|sync_runs)\b)"
 #: What only other views ask: a published file keeps it apart.
 INNER: Final = frozenset(
     {
@@ -36,16 +37,20 @@ _SOURCES = {
     "v_instance": "instances",
     "v_policy": "instances",
     "v_slot": "instances",
+    "v_policy_change": "backup_policy_changes",
+    "v_policy_version": "backup_policies",
+    "v_control": "instances",
 }
 
 
 def create_views(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
     *,
     inner: str = "main",
 ) -> None:
-    """Create `settings` and all views, and put the thresholds into `settings`.
+    """Create `settings` and all views; put the thresholds into `settings`, the rules into `owner_rule`.
 
     Views that only other views ask go to the schema `inner`.
 
@@ -64,6 +69,9 @@ def create_views(
         if not 0 < value < float("inf"):
             raise ConfigError(f"The threshold {name} is {value!r}. Give a number above zero.")
         connection.execute(f"UPDATE settings SET {name} = ?", [value])  # noqa: S608 - a known name
+    for place, rule in enumerate(owners, 1):
+        row = [place, rule.owner, rule.enterprise_project_id, rule.instance_name]
+        connection.execute("INSERT INTO owner_rule VALUES (?, ?, ?, ?)", row)
 
 
 def _placed(text: str, inner: str) -> str:
@@ -76,11 +84,7 @@ def _placed(text: str, inner: str) -> str:
     for place, statement in enumerate(statements):
         if place and statement.split(maxsplit=1)[0] in INNER:
             body, comment, rest = statement.partition("COMMENT ON")
-            body = re.sub(
-                r"\b(FROM|JOIN) (?=(v_|fact_|dim_|settings\b|instances\b|sync_runs\b))",
-                r"\1 main.",
-                body,
-            )
+            body = re.sub(rf"\b(FROM|JOIN) (?={_MAIN_NAMES})", r"\1 main.", body)
             statements[place] = body + comment + rest
     placed = "CREATE VIEW ".join(statements)
     names = "|".join(sorted(INNER))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ import duckdb
 from ...errors import LakeError
 from ...lake.outside import check_outside
 from ...lake.storage.urls import absolute_path
+from ...settings.owners import OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything
@@ -63,6 +64,7 @@ def publish_lake(
     *,
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> PublishReport:
     """Write a DuckDB file with described tables and KPI views over a lake.
 
@@ -78,6 +80,7 @@ def publish_lake(
             bucket has ``s3://`` paths, which DuckDB reads with its extension httpfs and a secret that
             each reader creates.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
+        owners: who answers for which instances, as ``load_owners`` reads them.
 
     Returns:
         What was written.
@@ -105,7 +108,7 @@ def publish_lake(
             is_held = create_relations(
                 connection, os.fspath(lake), materialize=materialize, inner=INNER_SCHEMA
             )
-            create_views(connection, thresholds, inner=INNER_SCHEMA)
+            create_views(connection, thresholds, owners, inner=INNER_SCHEMA)
             describe_everything(connection)
             connection.commit()
             names = connection.execute(
@@ -135,6 +138,7 @@ def connect_lake(
     *,
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> duckdb.DuckDBPyConnection:
     """Open the KPI views over a lake in memory: for notebooks, the charts and the report.
 
@@ -146,6 +150,7 @@ def connect_lake(
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         materialize: hold the rows in memory.
         thresholds: values for columns of ``settings``, such as ``{"rpo_h": 12}``.
+        owners: who answers for which instances, as ``load_owners`` reads them.
 
     Returns:
         A connection; close it when done.
@@ -158,13 +163,17 @@ def connect_lake(
         >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
         >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
     """
-    connection = open_views(lake, materialize=materialize, thresholds=thresholds)
+    connection = open_views(lake, materialize=materialize, thresholds=thresholds, owners=owners)
     describe_everything(connection)
     return connection
 
 
 def open_views(
-    lake: Place, *, materialize: bool, thresholds: Mapping[str, float] | None = None
+    lake: Place,
+    *,
+    materialize: bool,
+    thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> duckdb.DuckDBPyConnection:
     """As `connect_lake`, without the words on columns, for who reads none of them."""
     connection = duckdb.connect()
@@ -172,7 +181,7 @@ def open_views(
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
             create_relations(connection, os.fspath(lake), materialize=materialize or is_remote)
-            create_views(connection, thresholds)
+            create_views(connection, thresholds, owners)
     except BaseException:
         connection.close()
         raise
