@@ -26,6 +26,7 @@ from .commands import (
     config,
     demo,
     doctor,
+    evidence,
     guide,
     publish,
     query,
@@ -54,7 +55,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 for each in (
-    demo, read, sync, changes, check, query, report, publish, verify, guide, doctor, sandbox, config
+    demo, read, sync, changes, check, query, report, publish, evidence, verify, guide, doctor, sandbox, config
 ):  # fmt: skip
     each.register(app)
 

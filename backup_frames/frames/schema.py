@@ -9,7 +9,6 @@ in memory, 170 if the eight low-cardinality columns were dictionaries).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -17,51 +16,15 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from .record import fields
+from .record.columns import COUNT as _COUNT
+from .record.columns import TOTAL as _TOTAL
+from .record.columns import make_field as _field
+from .record.columns import make_schema as _schema
 from .record.fields import FIELDS, TEXT
 
 TIMESTAMP = fields.TIMESTAMP
 
 _TEXT = TEXT
-_COUNT = pa.int32()
-_TOTAL = pa.int64()
-
-_UNITS: Mapping[pa.DataType, str] = {
-    _TEXT: "text",
-    TIMESTAMP: "UTC, microseconds",
-    pa.date32(): "UTC day",
-    pa.bool_(): "yes or no",
-    _COUNT: "count",
-    _TOTAL: "count",
-}
-
-
-def _field(name: str, kind: pa.DataType, description: str, unit: str | None = None) -> pa.Field:
-    words = {"description": description, "unit": unit or _UNITS[kind]}
-    return pa.field(name, kind, metadata=words)
-
-
-def _schema(description: str, key: tuple[str, ...], *fields: pa.Field) -> pa.Schema:
-    """A schema that says what it is, and tells pandas to keep counts with nulls whole numbers.
-
-    Without the ``pandas`` note, `pandas.read_parquet` turns a count with nulls into floats.
-    """
-    whole_numbers = [
-        {
-            "name": field.name,
-            "field_name": field.name,
-            "pandas_type": "int32",
-            "numpy_type": "Int32",
-            "metadata": None,
-        }
-        for field in fields
-        if field.type == _COUNT and not field.name.endswith("_index")
-    ]
-    note = {"index_columns": [], "column_indexes": [], "columns": whole_numbers}
-    metadata = {"description": description, "key": ", ".join(key)}
-    if whole_numbers:
-        metadata["pandas"] = json.dumps(note)
-    return pa.schema(fields, metadata=metadata)
-
 
 _PROJECT_ID = _field("project_id", _TEXT, "Project that the backup belongs to, as asked for.")
 _BEGIN_DATE = _field(
@@ -265,6 +228,31 @@ BACKUP_POLICIES = _schema(
 )
 
 
+def _changes(of: str, example: str) -> pa.Schema:
+    return _schema(
+        f"One row per change of a value of {of} that a sync saw: what it was, what it became, and "
+        "between which moments.",
+        ("project_id", "instance_id", "seen_at", "field"),
+        _field("project_id", _TEXT, "Project that the instance belongs to."),
+        _field("instance_id", _TEXT, "Instance whose value changed."),
+        _field("field", _TEXT, f"Which column changed, such as {example}."),
+        _field("old_value", _TEXT, "What it was, as text; null if it was null."),
+        _field("new_value", _TEXT, "What it became, as text; null if it became null."),
+        _field(
+            "old_seen_at", TIMESTAMP, "When the old value was last read: it changed after this."
+        ),
+        _field(
+            "seen_at",
+            TIMESTAMP,
+            "When the new value was first read, which is as_of of a run: it changed before this.",
+        ),
+    )
+
+
+BACKUP_POLICY_CHANGES = _changes("a backup policy", "keep_days")
+INSTANCE_CHANGES = _changes("an instance", "instance_name, status or node_count")
+
+
 #: What columns are called in files of earlier versions, and what they are called now.
 RENAMED_COLUMNS: Mapping[str, str] = MappingProxyType({"is_braked": "is_guarded"})
 
@@ -297,7 +285,7 @@ class LakeTable(NamedTuple):
         schema: its columns, those of the ledger included.
         key: the columns that tell its rows apart.
         description: what one row is.
-        kind: ``frames`` as read, ``runs`` of syncs, ``inventory`` of instances.
+        kind: ``frames`` as read, ``runs`` of syncs, ``inventory`` of instances, with its changes.
     """
 
     schema: pa.Schema
@@ -319,6 +307,8 @@ LAKE_TABLES: Mapping[str, LakeTable] = MappingProxyType(
         "sync_runs": _lake_table(SYNC_RUNS, "runs"),
         "instances": _lake_table(INSTANCES, "inventory"),
         "backup_policies": _lake_table(BACKUP_POLICIES, "inventory"),
+        "backup_policy_changes": _lake_table(BACKUP_POLICY_CHANGES, "inventory"),
+        "instance_changes": _lake_table(INSTANCE_CHANGES, "inventory"),
     }
 )
 """Every table by its name, which is also its folder in a lake, in the order people read them. Written

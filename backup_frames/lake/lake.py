@@ -159,6 +159,14 @@ class Lake(Facts):
         """One row per instance: its policy for automated backups, as last read."""
         return self._inventory("backup_policies")
 
+    def policy_changes(self) -> pa.Table:
+        """One row per change of a backup policy that any sync saw: what, old, new, between when."""
+        return self._inventory("backup_policy_changes")
+
+    def instance_changes(self) -> pa.Table:
+        """One row per change of an instance: its name, status, size and the like."""
+        return self._inventory("instance_changes")
+
     def runs(self) -> pa.Table:
         """One row per sync that wrote anything to record, oldest first."""
         parts = [with_present_names(self._load(key)) for key in self._keys("sync_runs")]
@@ -174,8 +182,7 @@ class Lake(Facts):
         are those of this moment; open it again after a sync.
 
         Args:
-            name: ``backups``, ``backup_databases``, ``backup_tables``, ``sync_runs``,
-                ``instances`` or ``backup_policies``.
+            name: folder of a table, such as ``backups``, ``sync_runs`` or ``instances``.
 
         Raises:
             QueryError: the lake has no table of that name.

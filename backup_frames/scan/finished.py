@@ -1,12 +1,15 @@
 """What a task hands out, and what all tasks of a read share.
 
-In: nothing. Out: the plain records between walks, witnesses, reads by offset and their consumer.
+In: pages, and which of their rows to take. Out: the plain records between walks, witnesses, reads by
+offset and their consumer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from ..api.answers import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,45 @@ class FinishedRange:
     def mirror(self, level: str) -> FinishedRange:
         """The same of another level, which lists the same rows: they are not taken twice."""
         return FinishedRange(level, self.begin_s, self.end_s, (), 0, 0, 0, 0, self.reasons)
+
+
+@dataclass(slots=True, eq=False)
+class OpenRange:
+    """What was read since a range was last handed out; attributes as of `FinishedRange`."""
+
+    level: str
+    end_s: int
+    pieces: list[Piece] = field(default_factory=list)
+    row_count: int = 0
+    request_count: int = 0
+    repeat_count: int = 0
+    trimmed_count: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def take(self, page: Page, rows: Sequence[int]) -> None:
+        """Take these rows of a page; the others count as trimmed."""
+        if rows:
+            self.pieces.append(Piece(page.body, rows))
+        self.row_count += len(rows)
+        self.trimmed_count += len(page.ids) - len(rows)
+
+    def close(self, begin_s: int) -> FinishedRange:
+        """Hand out what was read down to ``begin_s``, and go on below it."""
+        finished = FinishedRange(
+            level=self.level,
+            begin_s=begin_s,
+            end_s=self.end_s,
+            pieces=tuple(self.pieces),
+            row_count=self.row_count,
+            request_count=self.request_count,
+            repeat_count=self.repeat_count,
+            trimmed_count=self.trimmed_count,
+            reasons=tuple(self.reasons),
+        )
+        self.end_s = begin_s
+        self.pieces, self.reasons = [], []
+        self.row_count = self.request_count = self.repeat_count = self.trimmed_count = 0
+        return finished
 
 
 @dataclass(slots=True)

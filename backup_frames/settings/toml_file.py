@@ -35,6 +35,8 @@ class ConfigFile(NamedTuple):
     path: Path | None
     shared: Mapping[str, Any]
     projects: Sequence[Mapping[str, Any]]
+    owners: Sequence[Mapping[str, Any]] = ()
+    attestations: Sequence[Mapping[str, Any]] = ()
 
 
 def read_config_file(config: str | Path | None) -> ConfigFile:
@@ -55,9 +57,9 @@ def read_config_file(config: str | Path | None) -> ConfigFile:
         ) from error
     except ValueError as error:  # bad UTF-8 or bad TOML, which says line and column
         raise ConfigError(f"{path} is not TOML: {error}. Correct it.") from error
-    projects = top.pop("project", [])
-    if not isinstance(projects, list) or not all(isinstance(table, dict) for table in projects):
-        raise ConfigError(f"{path}: project is not a list of tables. Write [[project]].")
+    projects, owners, attestations = (
+        _tables(top, path, name) for name in ("project", "owner", "attestation")
+    )
     lake = top.get("lake")
     if isinstance(lake, dict):
         if unknown := sorted(lake.keys() - {"url", "partition_by", "format"}):
@@ -67,7 +69,14 @@ def read_config_file(config: str | Path | None) -> ConfigFile:
         del top["lake"]
         names = {"url": "lake", "format": "lake_format"}
         top |= {str(names.get(name, name)): value for name, value in lake.items()}
-    return ConfigFile(path, top, projects)
+    return ConfigFile(path, top, projects, owners, attestations)
+
+
+def _tables(top: dict[str, Any], path: Path, name: str) -> list[Mapping[str, Any]]:
+    tables = top.pop(name, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{path}: {name} is not a list of tables. Write [[{name}]].")
+    return tables
 
 
 def read_table(

@@ -2,7 +2,8 @@
 
 In: an `InventoryReader`, and a lake whose ledger has just been brought up to date. Out:
 ``instances/<project_id>.parquet`` and ``backup_policies/<project_id>.parquet``, current state with
-history: an instance that left the list keeps its row. Instances are read once a day, policies when
+history: an instance that left the list keeps its row, and each change of a value is a row of
+``backup_policy_changes`` or ``instance_changes``. Instances are read once a day, policies when
 their instance is new or changed, and each once a week. What the service refuses is a warning: it
 says nothing about the backups.
 """
@@ -13,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -24,11 +25,12 @@ from ..frames.schema import TABLES
 from ..lake.ledger.metadata import InventoryState, Pending, State, decode_record, encode_record
 from ..lake.ledger.recovery import DamagedFileError, load_file, read_grain, read_records
 from ..lake.ledger.writer import LakeWriter
-from ..lake.storage.layout import INVENTORY_NAMES, inventory_key, meta_key
+from ..lake.storage.layout import CHANGES_OF, INVENTORY_NAMES, inventory_key, meta_key
 from ..lake.storage.store import Lock, Store
 from ..scan.plan import to_moment
 from ..scan.ranges import DAY_S
 from .apply import looks_like_a_fault
+from .inventory_changes import VOLATILE, Row, append_changes
 from .report import SyncReport
 
 if TYPE_CHECKING:
@@ -38,9 +40,6 @@ DUE_AFTER_S: Final = DAY_S - 1800
 """A day, less what a daily timer may come early."""
 REREAD_WITHIN_S: Final = 7 * DAY_S
 """In so many seconds each policy is asked again, changed instance or not."""
-
-_VOLATILE: Final = frozenset({"volume_used_gb"})
-Row = dict[str, Any]
 
 
 def sync_inventory(
@@ -82,7 +81,7 @@ def sync_inventory(
     if not is_due and 0 not in known.policies.values():
         return report
     run = _InventoryRun(reader, store, lock, report, clock, as_of)
-    if "instances" in run.damaged:
+    if run.damaged.keys() & {"instances", *CHANGES_OF}:
         return run.commit()
     if not is_due:
         run.update_policies(since_s=0)
@@ -122,7 +121,10 @@ class _InventoryRun:
         self._as_of = as_of
         self._requests_before = reader.requests
         self.damaged = dict[str, DamagedFileError]()
-        self._rows = {name: self._load(store, name) for name in INVENTORY_NAMES}
+        self._rows = {name: self._load(store, name) for name in CHANGES_OF.values()}
+        self._before = {name: dict(rows) for name, rows in self._rows.items()}
+        self._read_at = self._last_reads()
+        self._history = {name: self._load_table(store, name).to_pylist() for name in CHANGES_OF}
         self._counts = dict.fromkeys(("present", "new", "changed", "gone", "policies_asked"), 0)
         self._warnings = list[str]()
         self._writer = LakeWriter(
@@ -203,20 +205,29 @@ class _InventoryRun:
     def commit(self) -> SyncReport:
         """Write what changed, the state with it, and say what was done."""
         project_id, writer = self._report.project_id, self._writer
-        rows = self._rows
-        # Policies first: an instance that looks as stored is not asked for its policy again.
+        rows = {name: list(found.values()) for name, found in self._rows.items()}
+        for name, of in CHANGES_OF.items():
+            rows[name] = append_changes(
+                self._history[name],
+                self._before[of],
+                self._rows[of],
+                read_at=self._read_at[of],
+                seen_at=self._as_of,
+            )
+        # Changes first, lest one be lost; policies before instances, since an instance that looks
+        # as stored is not asked for its policy again.
         for name in reversed(INVENTORY_NAMES):
             key = inventory_key(name, project_id)
             # No file says "not known", an empty one "there is none": what was never read has none.
             is_known = name == "instances" and self._state.inventory.as_of_s is not None
             is_stored = rows[name] or is_known or key in self._records.manifest.files
             if is_stored and name not in self.damaged:
-                table = pa.Table.from_pylist(list(rows[name].values()), schema=TABLES[name])
+                table = pa.Table.from_pylist(rows[name], schema=TABLES[name])
                 writer.stage_file(key, table)
         file_count, byte_count = writer.count_files()
         if file_count or encode_record(self._state) != self._state_before:
             writer.commit(self._state, verdict=self._report.verdict, is_finished=True)
-        present = sum(row["gone_at"] is None for row in rows["instances"].values())
+        present = sum(row["gone_at"] is None for row in rows["instances"])
         broken = self.damaged.values()
         return replace(
             self._report,
@@ -232,13 +243,25 @@ class _InventoryRun:
         )
 
     def _load(self, store: Store, name: str) -> dict[str, Row]:
+        stored = self._load_table(store, name)
+        return _by_id(upgrade_policies(stored) if name == "backup_policies" else stored)
+
+    def _load_table(self, store: Store, name: str) -> pa.Table:
         key = inventory_key(name, self._report.project_id)
         try:
-            stored = load_file(store, self._records, key, TABLES[name])
-            return _by_id(upgrade_policies(stored) if name == "backup_policies" else stored)
+            return load_file(store, self._records, key, TABLES[name])
         except DamagedFileError as error:
             self.damaged[name] = error
-            return {}
+            return TABLES[name].empty_table()
+
+    def _last_reads(self) -> dict[str, dict[str, datetime]]:
+        """When each stored row was last read, by table and instance, where the state knows."""
+        known = self._state.inventory
+        listed = [] if known.as_of_s is None else [(one, known.as_of_s) for one in known.policies]
+        return {
+            "instances": {one: to_moment(at) for one, at in listed},
+            "backup_policies": {one: to_moment(at) for one, at in known.policies.items() if at},
+        }
 
 
 def _merge_rows(before: dict[str, Row], fresh: pa.Table, as_of: datetime) -> _Merge:
@@ -250,7 +273,7 @@ def _merge_rows(before: dict[str, Row], fresh: pa.Table, as_of: datetime) -> _Me
         differing = {name for name in row if old is None or old.get(name) != row[name]}
         if old is None:
             new.add(instance_id)
-        elif differing - _VOLATILE or old["gone_at"] is not None:
+        elif differing - VOLATILE or old["gone_at"] is not None:
             changed.add(instance_id)
         rows[instance_id] = row | {
             "first_seen_at": old["first_seen_at"] if old else as_of,

@@ -98,7 +98,9 @@ def try_tests(root: Path, arguments: Sequence[str]) -> Verdict:
         RuntimeError: pytest itself could not do it.
     """
     started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments]
+    # in the order named: what catches it most likely comes first
+    plugins = ("-p", "no:cacheprovider", "-p", "no:randomly")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", *plugins, *arguments]
     try:
         done = subprocess.run(
             command,
@@ -133,12 +135,14 @@ def sabotage(mutation: Mutation, *, is_quick: bool = False) -> Verdict:
 
 
 def _try_until_sure(calm: Path, broken: Path, arguments: Sequence[str]) -> Verdict:
-    """A test that fails counts if it fails again, and passes without the sabotage."""
+    """A test that fails counts if it fails again, and passes without the sabotage; so does a hang."""
     chance = list[str]()
     while True:
         verdict = try_tests(broken, [*arguments, *chance])
-        if not verdict.is_caught or verdict.by == HANG:
+        if not verdict.is_caught:
             return verdict
+        if verdict.by == HANG:
+            return verdict._replace(is_caught=try_tests(calm, [*arguments, *chance]).by != HANG)
         if (
             try_tests(broken, [verdict.by]).is_caught
             and not try_tests(calm, [verdict.by]).is_caught

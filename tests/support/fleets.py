@@ -6,13 +6,13 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from support.lake_maker import at, backup, instance, policy, run
+from support.lake_maker import at, backup, instance, policy, policy_change, run
 from support.oracle import Fleet
 
 NOW = at("2026-03-10 09:30")
 
 
-def make_fleet(seed: int) -> Fleet:
+def make_fleet(seed: int, *, now: datetime = NOW) -> Fleet:
     """Two projects, a dozen instances, up to 120 days of backups; small enough for the oracle."""
     rnd = random.Random(seed)
     has_inventory = {"p1": rnd.random() < 0.8, "p2": rnd.random() < 0.7}
@@ -22,11 +22,39 @@ def make_fleet(seed: int) -> Fleet:
         for back in range(first_run, -1, -1):
             verdict = "complete" if rnd.random() < 0.85 else "incomplete"
             fleet.runs.append(
-                run(NOW - timedelta(days=back, minutes=rnd.randint(0, 90)), verdict=verdict)
+                run(now - timedelta(days=back, minutes=rnd.randint(0, 90)), verdict=verdict)
                 | {"project_id": project}
             )
         for number in range(rnd.randint(1, 6)):
             _add_instance(rnd, fleet, project, f"i{number}", has_inventory[project])
+    return fleet
+
+
+def change_policies(fleet: Fleet, seed: int) -> Fleet:
+    """Tell of each policy that changed what it was before; of some that did not, too."""
+    rnd = random.Random(seed)
+    for rule in fleet.policies:
+        if rule["updated_at"] == rule["first_seen_at"] or rnd.random() < 0.2:
+            continue
+        olds = {
+            "keep_days": rnd.choice(("0", "3", "7", "30", None)),
+            "is_enabled": rnd.choice(("true", "false")),
+            "period": rnd.choice(("1,2,3,4,5,6,7", "3,4", None)),
+            "window_start": rnd.choice(("02:00", "05:00", None)),
+        }
+        moment = rule["updated_at"]
+        for field in rnd.sample(sorted(olds), rnd.randint(1, 3)):
+            new = rule[field]
+            fleet.policy_changes.append(
+                policy_change(
+                    rule["instance_id"],
+                    field,
+                    olds[field],
+                    str(new).lower() if new is not None else None,
+                    project_id=rule["project_id"],
+                    seen_at=moment,
+                )
+            )
     return fleet
 
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from backup_frames.frames.schema import (
     BACKUP_DATABASES,
     BACKUP_POLICIES,
+    BACKUP_POLICY_CHANGES,
     BACKUP_TABLES,
     BACKUPS,
     INSTANCES,
@@ -112,6 +113,20 @@ def policy(instance_id: str, **other: Any) -> dict[str, Any]:
     return row | other
 
 
+def policy_change(
+    instance_id: str, field: str, old: str | None, new: str | None, **other: Any
+) -> dict[str, Any]:
+    """One row of `backup_policy_changes`; give `seen_at`."""
+    row = {
+        "project_id": PROJECT,
+        "instance_id": instance_id,
+        "field": field,
+        "old_value": old,
+        "new_value": new,
+    } | other
+    return {"old_seen_at": row["seen_at"] - timedelta(days=1)} | row
+
+
 def run(as_of: datetime, *, verdict: str = "complete", **other: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
         "run_id": as_of.strftime("%Y%m%dT%H%M%S%fZ"),
@@ -137,6 +152,7 @@ def make_lake(
     tables: Iterable[Row] = (),
     instances: Iterable[Row] | None = None,
     policies: Iterable[Row] | None = None,
+    policy_changes: Iterable[Row] | None = None,
     runs: Iterable[Row] = (),
 ) -> Path:
     """Write the rows as a lake; None for instances or policies means that no file exists."""
@@ -150,6 +166,7 @@ def make_lake(
     for name, some, schema in (
         ("instances", instances, INSTANCES),
         ("backup_policies", policies, BACKUP_POLICIES),
+        ("backup_policy_changes", policy_changes, BACKUP_POLICY_CHANGES),
     ):
         if some is not None:
             rows = list(some)
@@ -321,6 +338,7 @@ def _insert_rows(connection: duckdb.DuckDBPyConnection, rows: Mapping[str, Itera
         ("backups", "backups", SCHEMAS["backups"]),
         ("instances", "instances", INSTANCES),
         ("policies", "backup_policies", BACKUP_POLICIES),
+        ("policy_changes", "backup_policy_changes", BACKUP_POLICY_CHANGES),
         ("runs", "sync_runs", SYNC_RUNS),
     ):
         insert_arrow(connection, table, table_of(rows.get(name, ()), schema))

@@ -55,6 +55,8 @@ class Profile:
     shuffled: float = 0.0
     outside: float = 0.0
     lag: float = 0.0
+    lacking_at: int = 0
+    """The number of the one request that a replica answers, which lacks three rows of ten."""
     page_cap: int | None = None
     max_offset: int | None = None
     max_window_s: int | None = None
@@ -271,6 +273,8 @@ class Model:
         rows = self.rows
         if rng.random() < profile.lag and self.history:
             rows = rng.choice(self.history)
+        if self.requests == profile.lacking_at:
+            rows = {one: row for one, row in rows.items() if row.tie >= 0.3}
         window = None
         if "begin_time" in params:
             window = (_seconds(params["begin_time"]), _seconds(params["end_time"]))

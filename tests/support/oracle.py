@@ -26,6 +26,7 @@ class Fleet:
     instances: list[Row] = field(default_factory=list)
     policies: list[Row] = field(default_factory=list)
     runs: list[Row] = field(default_factory=list)
+    policy_changes: list[Row] = field(default_factory=list)
 
     @property
     def now(self) -> datetime:
@@ -612,6 +613,11 @@ def exceptions(fleet: Fleet) -> set[tuple[str, str | None, str | None, str | Non
         ):
             if is_so:
                 found.add((kind, project, instance, None))
+    for rule in fleet.policies:
+        homes = [i for i in fleet.instances if i["instance_id"] == rule["instance_id"]]
+        is_here = any(i["project_id"] == rule["project_id"] and not i.get("gone_at") for i in homes)
+        if is_here and not (rule["is_enabled"] and rule["keep_days"]):
+            found.add(("policy off", rule["project_id"], rule["instance_id"], None))
     unusual, tiny = outliers(fleet)
     for b in fleet.backups:
         recent = is_recent(fleet, b)

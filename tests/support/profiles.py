@@ -50,7 +50,7 @@ PROFILES = (
     Profile("the level is ignored", ignores_level=True, reasons=MOVING),
     # another meaning of the window than its begin times
     *(
-        Profile(f"meaning: {meaning}", meaning=meaning, reasons=MEANING, min_complete=0)
+        Profile(f"meaning: {meaning}", meaning=meaning, reasons=MEANING + ODD, min_complete=0)
         for meaning in ("inside", "end", "created", "zone", "day", "minute", "ignored")
     ),
     Profile(
@@ -98,7 +98,9 @@ PROFILES = (
     ),
     Profile("late rows anywhere", late=0.1, reasons=MOVING, min_complete=0.9),
     Profile("deletions anywhere", delete=0.1, reasons=MOVING, min_complete=0.9),
-    Profile("a deletion and a late row", delete=0.1, late=0.1, reasons=MOVING, min_complete=0.9),
+    # one row that comes and one that goes, in requests that follow each other, look like a replica
+    # that lacks rows: 6 reads in 100 say so, and 10 that the list changed too fast
+    Profile("a deletion and a late row", delete=0.1, late=0.1, reasons=MOVING, min_complete=0.8),
     Profile("a deletion and a late row at once", swap=0.1, reasons=MOVING),
     Profile("many deletions", delete=0.5, reasons=MOVING, min_complete=0.0),
     Profile("bulk retention", bulk=0.05, reasons=MOVING, min_complete=0.9),

@@ -18,7 +18,7 @@ from backup_frames.settings import Settings
 from backup_frames.sync.maintenance.check import check_lake
 from backup_frames.sync.one_project import sync_lake
 
-DATA = ("instances/", "backup_policies/")
+DATA = ("instances/", "backup_policies/", "backup_policy_changes/", "instance_changes/")
 
 
 def sync(box: Sandbox, store: Store) -> None:

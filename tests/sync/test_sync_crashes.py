@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from contextlib import suppress
 from datetime import timedelta
+from random import Random
 from typing import Any, NamedTuple
 
 import pytest
 from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
 from support.stores import Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
 
-from backup_frames.errors import LakeError
+from backup_frames.errors import LakeError, UnavailableError
 from backup_frames.frames.partitions import decode_table
 from backup_frames.lake.storage.store import Store
 from backup_frames.sync.maintenance.check import check_lake
@@ -154,6 +155,37 @@ def test_a_partition_torn_by_a_dead_run_is_read_again() -> None:
     calm = killed_at(store, service, call, is_full=True)
     sync(service, store, reread_requests=0)
     assert check_lake(store) == []
+    assert data(store) == data(calm)
+
+
+class NewestFirst(Random):
+    """Parts of two ranges each, those of the newest span first."""
+
+    def shuffle(self, x: MutableSequence[Any]) -> None:
+        x.reverse()
+
+    def choice(self, seq: Any) -> Any:
+        return seq[1]
+
+
+def test_a_torn_partition_stays_announced_while_runs_fail() -> None:
+    """A run that writes, but fails before it comes to the torn day, leaves it to the next one."""
+    service, store = fleet(days=8), MemoryStore(scratch=SCRATCH)
+    sync(service, store)
+    service.clock.advance(DAY)
+    edited = [one for one in service.backups.values() if one.tables and one.begin][5]
+    assert edited.begin is not None
+    edited.tables = [("db", ["a", "b", "c"]), ("new", [])]
+    call = f"put backup_tables/date={edited.begin.date()}/{PROJECT}.parquet"
+    calm = killed_at(store, service, call, is_full=True)
+    service.add(service.clock.now() - HOUR)
+    sync(service, calm, reread_requests=0)
+    written, service.fail_after_parts, service.random = data(store), 1, NewestFirst()
+    with pytest.raises(UnavailableError):
+        sync(service, store, reread_requests=0)
+    assert data(store) != written
+    service.fail_after_parts = None
+    sync(service, store, reread_requests=0)
     assert data(store) == data(calm)
 
 

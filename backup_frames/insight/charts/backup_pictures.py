@@ -22,9 +22,13 @@ from .style import (
 )
 
 #: Ticks that people know, for logarithmic axes.
-_SIZES = {2**-20: "1 KiB", 2**-10: "1 MiB", 1: "1 GiB", 2**10: "1 TiB", 2**20: "1 PiB"}
-_TIMES = {1 / 60: "1 s", 1 / 6: "10 s", 1: "1 min", 10: "10 min", 60: "1 h", 600: "10 h"}
-_TIMES[6000] = "100 h"
+_SIZES = {
+    times * 1024.0**power: f"{times} {unit}"
+    for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB", "PiB"), -2)
+    for times in (1, 10, 100)
+}
+_TIMES = {1 / 60: "1 s", 1 / 6: "10 s", 1.0: "1 min", 10.0: "10 min", 60.0: "1 h", 600.0: "10 h"}
+_TIMES[6000.0] = "100 h"
 
 
 def draw_duration_by_size(rows: Rows, theme: Theme, width: int) -> Spec:
@@ -39,7 +43,8 @@ def draw_duration_by_size(rows: Rows, theme: Theme, width: int) -> Spec:
         "y": {"title": "duration", **_log(rows, "duration_min", _TIMES)},
     }
 
-    sizes = {"orient": "top", "values": _steps(rows), "symbolFillColor": GREY}
+    steps = _steps(rows)
+    sizes = {"orient": "top", "values": steps, "format": ",d", "symbolFillColor": GREY}
     layers: list[Spec] = [
         {
             "transform": [{"filter": "datum.kind == 'usual'"}],
@@ -52,7 +57,7 @@ def draw_duration_by_size(rows: Rows, theme: Theme, width: int) -> Spec:
                     "type": "quantitative",
                     "title": "backups",
                     "scale": {"type": "sqrt", "range": [8, 140]},
-                    "legend": sizes if is_wide(width) else None,
+                    "legend": sizes if is_wide(width) and len(steps) > 1 else None,
                 },
                 "tooltip": tips("backups", "day"),
             },
@@ -70,6 +75,8 @@ def draw_duration_by_size(rows: Rows, theme: Theme, width: int) -> Spec:
     count = sum(row["kind"] == "unusual" for row in rows)
     total = sum(row["backups"] for row in rows)
     note = f"{count} unusual duration{'' if count == 1 else 's'} (crosses) of {total:,} backups."
+    if not count:
+        note = f"No unusual duration in {total:,} backup{'' if total == 1 else 's'}."
     if count == MAX_OUTLIERS:
         note = f"The {count} longest of the unusual durations (crosses)."
     if UNWATCHED in colours:
@@ -136,7 +143,11 @@ def _log(rows: Rows, field: str, ticks: dict[float, str]) -> Spec:
         "field": field,
         "type": "quantitative",
         "scale": {"type": "log", "nice": False, "domain": domain},
-        "axis": {"values": list(ticks), "labelExpr": f"{expression}''"},
+        "axis": {
+            "values": [value for value in ticks if domain[0] <= value <= domain[1]],
+            "labelExpr": f"{expression}''",
+            "labelOverlap": "greedy",
+        },
     }
 
 

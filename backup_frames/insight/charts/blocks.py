@@ -130,9 +130,11 @@ def _rpo_words(kpi: Mapping[str, Any]) -> str:
     words = f"{counted(kpi['rpo_met_count'], 'instance')} within {kpi['rpo_limit_h']:g} h"
     words += f", the oldest {quantity(age, 'h')}." if age is not None else "."
     if over_time is not None:
-        words += f" Over the last 30 days: {percent(over_time)} of the time."
-    if not kpi["is_inventory_known"] or kpi["age_upper_bound_count"]:
-        words += f" {kpi['rpo_note'].capitalize()}."
+        words += f" Of the time watched in 30 days: {percent(over_time)}."
+    if not kpi["is_inventory_known"]:
+        words += " Only of instances that have a backup."
+    if unsure := kpi["age_upper_bound_count"]:
+        words += f" {counted(unsure, 'instance')} may have newer increments, which no list shows."
     return words
 
 

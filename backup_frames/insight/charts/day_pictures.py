@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from .style import (
@@ -41,7 +41,7 @@ from .style import (
 )
 
 ENGINE_COLOURS = [BLUE, ORANGE, GREEN, PINK, SKY, GREY]
-_UNITS = (("GiB", 1.0), ("TiB", 1024.0), ("PiB", 1024.0**2))
+_UNITS = (("MiB", 1 / 1024), ("GiB", 1.0), ("TiB", 1024.0), ("PiB", 1024.0**2))
 
 
 def draw_success_trend(rows: Rows, theme: Theme, width: int) -> Spec:
@@ -60,10 +60,11 @@ def draw_success_trend(rows: Rows, theme: Theme, width: int) -> Spec:
         else:
             sum_ = sum(row[status] for status in order)
             counts.append({"date": row["date"], "status": UNWATCHED, "backups": sum_, "order": 3})
-    x = _day_x(rows, width)
+    x = _day_x(rows, width) | {"scale": {"type": "utc", "domain": _reach(rows)}}
     watched = _spans([row for row in rows if row["is_watched"]])
-    states = dict(zip(order, (RED, PINK, GREEN), strict=True)) if watched else {}
-    colours = states | pale_entry(rows)
+    seen = {count["status"] for count in counts}
+    states = dict(zip(order, (RED, PINK, GREEN), strict=True))
+    colours = {name: states[name] for name in order if name in seen} | pale_entry(rows)
     most = max(sum(row[status] for status in order) for row in rows)
     bars = {
         "mark": {"type": "bar"},
@@ -94,7 +95,7 @@ def draw_success_trend(rows: Rows, theme: Theme, width: int) -> Spec:
         rate = {
             "mark": {"type": "line", "point": {"size": 18, "color": BLUE}, "color": BLUE},
             "encoding": {
-                "x": x | {"scale": {"type": "utc", "domain": _reach(rows)}},
+                "x": x | {"bandPosition": 0.5, "axis": x["axis"] | {"labels": False}},
                 "y": y,
                 "detail": {"field": "span"},
                 "tooltip": [{"field": "date"}, {"field": "success_rate", "format": ".1%"}],
@@ -132,7 +133,7 @@ def draw_stored_size(rows: Rows, theme: Theme, width: int) -> Spec:
                 "field": "size",
                 "type": "quantitative",
                 "title": f"stored, {unit}",
-                "axis": {"format": ",~r", "tickCount": 5},
+                "axis": {"format": ",~r", "tickCount": 5, "minExtent": SIDE},
             },
             "color": colour_of(
                 "engine",
@@ -228,11 +229,11 @@ def _spans(rows: Rows) -> Rows:
 
 
 def _reach(rows: Rows) -> list[Spec]:
-    """First and last day as Vega-Lite takes moments in UTC."""
-    ends = min(row["date"] for row in rows), max(row["date"] for row in rows)
+    """From the start of the first day to the end of the last, as Vega-Lite takes moments in UTC."""
+    first, last = (date.fromisoformat(end(row["date"] for row in rows)) for end in (min, max))
     return [
-        {"year": int(day[:4]), "month": int(day[5:7]), "date": int(day[8:]), "utc": True}
-        for day in ends
+        {"year": day.year, "month": day.month, "date": day.day, "utc": True}
+        for day in (first, last + timedelta(days=1))
     ]
 
 
@@ -247,9 +248,11 @@ def _growth(per_day: float, unit: str) -> str:
 
 
 def _unit(rows: Rows) -> tuple[str, float]:
-    """The unit that keeps the largest size of a day below 10,000, and its GiB."""
+    """The unit that keeps the largest size of a day readable, and its GiB."""
     sums: dict[str, float] = {}
     for row in rows:
         sums[row["date"]] = sums.get(row["date"], 0.0) + row["gib"]
     most = max(sums.values())
-    return next(((unit, size) for unit, size in _UNITS if most < 10_000 * size), _UNITS[-1])
+    # MiB only below one GiB: the larger units take over late, so that a trend keeps its digits
+    fits = (unit for unit in _UNITS if most < (10_000 if unit[1] >= 1 else 1024) * unit[1])
+    return next(fits, _UNITS[-1])

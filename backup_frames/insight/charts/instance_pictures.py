@@ -46,13 +46,21 @@ DAY_STATES = {
     "not known": ("#99999911", ""),
 }
 _SIGNED = {state: f"{state} ({sign})" if sign else state for state, (_, sign) in DAY_STATES.items()}
-#: Column of the rows -> words and colour of an age's band, darker with age.
+#: Column of the rows -> words and colour of an age's band: darker with age, and none of the colours
+#: that speak of the RPO, which may lie within a band.
 _BANDS = {
-    "to_24_h": ("up to 24 h", SKY),
-    "to_48_h": ("24 to 48 h", BLUE),
-    "to_7_days": ("2 to 7 days", ORANGE),
-    "over_7_days": ("over 7 days", RED),
+    "to_24_h": ("up to 24 h", "#e3d0ea"),
+    "to_48_h": ("24 to 48 h", "#c29fd0"),
+    "to_7_days": ("2 to 7 days", "#9768ae"),
+    "over_7_days": ("over 7 days", "#6a3182"),
     "without": ("none", NONE),
+}
+#: What an age says -> its colour.
+_VERDICTS = {
+    "within the RPO": BLUE,
+    "RPO missed": RED,
+    "increments may be newer": ORANGE,
+    "no restore point": NONE,
 }
 
 
@@ -74,6 +82,7 @@ def draw_instance_grid(rows: Rows, theme: Theme, width: int) -> Spec:
     x["axis"] = days_axis({row["date"] for row in rows}, width)
     colours = [colour for colour, _ in DAY_STATES.values()]
     states = legend(4 if wide else 2, f"{json.dumps(_SIGNED)}[datum.label]")
+    states["values"] = [name for name in DAY_STATES if any(row["state"] == name for row in rows)]
     squares = {
         "mark": {"type": "rect", "stroke": INK[theme], "strokeOpacity": 0.15},
         "encoding": {
@@ -145,7 +154,7 @@ def _bands(counts: dict[str, int], theme: Theme, width: int) -> tuple[Rows, Spec
         "type": "quantitative",
         "title": None,
         "scale": {"domain": [0, counts["instance_count"] * 1.1], "nice": False},
-        "axis": counts_axis(counts["instance_count"]),
+        "axis": counts_axis(counts["instance_count"]) | {"minExtent": 0},
     }
     colour = {
         "field": "band",
@@ -172,35 +181,40 @@ def _bands(counts: dict[str, int], theme: Theme, width: int) -> tuple[Rows, Spec
 def _age_bars(
     rows: Rows, limit: float, reach: float, theme: Theme, width: int
 ) -> tuple[Rows, Spec]:
+    unit, size = ("days", 24) if reach > 72 else ("hours", 1)
+    most = reach * (1.12 if is_wide(width) else 1.3)
+    text_width = most * 50 / (width - names_width(width))
     values = [
         row
         | {
             "bar_h": reach if row["age_h"] is None else min(row["age_h"], reach),
             "verdict": _verdict(row),
-            "text": "none" if row["age_h"] is None else _age(row["age_h"]),
+            "text": "none" if row["age_h"] is None else f"{row['age_h'] / size:,.1f} {unit[0]}",
             "label": label(row["instance"], row["place"], width),
         }
         for row in rows
     ]
-    for value in values:
-        value["text_h"] = max(value["bar_h"], limit)  # so that the line does not cross the text
-    colours = {"within the RPO": BLUE, "RPO missed": RED}
-    if any(row["age_h"] is None for row in rows):
-        colours["no restore point"] = NONE
-    if any(row["is_age_upper_bound"] for row in rows):
-        colours["increments may be newer"] = ORANGE
+    for value in values:  # beside the bar, or behind the line if that would cross it
+        is_crossed = value["bar_h"] <= limit < value["bar_h"] + text_width
+        value["text_h"] = limit if is_crossed else value["bar_h"]
+    seen = {value["verdict"] for value in values}
+    colours = {verdict: colour for verdict, colour in _VERDICTS.items() if verdict in seen}
     x = {
         "field": "bar_h",
         "type": "quantitative",
-        "title": "age of the newest full backup, hours",
-        "scale": {"domain": [0, reach * (1.12 if is_wide(width) else 1.3)], "nice": False},
-        "axis": {"values": list(range(0, int(reach) + 1, 24)), "labelOverlap": True},
+        "title": f"age of the newest full backup, {unit}",
+        "scale": {"domain": [0, most], "nice": False},
+        "axis": {
+            "values": list(range(0, int(reach) + 1, 24)),
+            "labelExpr": f"datum.value / {size}",
+            "labelOverlap": True,
+        },
     }
     colour = {
         "field": "verdict",
         "type": "nominal",
         "scale": {"domain": list(colours), "range": list(colours.values())},
-        "legend": legend(3 if is_wide(width) else 2),
+        "legend": legend(3 if is_wide(width) else 1),
     }
     y = _names("label", width)
     ink = {"color": INK[theme]}
@@ -284,7 +298,3 @@ def _verdict(row: dict[str, object]) -> str:
     if row["is_rpo_met"]:
         return "within the RPO"
     return "increments may be newer" if row["is_age_upper_bound"] else "RPO missed"
-
-
-def _age(hours: float) -> str:
-    return f"{hours:.1f} h" if hours < 72 else f"{hours / 24:.1f} d"

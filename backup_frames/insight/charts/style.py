@@ -39,7 +39,7 @@ FONTS = (
     "system-ui, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', 'Hiragino Sans', sans-serif"
 )
 #: Room for the numbers beside an axis, where two panels stand one above the other.
-SIDE = 40
+SIDE = 44
 _PAPER = {"light": "#ffffff", "dark": "#161616", "page": "transparent"}
 #: Width of a letter in the widest usual font (DejaVu Sans, Verdana), in shares of the font's size.
 _LETTER = 0.66
@@ -108,7 +108,7 @@ def framed(rows: Iterable[dict[str, Any]], theme: Theme, width: int, note: str) 
             "font": FONTS,
             "view": {"stroke": None},
             "title": {**title, "offset": 8, "frame": "bounds"},
-            "axis": {**words, **lines, "gridColor": ink, "gridOpacity": 0.12},
+            "axis": {**words, **lines, "gridColor": ink, "gridOpacity": 0.12, "titlePadding": 8},
             "legend": words,
         },
     }
@@ -155,7 +155,7 @@ def days_axis(days: Iterable[str], width: int) -> Spec:
     end = datetime.fromisoformat(last).replace(tzinfo=UTC)
     span = (end - datetime.fromisoformat(first).replace(tzinfo=UTC)).days
     labels = 7 if is_wide(width) else 4
-    step = next((step for step in (1, 2, 7, 14, 28, 91) if span / step < labels), 364)
+    step = next((step for step in (1, 2, 7, 14, 28, 42, 91) if span / step < labels), 364)
     moments = [end - timedelta(days=back) for back in range(0, span + 1, step)]
     values = [moment.timestamp() * 1000 for moment in moments]
     return {"format": "%b %-d", "values": values, "grid": False}

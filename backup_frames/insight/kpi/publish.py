@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,10 +24,11 @@ import duckdb
 from ...errors import LakeError
 from ...lake.outside import check_outside
 from ...lake.storage.urls import absolute_path
+from ...settings.owners import OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
-from .catalog import create_views, describe_everything
-from .relations import create_relations
+from .catalog import create_views, describe_everything, settle_now
+from .relations import LakeRelations, create_relations, declare_relations
 from .sql_text import quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
@@ -63,6 +64,7 @@ def publish_lake(
     *,
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> PublishReport:
     """Write a DuckDB file with described tables and KPI views over a lake.
 
@@ -78,6 +80,7 @@ def publish_lake(
             bucket has ``s3://`` paths, which DuckDB reads with its extension httpfs and a secret that
             each reader creates.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
+        owners: who answers for which instances, as ``load_owners`` reads them.
 
     Returns:
         What was written.
@@ -102,10 +105,14 @@ def publish_lake(
             connection.execute("USE published")
             connection.begin()  # else each of hundreds of comments is flushed to disk
             connection.execute(f"CREATE SCHEMA {INNER_SCHEMA}")
-            is_held = create_relations(
-                connection, os.fspath(lake), materialize=materialize, inner=INNER_SCHEMA
+            found = _create_all(
+                connection,
+                lake,
+                thresholds,
+                owners,
+                materialize=materialize,
+                inner=INNER_SCHEMA,
             )
-            create_views(connection, thresholds, inner=INNER_SCHEMA)
             describe_everything(connection)
             connection.commit()
             names = connection.execute(
@@ -114,17 +121,15 @@ def publish_lake(
                 "SELECT view_name FROM duckdb_views() WHERE database_name = 'published' "
                 "AND schema_name = 'main' AND NOT internal ORDER BY 1"
             ).fetchall()
-            ((count, now_at),) = connection.execute(
-                "SELECT (SELECT count(*) FROM backups), now_at FROM v_now"
-            ).fetchall()
+            ((now_at,),) = connection.execute("SELECT now_at FROM v_now").fetchall()
             connection.execute("USE memory")
             connection.execute("DETACH published")
         byte_count = aside.stat().st_size
     return PublishReport(
         path=target,
-        is_materialized=is_held,
+        is_materialized=found.is_held,
         tables=tuple(name for (name,) in names),
-        backup_count=count,
+        backup_count=found.backup_count,
         as_of=now_at.replace(tzinfo=UTC) if now_at else None,
         byte_count=byte_count,
     )
@@ -135,6 +140,7 @@ def connect_lake(
     *,
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> duckdb.DuckDBPyConnection:
     """Open the KPI views over a lake in memory: for notebooks, the charts and the report.
 
@@ -146,6 +152,7 @@ def connect_lake(
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         materialize: hold the rows in memory.
         thresholds: values for columns of ``settings``, such as ``{"rpo_h": 12}``.
+        owners: who answers for which instances, as ``load_owners`` reads them.
 
     Returns:
         A connection; close it when done.
@@ -158,25 +165,50 @@ def connect_lake(
         >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
         >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
     """
-    connection = open_views(lake, materialize=materialize, thresholds=thresholds)
+    connection = open_views(lake, materialize=materialize, thresholds=thresholds, owners=owners)
     describe_everything(connection)
     return connection
 
 
 def open_views(
-    lake: Place, *, materialize: bool, thresholds: Mapping[str, float] | None = None
+    lake: Place,
+    *,
+    materialize: bool,
+    thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
+    only: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """As `connect_lake`, without the words on columns, for who reads none of them."""
+    """As `connect_lake`, without the words on columns, for who reads none of them.
+
+    With `only` there is no other view than this one and those that it asks.
+    """
     connection = duckdb.connect()
     try:
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
-            create_relations(connection, os.fspath(lake), materialize=materialize or is_remote)
-            create_views(connection, thresholds)
+            is_held = materialize or is_remote
+            _create_all(connection, lake, thresholds, owners, materialize=is_held, only=only)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _create_all(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Place,
+    thresholds: Mapping[str, float] | None,
+    owners: Sequence[OwnerRule],
+    *,
+    materialize: bool,
+    inner: str = "main",
+    only: str | None = None,
+) -> LakeRelations:
+    declare_relations(connection, inner)
+    create_views(connection, thresholds, owners, inner=inner, only=only)
+    found = create_relations(connection, os.fspath(lake), materialize=materialize, inner=inner)
+    settle_now(connection)
+    return found
 
 
 @contextmanager

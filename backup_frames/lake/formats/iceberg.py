@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import date, timedelta
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,14 +20,13 @@ import pyarrow.parquet as pq
 
 from ...errors import ConfigError, LakeError, MissingExtraError
 from ...frames.partitions import decode_table, encode_sorted
-from ...frames.schema import RENAMED_COLUMNS, TIMESTAMP, as_written
+from ...frames.schema import as_written
 from ..storage.store import RunNote
 from .table_format import (
     DATE,
     SCHEMAS,
     Slot,
     TableFile,
-    commented_fields,
     failed_table,
     partition_columns,
 )
@@ -50,21 +48,11 @@ try:
     )
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
     from pyiceberg.partitioning import PartitionField, PartitionSpec
-    from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.transforms import IdentityTransform
     from pyiceberg.typedef import Record
-    from pyiceberg.types import (
-        BooleanType,
-        DateType,
-        DoubleType,
-        IcebergType,
-        IntegerType,
-        LongType,
-        NestedField,
-        StringType,
-        TimestamptzType,
-    )
+
+    from .iceberg_schema import add_columns, schema_of
 except ImportError as error:
     raise MissingExtraError(
         "pyiceberg is not there, or is too old for a lake of format iceberg. "
@@ -76,15 +64,6 @@ CATALOG_KEY: Final = "_meta/iceberg.db"
 CATALOG_NAME: Final = "lake"
 """What pyiceberg calls the catalog: PYICEBERG_CATALOG__LAKE__TOKEN and so on speak of it."""
 
-_TYPES: Final[Mapping[pa.DataType, IcebergType]] = {
-    pa.string(): StringType(),
-    pa.float64(): DoubleType(),
-    pa.int32(): IntegerType(),
-    pa.int64(): LongType(),
-    pa.bool_(): BooleanType(),
-    pa.date32(): DateType(),
-    TIMESTAMP: TimestamptzType(),
-}
 _PROPERTIES: Final = {
     "format-version": "2",
     # Old metadata files would pile up with every run; snapshots stay until somebody expires them.
@@ -207,7 +186,7 @@ class IcebergTables:
         folders = f"project_id={slot[0]}"
         if slot[1] is not None:
             folders = f"date={slot[1].isoformat()}/{folders}"
-        key, schema = f"{table}/data/{folders}/{name}", _schema_of(table)
+        key, schema = f"{table}/data/{folders}/{name}", schema_of(table)
         statistics = data_file_statistics_from_parquet_metadata(
             parquet_metadata=pq.read_metadata(pa.BufferReader(data)),
             stats_columns=compute_statistics_plan(schema, {}),
@@ -241,7 +220,7 @@ class IcebergTables:
             loaded = self._load(catalog, table) or self._create(catalog, table)
             if not added and not removed:
                 return
-            _add_columns(loaded, table)
+            add_columns(loaded, table)
             with loaded.transaction() as transaction:
                 update = transaction.update_snapshot(snapshot_properties=facts)
                 with update.overwrite() as snapshot:
@@ -286,7 +265,7 @@ class IcebergTables:
     def _create(self, catalog: Catalog, table: str) -> Table:
         with suppress(NamespaceAlreadyExistsError):
             catalog.create_namespace(self._namespace)
-        schema = _schema_of(table)
+        schema = schema_of(table)
         spec = PartitionSpec(
             *(
                 PartitionField(schema.find_field(name).field_id, number, IdentityTransform(), name)
@@ -327,28 +306,3 @@ def _options_of(address: ObjectAddress) -> dict[str, str]:
         "s3.force-virtual-addressing": str(address.is_virtual_host).lower(),
     }
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _add_columns(loaded: Table, table: str) -> None:
-    """Give a table of an earlier version the columns that came later, and the names they have now."""
-    known = {field.name for field in loaded.schema().fields}
-    for old in known & RENAMED_COLUMNS.keys():
-        with loaded.update_schema() as update:
-            update.rename_column(old, RENAMED_COLUMNS[old])
-        known.add(RENAMED_COLUMNS[old])
-    new = [field for field in _schema_of(table).fields if field.name not in known]
-    if new:
-        with loaded.update_schema() as update:
-            for field in new:
-                update.add_column(field.name, field.field_type, doc=field.doc)
-
-
-@cache
-def _schema_of(table: str) -> Schema:
-    """The table's columns with their words, numbered from 1, and the partition's date."""
-    return Schema(
-        *(
-            NestedField(number, field.name, _TYPES[field.type], required=False, doc=words)
-            for number, (field, words) in enumerate(commented_fields(table), 1)
-        )
-    )

@@ -25,18 +25,17 @@ from ...errors import LakeError
 from ...frames.deduplicate import sort_table
 from ...frames.partitions import partition_path
 from ...frames.schema import with_present_names
-from ..ledger.metadata import Manifest, Pending, decode_record
 from ..storage.layout import (
     INVENTORY_NAMES,
     RUNS,
     TABLE_NAMES,
     KeyParts,
     inventory_key,
-    meta_key,
     parse_key,
     run_key,
 )
 from ..storage.store import Lock, RunNote, Store, StoredFile
+from .empty_files import keys_without_rows
 from .table_format import SCHEMAS, Slot, TableFile, Tables
 
 _COMMIT_ORDER: Final = (*TABLE_NAMES, *reversed(INVENTORY_NAMES), RUNS)
@@ -180,7 +179,7 @@ class TableStore:
                         path=file.key,
                     )
                 found[file.key] = file.size
-            found |= self._empty_keys(found)
+            found |= keys_without_rows(self._files, found)
         return sorted(StoredFile(key, size) for key, size in found.items())
 
     @contextmanager
@@ -317,26 +316,6 @@ class TableStore:
             rows = self._runs_in(file)
             if rows is not None:
                 yield from rows["run_id"].to_pylist()
-
-    def _empty_keys(self, found: Mapping[str, int]) -> dict[str, int]:
-        """Files without rows that the records name: of them nothing is left in a table."""
-        named = dict[str, int]()
-        for project_id in {parts.project_id for key in found if (parts := parse_key(key))}:
-            if project_id is None:
-                continue
-            manifest = self._files.read(meta_key(project_id, "manifest.json"))
-            if known := decode_record(manifest, Manifest):
-                named |= {key: entry.rows for key, entry in known.files.items()}
-            pending = self._files.read(meta_key(project_id, "pending.json"))
-            if announced := decode_record(pending, Pending):
-                for key, versions in announced.files.items():
-                    rows = [entry.rows for entry in versions]
-                    named[key] = min([*rows, named.get(key, rows[0])]) if rows else 1
-        return {
-            key: 0
-            for key, rows in named.items()
-            if rows == 0 and key not in found and (parts := parse_key(key)) and parts.kind != "run"
-        }
 
 
 def _data_parts(key: str) -> KeyParts | None:

@@ -15,7 +15,10 @@ from typing import Final, Literal, NamedTuple
 LAKE_KEY: Final = "_meta/lake.json"
 TABLE_NAMES: Final = ("backup_databases", "backup_tables", "backups")
 """The tables in partitions by date, children first."""
-INVENTORY_NAMES: Final = ("instances", "backup_policies")
+CHANGES_OF: Final = {"backup_policy_changes": "backup_policies", "instance_changes": "instances"}
+"""The tables of changes, and whose values changed."""
+INVENTORY_NAMES: Final = ("instances", "backup_policies", *CHANGES_OF)
+"""The tables in one file per project; written from the last to the first."""
 RUNS: Final = "sync_runs"
 
 _PROJECT = r"(?P<project>[A-Za-z0-9_-]{1,64})"
@@ -56,7 +59,7 @@ def run_key(day: date, project_id: str, run_id: str) -> str:
 
 
 def inventory_key(table: str, project_id: str) -> str:
-    """The key of a project's ``instances`` or ``backup_policies``."""
+    """The key of a project's one file of a table of `INVENTORY_NAMES`."""
     return f"{table}/{project_id}.parquet"
 
 

@@ -121,6 +121,9 @@ class Trial:
         if count is None:
             return False
         self.backup_id = row.backup_id if row.is_long else None
+        if count > page.total_count:  # some came, or that answer lacked them: the walk goes by this
+            again = yield from ask_sound(self.query)
+            self.page = again if find_breach(again) is None and again.total_count else None
         if count < page.total_count:
             hidden = yield from self._find_hidden(count)
             if hidden is not None:

@@ -14,7 +14,7 @@ marked uncertified.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from ...api.answers import Page
 from ...api.query import BackupQuery
 from ...errors import RejectedError
 from ..checks import STRAYED, BreachError, find_breach, holds_all
-from ..finished import FinishedRange, Piece, Window
+from ..finished import FinishedRange, OpenRange, Window
 from ..plan import DAY_S, look_at, to_moment
 from .dense import read_dense
 from .list_ends import find_list_ends
@@ -32,6 +32,7 @@ MAX_ASKS: Final = 4
 RANGE_PAGES: Final = 40
 """Pages after which a range is closed and handed out: the unit of memory and resumption."""
 SURPRISE_ASKS: Final = 8
+KEPT_CHANGING: Final = "answers to the same question kept changing"
 
 Steps = Generator[BackupQuery, Page, None]
 
@@ -73,25 +74,22 @@ class Walk:
     has_all_untimed: bool = False
     finished: list[FinishedRange] = field(default_factory=list)
     halves: list[Walk] = field(default_factory=list)
-    _range_end_s: int = 0
-    _pieces: list[Piece] = field(default_factory=list)
-    _rows: int = 0
-    _requests: int = 0
-    _repeats: int = 0
-    _trimmed: int = 0
-    _reasons: list[str] = field(default_factory=list)
+    _range: OpenRange = field(init=False)
     _at_least: tuple[int | None, int, int] = (None, 0, 0)
     _before: Page | None = None
+    _before_end_s: int = 0
     _has_end_rows: bool = False
+
+    def __post_init__(self) -> None:
+        self._range = OpenRange(self.query.level, self.end_s)
 
     @property
     def unclosed_rows(self) -> int:
         """Rows taken since the last range was handed out."""
-        return self._rows
+        return self._range.row_count
 
     def steps(self) -> Steps:
         """Yield queries, take pages, until the span is read; finished ranges pile up."""
-        self._range_end_s = self.end_s
         if self.is_open:
             yield from self._open_look()
         while self.begin_s < self.end_s:
@@ -114,7 +112,9 @@ class Walk:
             if any(second is not None for second in page.begin_s):
                 yield from self._dense()
             else:
-                self._reasons.append(f"{self._span_text()}: only rows without begin time came")
+                self._range.reasons.append(
+                    f"{self._span_text()}: only rows without begin time came"
+                )
                 self.end_s = floor_s
         self._close(self.begin_s if self.claim_s is None else self.claim_s)
 
@@ -145,9 +145,9 @@ class Walk:
         ends = yield from find_list_ends(
             self.query, self.window, self.begin_s, self.end_s, is_open=self.is_open
         )
-        self._requests += ends.request_count
+        self._range.request_count += ends.request_count
         if ends.is_hidden and not self.is_witnessed:
-            self._reasons.append(
+            self._range.reasons.append(
                 f"{self._span_text()}: the service refuses wide windows, and its list does not "
                 "show where it ends"
             )
@@ -163,7 +163,7 @@ class Walk:
         except BreachError:
             return  # the windows below will tell more
         if holds_all(page):
-            self._take_rows(page, range(len(page.ids)))
+            self._range.take(page, range(len(page.ids)))
             self.has_all_untimed = True
             self.end_s = self.begin_s
             return
@@ -177,35 +177,56 @@ class Walk:
         query = look_at(self.query, floor_s, self.end_s)
         if expected_floor_s != floor_s:
             return (yield from self._checked(query, 0))
-        was_moving = self.is_moving
-        page = yield from self._checked(query, count)
-        if page.total_count < count and not (yield from self._doubt(page)):
-            self.is_moving = was_moving
-        self.has_stirred |= page.total_count > count + ties
+        was_moving, page = self.is_moving, (yield from self._checked(query, count))
+        if page.total_count < count:
+            is_torn, page = yield from self._doubt(page)
+            self.is_moving = was_moving if is_torn else self.is_moving
+        elif page.total_count > count + ties:
+            self.has_stirred = True
+            yield from self._look_back(page, count + ties)
         return page
 
-    def _doubt(self, page: Page) -> Generator[BackupQuery, Page, bool]:
+    def _doubt(self, page: Page) -> Generator[BackupQuery, Page, tuple[bool, Page]]:
         """Fewer rows than the look before had left: did some go, or does this window not show them?
 
-        If the look before still says what it said, and this one too, nothing went: windows that
-        touch do not hold what one over both does. Without times, rows without begin time count, too:
-        the closing witness tells.
-
-        Returns:
-            Whether the list has moved.
+        If both looks still say what they said, windows that touch do not hold what one over both
+        does. Returns whether that is so, and the fuller answer: one may come of a replica.
         """
         before = self._before
         if before is None:
-            return True
+            return False, page
+        same = []
         for one in (before, page):
             again = yield one.query
-            self._requests += 1
-            if (again.ids, again.total_count) != (one.ids, one.total_count):
-                self.has_stirred = True
-                return True
-        if before.query.begin is not None:
-            self.window.torn.add(self.query.level)
-        return False
+            self._range.request_count += 1
+            same.append((again.ids, again.total_count) == (one.ids, one.total_count))
+        if all(same):
+            # without times, rows without begin time count, too: the closing witness tells
+            self.window.torn |= {self.query.level} if before.query.begin is not None else set()
+            return True, page
+        self.has_stirred = True
+        is_fuller = again.total_count > page.total_count and find_breach(again) is None
+        return False, again if is_fuller else page
+
+    def _look_back(self, page: Page, most: int) -> Steps:
+        """More rows than the look before had left: some came late, or a replica lacks some.
+
+        What that look left out is taken from the same look, asked again. If it still knows of no
+        more rows, nor now this one, the two were answered from different lists.
+        """
+        before, low_s, end_s = self._before, self.end_s, self._before_end_s
+        if before is None or low_s == self._range.end_s:  # the range is handed out
+            return
+        again = yield before.query
+        self._range.request_count += 1
+        if find_breach(again) is None:
+            known, rows = set(before.ids), enumerate(again.begin_s)
+            taken = [i for i, s in rows if s is not None and low_s <= s < end_s]
+            self._range.take(again, [i for i in taken if again.ids[i] not in known])
+        if again.total_count <= before.total_count:
+            self._range.request_count += 1
+            if (yield page.query).total_count <= most:
+                self._range.reasons.append(f"{self._span_text()}: {KEPT_CHANGING}")
 
     def _checked(self, query: BackupQuery, at_least: int) -> Generator[BackupQuery, Page, Page]:
         """Ask until an answer contradicts neither itself nor what was known.
@@ -217,11 +238,11 @@ class Walk:
         breaches = 0
         for _ in range(MAX_ASKS + SURPRISE_ASKS):
             page = yield query
-            self._requests += 1
+            self._range.request_count += 1
             reason = find_breach(page)
             if reason is not None:
                 breaches += 1
-                self._repeats += 1
+                self._range.repeat_count += 1
                 if breaches == MAX_ASKS:
                     raise BreachError(reason, page)
                 if 0 < len(page.ids) < min(query.limit, page.total_count):
@@ -235,8 +256,8 @@ class Walk:
             self.is_moving |= at_least > 0
             if len(alike) >= (3 if page.total_count == 0 and not self.is_likely_empty else 2):
                 return page
-            self._repeats += 1
-        raise BreachError("answers to the same question kept changing", page)
+            self._range.repeat_count += 1
+        raise BreachError(KEPT_CHANGING, page)
 
     def _take(self, page: Page, floor_s: int) -> bool:
         """Take the seconds that are complete in a page; False if there is none (a dense second)."""
@@ -252,13 +273,13 @@ class Walk:
         # a split may have moved begin_s up while this page was on its way
         low_s = max(done_s, self.begin_s)
         kept = [i for i, s in enumerate(seconds) if s is None or low_s <= s < self.end_s]
-        self._take_rows(page, kept)
+        self._range.take(page, kept)
         self.rows_per_s = limit / (self.end_s - done_s)
         self.window.vote(is_shown=self.end_s in seconds, is_expected=self._has_end_rows)
         self._has_end_rows = done_s in seconds
         self._expect(page, floor_s, done_s)
         self.end_s = low_s
-        if self._rows >= RANGE_PAGES * self.query.limit:
+        if self._range.row_count >= RANGE_PAGES * self.query.limit:
             self._close(low_s)
         return True
 
@@ -267,26 +288,20 @@ class Walk:
         newer = sum(s is None or s >= done_s for s in page.begin_s)
         ties = page.begin_s.count(done_s)
         self._at_least = (floor_s, max(page.total_count - newer, 0), ties)
-        self._before = page
+        self._before, self._before_end_s = page, self.end_s
         left = self._at_least[1]
         self.remaining = left if self.begin_s == floor_s else left // 2
-
-    def _take_rows(self, page: Page, rows: Sequence[int]) -> None:
-        if rows:
-            self._pieces.append(Piece(page.body, rows))
-        self._rows += len(rows)
-        self._trimmed += len(page.ids) - len(rows)
 
     def _dense(self) -> Steps:
         """More than a page in one second: read it by filters, and go on below it."""
         floor_s = max(self.begin_s, self.end_s - 2)
-        before = self._requests
+        before = self._range.request_count
         found = yield from read_dense(self.query, floor_s, self.end_s)
-        self._requests = before + found.request_count
+        self._range.request_count = before + found.request_count
         for page, rows in found.pieces:
-            self._take_rows(page, rows)
+            self._range.take(page, rows)
         if found.reason:
-            self._reasons.append(f"{self._span_text(floor_s)}: {found.reason}")
+            self._range.reasons.append(f"{self._span_text(floor_s)}: {found.reason}")
         self.end_s = floor_s
         self._at_least = (None, 0, 0)
         self._has_end_rows = False
@@ -298,14 +313,14 @@ class Walk:
         if self.window.max_s is None:
             # raises the refusal itself if times are not at fault
             yield replace(self.query, limit=1)
-            self._requests += 1
+            self._range.request_count += 1
         self.window.narrow(refused_s)
 
     def _take_unproven(self, breach: BreachError, floor_s: int) -> None:
         """Take what came of an answer that contradicts itself for good, and say so."""
         if breach.reason == STRAYED:
             self.window.strayed.add(self.query.level)
-        self._reasons.append(f"{self._span_text()}: {breach.reason}")
+        self._range.reasons.append(f"{self._span_text()}: {breach.reason}")
         if not self._take(breach.page, floor_s):
             self.end_s = floor_s  # nothing to go on with: the rest stays unproven
 
@@ -326,24 +341,8 @@ class Walk:
 
     def _close(self, begin_s: int) -> None:
         """Hand out what was read since the last close, as one finished range."""
-        if begin_s == self._range_end_s and not self._pieces:
-            return
-        self.finished.append(
-            FinishedRange(
-                level=self.query.level,
-                begin_s=begin_s,
-                end_s=self._range_end_s,
-                pieces=tuple(self._pieces),
-                row_count=self._rows,
-                request_count=self._requests,
-                repeat_count=self._repeats,
-                trimmed_count=self._trimmed,
-                reasons=tuple(self._reasons),
-            )
-        )
-        self._range_end_s = begin_s
-        self._pieces, self._reasons = [], []
-        self._rows = self._requests = self._repeats = self._trimmed = 0
+        if begin_s != self._range.end_s or self._range.pieces:
+            self.finished.append(self._range.close(begin_s))
 
     def _span_text(self, begin_s: int | None = None) -> str:
         begin = to_moment(self.begin_s if begin_s is None else begin_s)

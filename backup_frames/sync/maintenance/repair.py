@@ -21,7 +21,7 @@ from ...lake.ledger.merge import LedgerTables, Proof, mark_gone, merge_fresh
 from ...lake.ledger.metadata import FileEntry, InventoryState, Pending, describe_file
 from ...lake.ledger.recovery import read_grain, read_records, recount_partition, survey_ledger
 from ...lake.ledger.writer import LakeWriter
-from ...lake.storage.layout import INVENTORY_NAMES, meta_key, parse_key
+from ...lake.storage.layout import CHANGES_OF, INVENTORY_NAMES, meta_key, parse_key
 from ...lake.storage.store import Lock, RunNote, Store
 from ...scan.plan import to_moment
 from ...scan.ranges import clip_spans, merge_spans, partition_span
@@ -194,7 +194,8 @@ class _Repair:
     def _adopt_or_drop(self, path: str, table: str) -> None:
         """A run's row or an inventory, history and all: record it if it can be read, else drop it.
 
-        A dropped inventory is read again by the next sync, without its history.
+        A dropped inventory is read again by the next sync, without its history; dropped changes are
+        known to nobody else.
         """
         data = self._read_file(path)
         known = self._records.manifest.files.pop(path, None)
@@ -210,7 +211,9 @@ class _Repair:
             return
         self._store.delete(path)
         message = "The row of this run is lost."
-        if table in INVENTORY_NAMES:
+        if table in CHANGES_OF:
+            message = f"The changes of {CHANGES_OF[table]} up to now are lost."
+        elif table in INVENTORY_NAMES:
             self._state.inventory = InventoryState()
             message = f"The history of {table} is lost; the next sync reads them again."
         self._lost.append(Finding(path, "lost", message))

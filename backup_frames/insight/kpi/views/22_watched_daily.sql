@@ -1,23 +1,54 @@
 CREATE VIEW v_watched_daily AS
 WITH looks AS (
-    SELECT project_id, as_of, coalesce(lead(as_of) OVER run_order, now_at) AS next_as_of
+    SELECT project_id, as_of, run_id,
+        coalesce(lead(as_of) OVER run_order, now_at) AS next_as_of
     FROM fact_sync_run CROSS JOIN v_now
     WHERE is_certified
     WINDOW run_order AS (PARTITION BY project_id ORDER BY as_of)
 ),
 days AS (
-    SELECT project_id, date, (date + 1)::TIMESTAMP AS day_end
-    FROM (SELECT project_id FROM backups UNION SELECT project_id FROM instances)
-    CROSS JOIN dim_date
-    WHERE is_full_day
+    SELECT p.project_id, d.date, (d.date + 1)::TIMESTAMP AS day_end,
+        n.project_id IS NOT NULL AS is_populated
+    FROM dim_project AS p
+    LEFT JOIN (SELECT project_id FROM backups UNION SELECT project_id FROM instances) AS n
+        ON n.project_id = p.project_id
+    CROSS JOIN dim_date AS d
+    WHERE d.is_full_day
+),
+on_the_day AS (
+    SELECT
+        project_id, as_of::DATE AS date, count(*) AS run_count,
+        count(*) FILTER (is_certified) AS certified_count,
+        max_by(run_id, as_of) FILTER (is_certified) AS certified_run_id,
+        max_by(run_id, as_of) AS last_run_id
+    FROM fact_sync_run
+    GROUP BY ALL
 )
 SELECT
     d.project_id,
     d.date,
-    coalesce(epoch(l.next_as_of) - epoch(l.as_of) <= stale_after_h * 3600, false) AS is_watched
+    CASE WHEN is_populated THEN
+        coalesce(epoch(l.next_as_of) - epoch(l.as_of) <= stale_after_h * 3600, false)
+    END AS is_watched,
+    d.day_end,
+    c.as_of AS proven_at,
+    c.run_id AS proving_run_id,
+    coalesce(o.run_count, 0) AS run_count,
+    coalesce(o.certified_count, 0) AS certified_count,
+    o.certified_run_id,
+    o.last_run_id
 FROM days AS d
 ASOF LEFT JOIN looks AS l ON l.project_id = d.project_id AND l.as_of < d.day_end
+ASOF LEFT JOIN looks AS c ON c.project_id = d.project_id AND c.as_of >= d.day_end
+LEFT JOIN on_the_day AS o ON o.project_id = d.project_id AND o.date = d.date
 CROSS JOIN settings;
 
-COMMENT ON VIEW v_watched_daily IS 'Which days the lake watched: one row per full UTC day and project that has a backup or an instance; key (project_id, date). On other days, before a project''s first certified run or while its syncs had stopped, the lake knows only what was still there at the next look. Source: sync_runs.';
-COMMENT ON COLUMN v_watched_daily.is_watched IS 'The day''s end lies between two certified runs of the project (or the last one and now_at) that are at most settings.stale_after_h apart. A day is watched as a whole if it is for each project.';
+COMMENT ON VIEW v_watched_daily IS 'Which days the lake watched, and what its runs prove of them: one row per full UTC day and project; key (project_id, date). On unwatched days, before a project''s first certified run or while its syncs had stopped, the lake knows only what was still there at the next look. Source: sync_runs.';
+COMMENT ON COLUMN v_watched_daily.is_watched IS 'The day''s end lies between two certified runs of the project (or the last one and now_at) that are at most settings.stale_after_h apart; null in a project that has neither a backup nor an instance. A day is watched as a whole if it is for each project.';
+COMMENT ON COLUMN v_watched_daily.day_end IS 'The midnight that ends the day. Unit: UTC time.';
+COMMENT ON COLUMN v_watched_daily.proven_at IS 'as_of of the first certified run after the day ended: what the day left is proven by it; null if there is none yet. Unit: UTC time.';
+COMMENT ON COLUMN v_watched_daily.proving_run_id IS 'That run.';
+COMMENT ON COLUMN v_watched_daily.run_count IS 'Runs of the day, certified or not. Unit: runs.';
+COMMENT ON COLUMN v_watched_daily.certified_count IS 'Certified runs of the day. Unit: runs.';
+COMMENT ON COLUMN v_watched_daily.certified_run_id IS 'The last certified run of the day; null if there is none.';
+COMMENT ON COLUMN v_watched_daily.last_run_id IS 'The last run of the day; null if there is none.';

@@ -90,6 +90,12 @@ joined AS (
 )
 SELECT
     j.*,
+    (
+        SELECT arg_min(o.owner, o.position)
+        FROM owner_rule AS o
+        WHERE coalesce(o.enterprise_project_id = j.enterprise_project_id, o.enterprise_project_id IS NULL)
+            AND coalesce(j.instance_name GLOB o.instance_name, o.instance_name IS NULL)
+    ) AS owner,
     CASE WHEN r.first_certified_at IS NOT NULL THEN greatest(
         coalesce(j.created_at, j.first_seen_at, j.first_backup_at),
         r.first_certified_at - to_days(coalesce(j.keep_days, assumed_keep_days))
@@ -120,12 +126,14 @@ SELECT
     is_policy_enabled, keep_days, window_start, period, incremental_period_min,
     is_incremental_enabled, policy_changed_at,
     first_backup_at, last_backup_at,
-    watched_from, watched_until
+    watched_from, watched_until,
+    owner
 FROM v_instance_ledger
 WHERE instance_id IS NOT NULL;
 
 COMMENT ON VIEW dim_instance IS 'One row per instance that the inventory or any backup names, existing or not; key (project_id, instance_id). Deleted instances stay, because their manual backups stay. Source: instances and backup_policies of the lake; names and engine from the newest backup where the inventory has none.';
 COMMENT ON COLUMN dim_instance.gone_at IS 'First certified look at the inventory without this instance; null while it is there. Unit: UTC time.';
+COMMENT ON COLUMN dim_instance.owner IS 'Who answers for the instance: of the first rule of owner_rule that fits; null if none does.';
 COMMENT ON COLUMN dim_instance.is_in_inventory IS 'The inventory of the lake names, or once named, this instance.';
 COMMENT ON COLUMN dim_instance.is_existing IS 'The instance exists: it is in the inventory and not gone. Without an inventory: it has a present backup, which a deleted instance may have too.';
 COMMENT ON COLUMN dim_instance.is_policy_enabled IS 'Automated backups are on (policy enabled, keep_days above 0, instance existing); false also where no policy is known.';

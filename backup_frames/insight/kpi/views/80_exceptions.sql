@@ -54,6 +54,25 @@ found AS (
         'The oldest automated restore point is younger than the policy promises.'
     FROM instances_now WHERE NOT is_retention_met
     UNION ALL
+    SELECT 'policy off', 2, i.project_id, i.instance_id, i.instance_name, NULL,
+        coalesce(p.policy_changed_at, p.first_seen_at), NULL, NULL, NULL,
+        'The policy takes no automated backups.'
+    FROM instances AS i
+    JOIN (
+        SELECT *, CASE WHEN updated_at > first_seen_at THEN updated_at END AS policy_changed_at
+        FROM backup_policies
+    ) AS p ON p.project_id = i.project_id AND p.instance_id = i.instance_id
+    WHERE i.gone_at IS NULL AND p.is_enabled IS NOT NULL
+        AND NOT coalesce(p.is_enabled AND p.keep_days > 0, false)
+    UNION ALL
+    SELECT 'policy weakened', 2, c.project_id, c.instance_id, any_value(i.instance_name), NULL,
+        min(c.seen_at), NULL, NULL, NULL, string_agg(c.change, ' ' ORDER BY c.seen_at, c.field)
+    FROM v_policy_change AS c
+    JOIN instances AS i ON i.project_id = c.project_id AND i.instance_id = c.instance_id
+    CROSS JOIN settings CROSS JOIN v_now
+    WHERE c.is_weakening AND i.gone_at IS NULL AND c.seen_at >= today - recent_days
+    GROUP BY c.project_id, c.instance_id
+    UNION ALL
     SELECT 'stuck', 2, project_id, instance_id, instance_name, backup_id, begin_time,
         held_days * 24, stuck_after_h, 'h', 'The backup has been BUILDING for too long.'
     FROM backups_now WHERE is_stuck
@@ -80,9 +99,19 @@ found AS (
     FROM v_odd_value AS o
     JOIN fact_backup AS b ON b.project_id = o.project_id AND b.backup_id = o.backup_id
 )
-SELECT * FROM found;
+SELECT f.*, i.enterprise_project_id,
+    (
+        SELECT arg_min(o.owner, o.position)
+        FROM owner_rule AS o
+        WHERE coalesce(o.enterprise_project_id = i.enterprise_project_id, o.enterprise_project_id IS NULL)
+            AND coalesce(coalesce(i.instance_name, f.instance_name) GLOB o.instance_name,
+                o.instance_name IS NULL)
+    ) AS owner
+FROM found AS f
+LEFT JOIN instances AS i ON i.project_id = f.project_id AND i.instance_id = f.instance_id;
 
-COMMENT ON VIEW v_exceptions IS 'What somebody should look at: one row per finding, of an instance, a backup or a project. Kinds: unprotected, rpo missed, failing, stale data, early loss, missed slots, retention short, stuck, empty, tiny, unusual duration, old manual, odd value, clock ahead. Findings about single backups reach back settings.recent_days, stuck, old manual and odd ones any time.';
+COMMENT ON VIEW v_exceptions IS 'What somebody should look at: one row per finding, of an instance, a backup or a project. Kinds: unprotected, rpo missed, failing, stale data, early loss, missed slots, retention short, policy off, policy weakened, stuck, empty, tiny, unusual duration, old manual, odd value, clock ahead. Findings about single backups and weakened policies reach back settings.recent_days, stuck, old manual and odd ones any time.';
+COMMENT ON COLUMN v_exceptions.owner IS 'Who answers for the instance, by owner_rule; null if no rule fits.';
 COMMENT ON COLUMN v_exceptions.kind IS 'What was found; see the view''s description.';
 COMMENT ON COLUMN v_exceptions.severity IS '1 = data could not be restored or the numbers are not proven, 2 = the policy is not kept, 3 = worth a look. A missed RPO is 1, and 3 where increments are on: then the age is an upper bound.';
 COMMENT ON COLUMN v_exceptions.since IS 'Since when, or when it happened: the last restore point, failure or missed slot, the backup''s begin, the loss; null where it has no moment. Unit: UTC time.';

@@ -1,0 +1,92 @@
+"""The SLA calendar: for each instance a month per row and a cell per day, from the control daily_success.
+
+In: a lake, and which instances. Out: one printable HTML page.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ..errors import QueryError
+from ..insight.kpi.publish import connect_lake
+from ..lake.outside import check_outside
+from ..lake.storage.urls import absolute_path
+from ..settings.owners import OwnerRule
+from ..settings.values import Place
+from ..whole_files import write_whole
+from .cover import months_of, render_calendar
+from .pack import read_day
+from .rewind import set_back
+
+
+def write_calendar(
+    lake: Place,
+    out: Place,
+    *,
+    begin: str | date,
+    end: str | date,
+    instance_id: str | None = None,
+    owner: str | None = None,
+    enterprise_project_id: str | None = None,
+    owners: Sequence[OwnerRule] = (),
+) -> Path:
+    """Write the calendar of some instances: ok, late, failed, missed, not due, not watched.
+
+    Args:
+        lake: a local path, ``file://``, ``s3://`` or ``obs://``.
+        out: the HTML file to write.
+        begin: the first day, ISO (UTC).
+        end: the last day, included.
+        instance_id: only this instance.
+        owner: only instances of this owner.
+        enterprise_project_id: only instances of this enterprise project.
+        owners: who answers for which instances, as ``load_owners`` reads them.
+
+    Raises:
+        QueryError: a day cannot be read, or the last is before the first.
+        LakeError: no lake there, or a file of it is unreadable.
+
+    Example:
+        >>> write_calendar("/data/lake", "q1.html", begin="2026-01-01", end="2026-03-31")  # doctest: +SKIP
+    """
+    first, last = read_day(begin, "from"), read_day(end, "to")
+    if last < first:
+        raise QueryError(f"to {last} is before from {first}. Swap them.")
+    target = absolute_path(out)
+    check_outside(target, lake)
+    wanted = {
+        "i": instance_id,
+        "o": owner,
+        "e": enterprise_project_id,
+        "first": first,
+        "last": last,
+    }
+    with connect_lake(lake, materialize=True, owners=owners) as connection:
+        now = set_back(connection, None, first)
+        rows = connection.execute(
+            "SELECT project_id, instance_id, instance_name, date, outcome FROM v_control_result "
+            "WHERE control_id = 'daily_success' AND date BETWEEN $first AND $last "
+            "AND ($i IS NULL OR instance_id = $i) AND ($o IS NULL OR owner = $o) "
+            "AND ($e IS NULL OR enterprise_project_id = $e) ORDER BY 3, 1, 2, 4",
+            wanted,
+        ).fetchall()
+        topics = connection.execute("SELECT topic, words FROM v_not_visible").fetchall()
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for project_id, one, name, day, outcome in rows:
+        section = found.setdefault((project_id, one), {"name": name, "id": one, "days": {}})
+        section["days"][day] = outcome
+    for section in found.values():
+        days = section.pop("days")
+        section |= {
+            "months": months_of(days),
+            "counts": dict(sorted(Counter(days.values()).items())),
+        }
+    title = instance_id or owner or enterprise_project_id or "all instances"
+    as_of = f"{now:%Y-%m-%d %H:%M}" if now else "never"
+    page = render_calendar(title, as_of, list(found.values()), (["topic", "words"], topics))
+    write_whole(target, page)
+    return target

@@ -1,0 +1,331 @@
+CREATE VIEW v_control_result AS
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+days AS MATERIALIZED (SELECT * FROM v_control_day),
+-- What began on each day, or in the slot that opened on it.
+slots AS (
+    SELECT
+        *, date + try_cast(window_start AS TIME) AS slot_at,
+        date + try_cast(window_start AS TIME) + to_seconds(slot_window_h * 3600) AS slot_end,
+        list_contains(string_split(regexp_replace(period, '[^1-7,]', '', 'g'), ','), isodow(date)::VARCHAR) AS is_slot_day
+    FROM days CROSS JOIN clock
+),
+tries AS (
+    SELECT s.project_id, s.instance_id, s.date, b.backup_id, b.status, b.is_restore_point,
+        b.is_failed, b.is_present, b.begin_time, b.backup_type,
+        b.begin_time >= s.slot_at AND b.begin_time < s.slot_end AND b.backup_type = 'Auto'
+            AS is_in_slot,
+        b.status = 'BUILDING' AND b.is_present
+            AND b.begin_time < s.now_at - to_seconds(s.stuck_after_h * 3600) AS is_stuck
+    FROM slots AS s
+    JOIN (
+        SELECT *, unnest([begin_date - 1, begin_date]) AS near
+        FROM fact_backup WHERE backup_level = 'Instance'
+    ) AS b ON b.project_id = s.project_id AND b.instance_id = s.instance_id AND b.near = s.date
+    WHERE b.begin_date = s.date OR (b.begin_time >= s.slot_at AND b.begin_time < s.slot_end)
+),
+tried AS (
+    SELECT project_id, instance_id, date,
+        max_by(backup_id, begin_time) FILTER (is_restore_point) AS success_id,
+        max_by(backup_id, begin_time) FILTER (is_failed) AS failed_id,
+        max_by(backup_id, begin_time) FILTER (is_stuck) AS stuck_id,
+        max_by(backup_id, begin_time) FILTER (NOT coalesce(is_restore_point OR is_failed, false))
+            AS open_id,
+        max_by(status, begin_time) FILTER (NOT coalesce(is_restore_point OR is_failed, false))
+            AS open_status,
+        count(*) FILTER (is_in_slot) AS in_slot_count
+    FROM tries
+    GROUP BY ALL
+),
+success AS (
+    SELECT s.*, coalesce(t.success_id, t.stuck_id, t.failed_id, t.open_id) AS backup_id, CASE
+        WHEN s.unwatched_because IS NOT NULL THEN ['not watched', s.unwatched_because]
+        WHEN t.success_id IS NOT NULL AND s.is_policy_known AND s.is_policy_enabled
+            AND s.is_slot_day AND s.slot_at >= coalesce(s.created_at, s.slot_at)
+            AND s.slot_end <= s.now_at AND t.in_slot_count = 0
+            THEN ['late', 'A backup completed, but none began in the policy''s window.']
+        WHEN t.success_id IS NOT NULL THEN ['ok', 'A backup of the day completed.']
+        WHEN t.stuck_id IS NOT NULL THEN ['failed', 'The backup has been BUILDING for too long.']
+        WHEN t.failed_id IS NOT NULL THEN ['failed', 'No backup of the day completed, and one failed.']
+        WHEN t.open_id IS NOT NULL THEN ['unfinished', 'The backup of the day is '
+            || coalesce(t.open_status, 'of no status') || ', which is neither success nor failure.']
+        WHEN NOT s.is_policy_known
+            THEN ['not known', 'None began, and whether one was due is not known: its policy was not read.']
+        WHEN NOT s.is_policy_enabled THEN ['not due', 'None began, and the policy was off.']
+        WHEN s.slot_at IS NULL OR s.period IS NULL
+            THEN ['not known', 'None began, and when the policy takes them cannot be read.']
+        WHEN NOT s.is_slot_day THEN ['not due', 'None began, and the policy takes none on this weekday.']
+        WHEN s.slot_at < s.created_at
+            THEN ['not due', 'None began; the instance is younger than the policy''s window.']
+        WHEN s.slot_end > s.now_at THEN ['unfinished', 'The policy''s window is still open.']
+        ELSE ['missed', 'None began, though the policy asks for one.']
+    END AS found
+    FROM slots AS s
+    LEFT JOIN tried AS t ON t.project_id = s.project_id AND t.instance_id = s.instance_id
+        AND t.date = s.date
+),
+-- Retention: on which days an automated restore point was present that is as old as promised.
+gaps AS (
+    SELECT project_id, instance_id, to_at, max(gap_days) AS gap_days
+    FROM (
+        SELECT project_id, instance_id, to_at,
+            lead(weekday) OVER (PARTITION BY project_id, instance_id, to_at ORDER BY weekday)
+                - weekday AS gap_days
+        FROM (
+            SELECT DISTINCT project_id, instance_id, to_at,
+                unnest([try_cast(one AS INTEGER), try_cast(one AS INTEGER) + 7]) AS weekday
+            FROM (
+                SELECT *, trim(unnest(string_split(period, ','))) AS one FROM v_policy_version
+            )
+            WHERE try_cast(one AS INTEGER) BETWEEN 1 AND 7
+        )
+    )
+    GROUP BY ALL
+),
+autos AS (
+    SELECT project_id, instance_id, backup_id, begin_time, restorable_at, gone_at
+    FROM fact_backup
+    WHERE backup_type = 'Auto' AND is_restore_point AND begin_time IS NOT NULL
+),
+firsts AS (
+    SELECT project_id, instance_id, min(begin_time) AS first_auto_at
+    FROM fact_backup WHERE backup_type = 'Auto' GROUP BY ALL
+),
+promises AS (
+    SELECT v.project_id, v.instance_id, v.from_at, v.to_at, v.keep_days,
+        coalesce(g.gap_days, 1) + slot_window_h / 24 AS slack_days,
+        greatest(coalesce(i.created_at, f.first_auto_at, now_at), v.changed_at) AS since
+    FROM v_policy_version AS v
+    JOIN instances AS i ON i.project_id = v.project_id AND i.instance_id = v.instance_id
+    LEFT JOIN gaps AS g ON g.project_id = v.project_id AND g.instance_id = v.instance_id
+        AND g.to_at = v.to_at
+    LEFT JOIN firsts AS f ON f.project_id = v.project_id AND f.instance_id = v.instance_id
+    CROSS JOIN clock
+    WHERE v.is_enabled AND v.keep_days > 0
+),
+reaches AS (
+    SELECT
+        p.project_id, p.instance_id, b.backup_id, b.begin_time, p.from_at, p.to_at,
+        greatest(
+            b.restorable_at,
+            CASE WHEN b.begin_time > p.since + to_seconds(p.slack_days * 86400)
+                THEN b.begin_time + to_seconds((p.keep_days - p.slack_days) * 86400) END
+        ) AS start_at,
+        least(b.gone_at, p.to_at - INTERVAL 1 MICROSECOND, today::TIMESTAMP) AS end_at
+    FROM promises AS p
+    JOIN autos AS b ON b.project_id = p.project_id AND b.instance_id = p.instance_id
+    CROSS JOIN clock
+),
+kept AS (
+    SELECT project_id, instance_id, date, arg_min(backup_id, begin_time) AS backup_id
+    FROM (
+        SELECT project_id, instance_id, backup_id, begin_time, from_at, to_at, start_at, end_at,
+            unnest(generate_series(
+                greatest(start_at, from_at, today::TIMESTAMP - to_days(history_days))::DATE::TIMESTAMP
+                    - INTERVAL 1 DAY,
+                end_at::DATE::TIMESTAMP - INTERVAL 1 DAY,
+                INTERVAL 1 DAY
+            ))::DATE AS date
+        FROM reaches CROSS JOIN clock
+        WHERE end_at >= greatest(start_at, from_at)
+    )
+    WHERE date + 1 >= start_at AND date + 1 >= from_at AND date + 1 <= end_at
+    GROUP BY ALL
+),
+younger AS (
+    SELECT d.project_id, d.instance_id, d.date
+    FROM days AS d
+    JOIN promises AS p ON p.project_id = d.project_id AND p.instance_id = d.instance_id
+        AND d.day_end >= p.from_at AND d.day_end < p.to_at
+    WHERE d.day_end <= p.since + to_seconds(p.slack_days * 86400) OR p.keep_days <= p.slack_days
+),
+lost AS (
+    SELECT b.project_id, b.instance_id, b.gone_at::DATE AS date, count(*) AS lost_count,
+        min(b.backup_id) AS backup_id
+    FROM autos AS b
+    JOIN v_policy_version AS v ON v.project_id = b.project_id AND v.instance_id = b.instance_id
+        AND b.gone_at >= v.from_at AND b.gone_at < v.to_at
+    JOIN instances AS i ON i.project_id = b.project_id AND i.instance_id = b.instance_id
+    WHERE v.is_enabled AND v.keep_days > 0
+        AND b.begin_time >= coalesce(v.changed_at, b.begin_time)
+        AND b.gone_at::DATE < b.begin_time::DATE + v.keep_days
+        -- its deletion takes them along, and is seen a day later at most
+        AND (i.gone_at IS NULL OR b.gone_at < i.gone_at - INTERVAL 2 DAY)
+    GROUP BY ALL
+),
+stuck AS (
+    SELECT project_id, instance_id, date, min(backup_id) AS backup_id
+    FROM (
+        SELECT project_id, instance_id, backup_id, unnest(generate_series(
+            (begin_time + to_seconds(stuck_after_h * 3600))::DATE::TIMESTAMP,
+            -- it was BUILDING until it ended, was gone, or the last full day
+            least(
+                CASE WHEN status <> 'BUILDING' OR status IS NULL
+                    THEN end_time - INTERVAL 1 MICROSECOND END,
+                gone_at, today::TIMESTAMP
+            )::DATE::TIMESTAMP - INTERVAL 1 DAY,
+            INTERVAL 1 DAY
+        ))::DATE AS date
+        FROM fact_backup CROSS JOIN clock
+        WHERE begin_time IS NOT NULL AND (
+            status = 'BUILDING' OR (is_completed OR is_failed) AND end_time <= now_at
+                AND end_time > begin_time + to_seconds(stuck_after_h * 3600)
+        )
+    )
+    GROUP BY ALL
+),
+weakened AS (
+    SELECT project_id, instance_id, seen_at::DATE AS date, max(run_id) AS run_id,
+        string_agg(change, ' ' ORDER BY seen_at, field) AS change
+    FROM v_policy_change WHERE is_weakening
+    GROUP BY ALL
+),
+firsts_of_project AS (
+    SELECT project_id, min(date) AS first_day
+    FROM (
+        SELECT project_id, date FROM days
+        UNION ALL SELECT project_id, as_of::DATE FROM fact_sync_run
+    )
+    GROUP BY project_id
+),
+judged AS (
+    SELECT 'has_restore_point' AS control_id, project_id, instance_id, date,
+        restore_point_id AS backup_id, NULL::VARCHAR AS own_run_id, CASE
+        WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
+        WHEN restore_point_age_h IS NULL
+            THEN ['none', 'No restore point was present when the day ended.']
+        ELSE ['ok', 'A restore point was present when the day ended.'] END AS found
+    FROM days
+    UNION ALL
+    SELECT 'daily_success', project_id, instance_id, date, backup_id, NULL, found FROM success
+    UNION ALL
+    SELECT 'rpo_kept', project_id, instance_id, date, restore_point_id, NULL, CASE
+        WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
+        WHEN rpo_met_s >= watched_s - 0.001
+            THEN ['ok', 'At every moment of the day a full backup within the RPO was present.']
+        WHEN day_end <= created_at + to_seconds((rpo_h + rpo_tolerance_h) * 3600)
+            THEN ['not due', 'The instance was younger than the RPO.']
+        WHEN date < created_at + to_seconds((rpo_h + rpo_tolerance_h) * 3600)
+            AND restore_point_age_h <= rpo_h + rpo_tolerance_h
+            THEN ['ok', 'The day''s end, when the instance was older than the RPO, was within it.']
+        WHEN is_incremental THEN ['not known', 'The full backups alone did not keep the RPO, and '
+            || 'increments, which were on, are in no list of backups.']
+        WHEN restore_point_age_h IS NULL
+            THEN ['missed', 'No restore point was present when the day ended.']
+        WHEN restore_point_age_h > rpo_h + rpo_tolerance_h THEN ['missed',
+            'The newest full backup was older than the RPO allows when the day ended.']
+        ELSE ['missed', 'For a part of the day the newest full backup was older than the RPO allows.']
+        END
+    FROM days CROSS JOIN clock
+    UNION ALL
+    SELECT 'policy_enabled', project_id, instance_id, date, NULL, NULL, CASE
+        WHEN proven_at IS NULL THEN ['not watched', unwatched_because]
+        WHEN NOT is_policy_known
+            THEN ['not known', 'The policy had not been read: it is refused, missing or not asked yet.']
+        WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
+        WHEN is_policy_enabled THEN ['ok', 'The policy was on.']
+        ELSE ['off', 'The policy was off.'] END
+    FROM days
+    UNION ALL
+    SELECT 'retention_kept', d.project_id, d.instance_id, d.date, k.backup_id, NULL, CASE
+        WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
+        WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read.']
+        WHEN NOT d.is_policy_enabled THEN ['not due', 'The policy was off and promised nothing.']
+        WHEN k.backup_id IS NOT NULL
+            THEN ['ok', 'An automated restore point was present that is as old as the policy promises.']
+        WHEN y.date IS NOT NULL
+            THEN ['ok', 'The instance, or the policy, was too young to have any that old.']
+        ELSE ['short', 'No automated restore point was present that is as old as the policy promises: '
+            || d.keep_days || ' days.'] END
+    FROM days AS d
+    LEFT JOIN kept AS k ON k.project_id = d.project_id AND k.instance_id = d.instance_id
+        AND k.date = d.date
+    LEFT JOIN younger AS y ON y.project_id = d.project_id AND y.instance_id = d.instance_id
+        AND y.date = d.date
+    UNION ALL
+    SELECT 'no_early_loss', d.project_id, d.instance_id, d.date, l.backup_id, NULL, CASE
+        WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
+        WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read.']
+        WHEN l.backup_id IS NOT NULL THEN ['lost', l.lost_count
+            || CASE WHEN l.lost_count = 1 THEN ' automated restore point was'
+                ELSE ' automated restore points were' END
+            || ' missed for the first time, before the policy''s days were over.']
+        WHEN NOT d.is_policy_enabled THEN ['not due', 'The policy was off and promised nothing.']
+        ELSE ['ok', 'No automated restore point was missed too early.'] END
+    FROM days AS d
+    LEFT JOIN lost AS l ON l.project_id = d.project_id AND l.instance_id = d.instance_id
+        AND l.date = d.date
+    UNION ALL
+    SELECT 'no_stuck_backup', d.project_id, d.instance_id, d.date, s.backup_id, NULL, CASE
+        WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
+        WHEN s.backup_id IS NOT NULL
+            THEN ['stuck', 'When the day ended, a backup had been BUILDING for too long.']
+        ELSE ['ok', 'No backup had been BUILDING for too long.'] END
+    FROM days AS d
+    LEFT JOIN stuck AS s ON s.project_id = d.project_id AND s.instance_id = d.instance_id
+        AND s.date = d.date
+    UNION ALL
+    SELECT 'policy_not_weakened', d.project_id, d.instance_id, d.date, NULL, w.run_id, CASE
+        WHEN w.change IS NOT NULL THEN ['weakened', w.change]
+        WHEN d.proven_at IS NULL THEN ['not watched', d.unwatched_because]
+        WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read before.']
+        WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
+        ELSE ['ok', 'No weaker policy was seen.'] END
+    FROM days AS d
+    LEFT JOIN weakened AS w ON w.project_id = d.project_id AND w.instance_id = d.instance_id
+        AND w.date = d.date
+),
+of_projects AS (
+    SELECT 'list_certified' AS control_id, w.project_id, w.date, w.proving_run_id,
+        coalesce(w.certified_run_id, w.last_run_id) AS own_run_id, CASE
+        WHEN w.certified_count > 0 THEN ['ok', 'A run of the day was complete.']
+        WHEN p.last_run_at IS NULL OR w.date < r.first_run_day
+            THEN ['not watched', 'The lake had no run yet.']
+        WHEN w.run_count > 0 THEN ['incomplete', 'No run of the day was complete.']
+        ELSE ['missed', 'No run took place on the day.'] END AS found
+    FROM v_watched_daily AS w
+    JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
+    JOIN dim_project AS p ON p.project_id = w.project_id
+    LEFT JOIN (
+        SELECT project_id, min(as_of)::DATE AS first_run_day FROM fact_sync_run GROUP BY project_id
+    ) AS r ON r.project_id = w.project_id
+    UNION ALL
+    SELECT 'has_restore_point', w.project_id, w.date, w.proving_run_id, NULL, ['not known',
+        'The lake has no list of the project''s instances: one without a backup is in no list of backups.']
+    FROM v_watched_daily AS w
+    JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
+    WHERE w.project_id NOT IN (SELECT project_id FROM instances)
+),
+results AS (
+    SELECT j.control_id, d.project_id, d.instance_id, d.instance_name, d.enterprise_project_id,
+        d.owner, d.date, j.found, j.backup_id,
+        coalesce(j.own_run_id, d.proving_run_id) AS run_id
+    FROM judged AS j
+    JOIN days AS d ON d.project_id = j.project_id AND d.instance_id = j.instance_id
+        AND d.date = j.date
+    UNION ALL
+    SELECT control_id, project_id, NULL, NULL, NULL, NULL, date, found, NULL,
+        coalesce(own_run_id, proving_run_id)
+    FROM of_projects
+)
+SELECT
+    control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
+    CASE
+        WHEN found[1] IN ('ok', 'late') THEN 'ok'
+        WHEN found[1] = 'not due' THEN 'not_due'
+        WHEN found[1] IN ('not watched', 'not known', 'unfinished') THEN 'cannot_be_known'
+        ELSE 'alarm'
+    END AS status,
+    found[1] AS outcome,
+    found[2] AS reason,
+    backup_id,
+    run_id
+FROM results;
+
+COMMENT ON VIEW v_control_result IS 'Every control on every full UTC day, passes too: one row per control, instance and day at whose end the instance existed; of the control list_certified, and of has_restore_point where the lake has no list of instances, one per project and day; key (control_id, project_id, instance_id, date). The definitions stand in dim_control.';
+COMMENT ON COLUMN v_control_result.control_id IS 'The control; see dim_control.';
+COMMENT ON COLUMN v_control_result.date IS 'The full UTC day that is judged. Unit: UTC day.';
+COMMENT ON COLUMN v_control_result.status IS 'ok; alarm; not_due: nothing was promised for the day; cannot_be_known: the lake did not watch the day, or could not read what the control needs. What cannot be known is never ok.';
+COMMENT ON COLUMN v_control_result.outcome IS 'The status in more detail: ok, late (ok), failed, missed, none, short, lost, stuck, off, weakened, incomplete (alarms), not due, not watched, not known, unfinished (cannot be known).';
+COMMENT ON COLUMN v_control_result.reason IS 'The finding in a sentence.';
+COMMENT ON COLUMN v_control_result.backup_id IS 'The backup that shows it; null if none does.';
+COMMENT ON COLUMN v_control_result.run_id IS 'The run that proves it: the first certified one after the day ended, the day''s own for list_certified, the one that saw the change for policy_not_weakened.';

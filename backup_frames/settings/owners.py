@@ -1,0 +1,95 @@
+"""Who answers for what, and what people attest: the tables ``[[owner]]`` and ``[[attestation]]``.
+
+In: the TOML file of settings. Out: owner rules and attestations, in the order of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from .toml_file import read_config_file
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerRule:
+    """Who answers for the instances that fit; of several rules the first that fits counts.
+
+    Attributes:
+        owner: a person or a team.
+        enterprise_project_id: of the instances; None: any.
+        instance_name: pattern of their names, ``*`` and ``?``, case counts; None: any.
+    """
+
+    owner: str
+    enterprise_project_id: str | None = None
+    instance_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What somebody vouches for that the service does not show.
+
+    Attributes:
+        text: what is attested.
+        who: by whom.
+        when: the day, ISO.
+        link: where the proof is; empty if there is none. It is shown as text.
+    """
+
+    text: str
+    who: str
+    when: str
+    link: str = ""
+
+
+def load_owners(config: str | Path | None = None) -> list[OwnerRule]:
+    """The ``[[owner]]`` tables of the config file; empty without any.
+
+    Raises:
+        ConfigError: a table without owner, with neither condition, or with an unknown key.
+    """
+    file = read_config_file(config)
+    rules = []
+    for number, table in enumerate(file.owners, 1):
+        place = f"{file.path}: [[owner]] {number}"
+        texts = _texts(table, place, ("owner", "enterprise_project_id", "instance_name"))
+        if "owner" not in texts or len(texts) == 1:
+            raise ConfigError(
+                f"{place} is no rule. Give owner, and enterprise_project_id or instance_name."
+            )
+        rules.append(OwnerRule(**texts))
+    return rules
+
+
+def load_attestations(config: str | Path | None = None) -> list[Attestation]:
+    """The ``[[attestation]]`` tables of the config file; empty without any.
+
+    Raises:
+        ConfigError: a table lacks text, who or when, or has an unknown key.
+    """
+    file = read_config_file(config)
+    found = []
+    for number, table in enumerate(file.attestations, 1):
+        place = f"{file.path}: [[attestation]] {number}"
+        texts = _texts(table, place, ("text", "who", "when", "link"))
+        if missing := {"text", "who", "when"} - texts.keys():
+            raise ConfigError(f"{place} lacks {min(missing)}. Give text, who, when, and a link.")
+        found.append(Attestation(**texts))
+    return found
+
+
+def _texts(table: Mapping[str, Any], place: str, known: Sequence[str]) -> dict[str, str]:
+    texts = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{place}: unknown key {key!r}. Use {', '.join(known)}.")
+        text = value.isoformat() if isinstance(value, date) else value
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"{place}: {key} is {value!r}. Write text.")
+        texts[key] = text
+    return texts
