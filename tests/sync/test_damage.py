@@ -20,6 +20,7 @@ from backup_frames.sync.maintenance.repair import repair_project
 from backup_frames.sync.maintenance.salvage import salvage_table
 
 OLD_DAY = (START - 4 * DAY).date()
+MANIFEST = f"_meta/{PROJECT}/manifest.json"
 STATE = f"_meta/{PROJECT}/state.json"
 Harm = Callable[[MemoryStore, str], None]
 
@@ -215,6 +216,37 @@ def test_any_single_flipped_bit_is_undone(world: World, at: float) -> None:
     assert {key: data for key, data in world.store.files.items() if "_meta" not in key} == {
         key: data for key, data in whole.items() if "_meta" not in key
     }
+
+
+def fatal() -> bytes:
+    """A file with a flipped bit on which pyarrow ends the process that reads it."""
+    data = bytearray(encode_table(pa.table({"name": ["a", "b", None]})))
+    data[len(data) - 8 - int.from_bytes(data[-8:-4], "little") + 20] ^= 4
+    return bytes(data)
+
+
+def test_nothing_that_heals_is_ended_by_a_file_that_nobody_vouches_for(world: World) -> None:
+    """With the manifest lost: syncs, verify and repair go on, and say which file it is."""
+    key = path_of()
+    world.store.files[key] = fatal()
+    del world.store.files[MANIFEST]
+    found = {one.path: one for one in check_lake(world.store)}
+    assert "ends the process" in found[key].message
+    report = sync(world.service, world.store)
+    assert (report.exit_code, report.damaged) == (5, (key,))
+    world.clock.advance(HOUR)
+    lost = repair(world)
+    assert [one.path for one in lost] == [key]
+    assert check_lake(world.store) == []
+    assert sync(world.service, world.store).verdict == "complete"
+
+
+def test_a_file_put_under_a_name_of_ours_ends_no_sync(world: World) -> None:
+    """A partition that no record names is looked at in a process of its own as well."""
+    new = world.service.add(START - 400 * DAY)
+    key = f"backups/date={new.begin.date()}/{PROJECT}.parquet"
+    world.store.files[key] = fatal()
+    assert sync(world.service, world.store).damaged == (key,)
 
 
 @pytest.mark.parametrize(("at", "bit"), [(18, 2), (20, 4), (90, 4)])
