@@ -583,7 +583,7 @@ MUTATIONS = (
         "zone-missing-is-utc",
         "second = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND",
         "second = (moment.astimezone(UTC) - _EPOCH) // _SECOND",
-        (*_TIMES, "api/test_query.py", *_WALK),
+        _TIMES,
     ),
     Mutation(
         "zone-missing-in-columns",
@@ -638,13 +638,13 @@ MUTATIONS = (
         "rows-counted-before-publishing",
         "if range_ is not None and not range_[0] <= count <= range_[1]:",
         "if False:",
-        ("test_publish.py",),
+        ("test_named_files.py",),
     ),
     Mutation(
         "no-silent-exit",
         "if session.exit_code and not session.has_concluded:",
         "if False:",
-        ("test_session.py", "test_cli_sync.py", "test_lake_commands.py"),
+        ("test_output.py", "test_session.py"),
     ),
 )
 
