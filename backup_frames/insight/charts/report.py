@@ -68,12 +68,12 @@ def write_report(lake: Place, out: Place, *, thresholds: Mapping[str, float] | N
     check_outside(target, lake)
     find_target(target)
     with open_views(lake, materialize=True, thresholds=thresholds) as connection:
-        page = _render(connection)
-    write_whole(target, page.encode())
+        write_whole(target, render_report(connection).encode())
     return target
 
 
-def _render(connection: duckdb.DuckDBPyConnection) -> str:
+def render_report(connection: duckdb.DuckDBPyConnection) -> str:
+    """The page; the connection, of `open_views`, keeps the answers to what the page asked."""
     _hold(connection)
     connection.execute(
         "CREATE TEMP TABLE findings AS SELECT e.*, i.datastore_type AS engine FROM v_exceptions AS e "
