@@ -178,25 +178,32 @@ def _bands(counts: dict[str, int], theme: Theme, width: int) -> tuple[Rows, Spec
     }
 
 
+def _age_values(rows: Rows, limit: float, reach: float, text_width: float, width: int) -> Rows:
+    """How long each bar is, and where its text stands: beside it, or behind the line that it would cross."""
+    unit, size = ("d", 24) if reach > 72 else ("h", 1)
+    values = [
+        row
+        | {
+            "bar_h": reach if row["age_h"] is None else min(row["age_h"], reach),
+            "verdict": _verdict(row),
+            "text": "none" if row["age_h"] is None else f"{row['age_h'] / size:,.1f} {unit}",
+            "label": label(row["instance"], row["place"], width),
+        }
+        for row in rows
+    ]
+    for value in values:
+        is_crossed = value["bar_h"] <= limit < value["bar_h"] + text_width
+        value["text_h"] = limit if is_crossed else value["bar_h"]
+    return values
+
+
 def _age_bars(
     rows: Rows, limit: float, reach: float, theme: Theme, width: int
 ) -> tuple[Rows, Spec]:
     unit, size = ("days", 24) if reach > 72 else ("hours", 1)
     most = reach * (1.12 if is_wide(width) else 1.3)
     text_width = most * 50 / (width - names_width(width))
-    values = [
-        row
-        | {
-            "bar_h": reach if row["age_h"] is None else min(row["age_h"], reach),
-            "verdict": _verdict(row),
-            "text": "none" if row["age_h"] is None else f"{row['age_h'] / size:,.1f} {unit[0]}",
-            "label": label(row["instance"], row["place"], width),
-        }
-        for row in rows
-    ]
-    for value in values:  # beside the bar, or behind the line if that would cross it
-        is_crossed = value["bar_h"] <= limit < value["bar_h"] + text_width
-        value["text_h"] = limit if is_crossed else value["bar_h"]
+    values = _age_values(rows, limit, reach, text_width, width)
     seen = {value["verdict"] for value in values}
     colours = {verdict: colour for verdict, colour in _VERDICTS.items() if verdict in seen}
     x = {
