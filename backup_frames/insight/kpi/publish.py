@@ -27,7 +27,7 @@ from ...lake.storage.urls import absolute_path
 from ...settings.owners import OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
-from .catalog import create_views, describe_everything, put_now
+from .catalog import create_views, describe_everything, set_now
 from .relations import LakeRelations, create_relations, declare_relations
 from .sql_text import quoted
 
@@ -214,7 +214,7 @@ def _create_all(
     found = create_relations(
         connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
     )
-    put_now(connection)
+    set_now(connection)
     return found
 
 
