@@ -8,8 +8,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
-from support.lake_service import DAY, HOUR, PROJECT, START, rows_of, sync, table_of
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, START, World, rows_of, sync, table_of
 from support.stores import MemoryStore
 
 from backup_frames.errors import LakeError
@@ -250,17 +249,16 @@ def test_a_file_put_under_a_name_of_ours_ends_no_sync(world: World) -> None:
     assert sync(world.service, world.store).damaged == (key,)
 
 
-@pytest.mark.parametrize("at", [18, 20, 23, 90])
-def test_a_description_on_which_pyarrow_ends_the_process_costs_nothing(at: int) -> None:
+@pytest.mark.parametrize(("at", "bit"), [(18, 2), (20, 4), (90, 4)])
+def test_a_description_on_which_pyarrow_ends_the_process_costs_nothing(at: int, bit: int) -> None:
     """It is read in a process of its own: the flip is undone, and two flips are a file without rows."""
     whole = bytes(encode_table(pa.table({"name": ["a", "b", None]})))
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
-    for bit in (2, 4, 7):
-        data = bytearray(whole)
-        data[footer + at] ^= 1 << bit
-        assert undo_flip(bytes(data), hashlib.sha256(whole).hexdigest()) == whole
-        data[5] ^= 1
-        assert salvage_table(bytes(data), "backups") is None
+    data = bytearray(whole)
+    data[footer + at] ^= 1 << bit
+    assert undo_flip(bytes(data), hashlib.sha256(whole).hexdigest()) == whole
+    data[5] ^= 1
+    assert salvage_table(bytes(data), "backups") is None
 
 
 def test_two_flipped_bits_are_not_one(world: World) -> None:

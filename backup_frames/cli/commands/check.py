@@ -52,9 +52,10 @@ def show_exceptions(
     low: worth a look. With --new an alarm goes off once, not with every run.
     """
     url = lake_of(session.load(config, lake=lake))
-    from ...insight.kpi.changes import find_exceptions
+    with session.step(f"Asking {url}"):
+        from ...insight.kpi.changes import find_exceptions
 
-    found = find_exceptions(url, at_least=fail_on.value, new=new)
+        found = find_exceptions(url, at_least=fail_on.value, new=new)
     kind = "new exceptions" if new else "exceptions"
     worse = "" if fail_on is FailOn.HIGH else " or worse"
     session.print(

@@ -49,9 +49,10 @@ def answer_query(
     check_target(form, out)
     url = lake_of(session.load(config, lake=lake))
     check_target(form, out, url)
-    from ...insight.kpi.query import list_views, query_lake
+    with session.step(f"Asking {url}"):
+        from ...insight.kpi.query import list_views, query_lake
 
-    answer = query_lake(url, sql) if sql is not None else list_views(url)
+        answer = query_lake(url, sql) if sql is not None else list_views(url)
     if sql is None and form is AnswerFormat.TABLE:
         answer = answer.set_column(1, "answers", [_first_words(answer["description"])])
     if form is AnswerFormat.TABLE and limit is None:

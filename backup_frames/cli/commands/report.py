@@ -44,10 +44,10 @@ def write_page(
 ) -> None:
     """Write one self-contained HTML page about the lake's backups."""
     url = lake_of(session.load(config, lake=lake))
-    from ...insight.charts.report import write_report
-
     out = out or default_name(url, ".html")
     with session.step(f"Drawing {out}"):
+        from ...insight.charts.report import write_report
+
         write_report(url, out)
     session.note(f"Wrote {out}")
     if open_page and not webbrowser.open(out.absolute().as_uri()):

@@ -27,7 +27,7 @@ from ...lake.storage.urls import absolute_path
 from ...settings.owners import OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
-from .catalog import create_views, describe_everything, settle_now
+from .catalog import create_views, describe_everything, put_now
 from .relations import LakeRelations, create_relations, declare_relations
 from .sql_text import quoted
 
@@ -207,7 +207,7 @@ def _create_all(
     declare_relations(connection, inner)
     create_views(connection, thresholds, owners, inner=inner, only=only)
     found = create_relations(connection, os.fspath(lake), materialize=materialize, inner=inner)
-    settle_now(connection)
+    put_now(connection)
     return found
 
 
