@@ -476,7 +476,7 @@ MUTATIONS = (
         _FAULTS,
     ),
     Mutation(
-        "redirect-not-followed",
+        "redirect-told",
         "if 300 <= status < 400:",
         "if False:",
         _FAULTS,
