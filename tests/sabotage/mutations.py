@@ -476,7 +476,7 @@ MUTATIONS = (
         _FAULTS,
     ),
     Mutation(
-        "redirect-not-followed",
+        "redirect-told",
         "if 300 <= status < 400:",
         "if False:",
         _FAULTS,
@@ -502,7 +502,7 @@ MUTATIONS = (
     ),
     Mutation(
         "escapes-spelled-out",
-        'text = _UNPRINTABLE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text)',
+        "text = _UNPRINTABLE.sub(lambda match: _escaped(match[0]), text)",
         "pass",
         ("test_output.py", "test_canaries.py"),
     ),
