@@ -28,7 +28,7 @@ from ...settings.owners import OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything, set_now
-from .relations import LakeRelations, create_relations, declare_relations
+from .relations import LakeRelations, create_relations, declare_relations, open_memory
 from .sql_text import quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
@@ -179,7 +179,7 @@ def open_views(
     With `only` there is no other view than this one and those that it asks. Who asks once need not
     `follow` the lake.
     """
-    connection = duckdb.connect()
+    connection = open_memory()
     try:
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
@@ -231,7 +231,7 @@ def _attachable(path: Path) -> Iterator[str]:
 
 @contextmanager
 def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    connection = duckdb.connect()
+    connection = open_memory()
     try:
         yield connection
     finally:

@@ -41,6 +41,13 @@ _LAKE_FILES_WORDS = {
 }
 
 
+def open_memory() -> duckdb.DuckDBPyConnection:
+    """A database in memory that never draws a bar into a terminal, as DuckDB does after two seconds."""
+    connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
 def _find_root(lake: str) -> Path | None:
     """The lake's folder, absolute; None if the lake lives in an object store.
 
