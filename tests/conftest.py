@@ -6,22 +6,32 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
 import pytest
 
 if TYPE_CHECKING:
     from support.inventory_lab import Lab
-    from support.lake_world import World
+    from support.lake_service import World
 
 # The tests start hundreds of processes: without bytecode each would compile all it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+gc.set_threshold(50_000)  # as the command itself has it: imports make many objects and no garbage
 
 _FOREIGN = ("BACKUP_FRAMES_", "HUAWEICLOUD_", "AWS_")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let each worker begin with files of its own: what those share is made once, not in every one."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def pytest_collection_finish() -> None:
@@ -38,11 +48,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it for its workers
 
 
-@pytest.fixture
-def world() -> World:
-    """Six days of eight backups, in a lake that a full sync made an hour ago."""
-    from support.lake_service import HOUR
-    from support.lake_world import World
+@pytest.fixture(scope="session")
+def synced_world() -> World:
+    """Six days of eight backups, in a lake that a full sync made an hour ago; tests change copies."""
+    from support.lake_service import HOUR, World
 
     made = World()
     made.fill(days=6)
@@ -52,9 +61,15 @@ def world() -> World:
 
 
 @pytest.fixture
+def world(synced_world: World) -> World:
+    """The same, to be changed."""
+    return synced_world.copy()
+
+
+@pytest.fixture
 def empty_world() -> World:
     """A service without backups and a store without files."""
-    from support.lake_world import World
+    from support.lake_service import World
 
     return World()
 
@@ -70,17 +85,23 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield Lab(tmp_path / "lake", box)
 
 
-@pytest.fixture
-def bucket_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of moto's S3 on loopback."""
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    """moto's S3 on loopback."""
     from moto.server import ThreadedMotoServer
 
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/EXAMPLEKEY")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    urlopen(Request(f"{endpoint}/box", method="PUT")).close()
-    yield f"s3://box/some/lake?endpoint={endpoint}"
+    yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture
+def moto_url(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A lake's place in a bucket of its own there, and made-up keys."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/EXAMPLEKEY")
+    bucket = uuid.uuid4().hex
+    urlopen(Request(f"{moto_endpoint}/{bucket}", method="PUT")).close()
+    return f"s3://{bucket}/some/lake?endpoint={moto_endpoint}"

@@ -18,7 +18,7 @@ class Mutation(NamedTuple):
         name: its promise first, such as ``fsync``.
         lines: the line to break, after as many lines above it as make it unique.
         becomes: what stands there instead.
-        tests: names of the test files that should catch it, most likely first.
+        tests: the ends of the paths of test files that should catch it, most likely first.
     """
 
     name: str
@@ -36,7 +36,7 @@ _CRASH = ("test_sync_crashes.py",)
 _WALK = ("test_parts.py", "test_reads.py", "test_simulation.py")
 _GATE = ("test_gate.py",)
 _AUTH = ("test_auth.py",)
-_FAULTS = ("test_faults.py",)
+_FAULTS = ("api/test_faults.py",)
 _FLATTEN = ("test_flatten.py", "test_odd_values.py")
 _TIMES = ("test_times.py",)
 
@@ -227,7 +227,9 @@ MUTATIONS = (
         "pass",
         _SYNC,
     ),
-    Mutation("state-stays-if-incomplete", "if is_proven:", "if True:", (*_SYNC, "test_changes.py")),
+    Mutation(
+        "state-stays-if-incomplete", "if is_proven:", "if True:", (*_SYNC, "sync/test_changes.py")
+    ),
     # The ledger: gone, guard, identity, order.
     Mutation(
         "gone-once",
@@ -440,7 +442,7 @@ MUTATIONS = (
         "counts-buckets",
         "found += _descend(reader, forecast, level, bucket)",
         "pass",
-        ("test_changes.py", *_SYNC),
+        ("sync/test_changes.py", *_SYNC),
     ),
     # One request: credentials, retries, limits.
     Mutation(
@@ -502,7 +504,7 @@ MUTATIONS = (
         "escapes-spelled-out",
         'text = _UNPRINTABLE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text)',
         "pass",
-        ("test_canaries.py", "test_session.py"),
+        ("test_output.py", "test_canaries.py"),
     ),
     Mutation(
         "retry-after-honoured",
@@ -575,13 +577,13 @@ MUTATIONS = (
         "zone-numeric-on-the-wire",
         'return utc.replace(microsecond=0, tzinfo=None).isoformat() + "+0000"',
         "return utc.replace(microsecond=0, tzinfo=None).isoformat()",
-        ("test_query.py",),
+        ("api/test_query.py",),
     ),
     Mutation(
         "zone-missing-is-utc",
         "second = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND",
         "second = (moment.astimezone(UTC) - _EPOCH) // _SECOND",
-        (*_TIMES, "test_query.py", *_WALK),
+        _TIMES,
     ),
     Mutation(
         "zone-missing-in-columns",
@@ -636,13 +638,13 @@ MUTATIONS = (
         "rows-counted-before-publishing",
         "if range_ is not None and not range_[0] <= count <= range_[1]:",
         "if False:",
-        ("test_publish.py",),
+        ("test_named_files.py",),
     ),
     Mutation(
         "no-silent-exit",
         "if session.exit_code and not session.has_concluded:",
         "if False:",
-        ("test_session.py", "test_cli_sync.py", "test_lake_commands.py"),
+        ("test_output.py", "test_session.py"),
     ),
 )
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.lake_service import DAY, HOUR, LEVELS, START, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, LEVELS, START, World, sync
 
 GRAINS = ["day", "month"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableSequence
+from collections.abc import MutableSequence
 from contextlib import suppress
-from datetime import timedelta
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from support.crash_scenes import SCENES, Scene, first, fleet
 from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
 from support.stores import Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
 
@@ -20,57 +20,6 @@ from backup_frames.sync.maintenance.check import check_lake
 SCRATCH = "_meta/0a1b2c/tmp"
 MANIFEST = f"_meta/{PROJECT}/manifest.json"
 TABLES = ("backups/", "backup_databases/", "backup_tables/")
-
-
-def fleet(days: int, seed: int = 3) -> ModelService:
-    """Some days of backups at both levels, one without begin time, one still running."""
-    service = ModelService(seed=seed)
-    for hour in range(0, days * 24, 6):
-        tables = [("db", ["a", "b"]), ("all", None)] if hour % 4 == 0 else None
-        begin = START - days * DAY + hour * HOUR
-        service.add(begin, level=("Instance", "DatabaseTable")[hour % 4 == 0], tables=tables)
-    service.add(START - days * DAY, status="BUILDING", tables=[])
-    service.add(None)
-    service.add(None, tables=[("d", ["t"])])
-    service.add(None, tables=[("e", None)])
-    return service
-
-
-def first(service: ModelService) -> None:
-    """The lake is empty."""
-
-
-def busy(service: ModelService) -> None:
-    """New, changed, gone, finished, moved backups; one whose children alone changed."""
-    service.clock.advance(timedelta(hours=5))
-    dated = [one.id for one in service.backups.values() if one.begin is not None]
-    *ids, running = dated
-    service.remove(ids[1], ids[-1])
-    service.backups[ids[2]].tables = [("db", ["a", "c"]), ("all", None)]
-    service.backups[ids[3]].size = 99.0
-    service.backups[running].status = "COMPLETED"
-    service.backups[ids[4]].begin = service.clock.now() - 50 * HOUR
-    service.backups[ids[5]].begin = None
-    undated = [one for one in service.backups.values() if one.begin is None]
-    undated[0].begin = service.clock.now() - 2 * HOUR
-    undated[1].begin = service.clock.now() - 30 * HOUR
-    service.add(service.clock.now() - HOUR, tables=[("x", ["t"])])
-
-
-class Scene(NamedTuple):
-    """What happens before the run that is struck, and how it runs."""
-
-    change: Callable[[ModelService], None]
-    settings: dict[str, Any]
-    grain: str = "day"
-
-
-SCENES = {
-    "first": Scene(first, {}),
-    "incremental": Scene(busy, {"reread_requests": 0}),
-    "full": Scene(busy, {"is_full": True}),
-    "month": Scene(busy, {"is_full": True}, "month"),
-}
 
 
 def prepared(scene: Scene, days: int) -> tuple[ModelService, MemoryStore]:
@@ -89,8 +38,8 @@ def data(store: Store) -> dict[str, bytes]:
 def heals(name: str, days: int, *, every: int = 1) -> int:
     """Strike a run at each of its calls, run again, compare; the number of faults tried.
 
-    Of `every` so many one is tried, deaths at calls that write excepted: all of those are. (A death
-    before a call that only reads leaves what a death before the next one that writes does.)
+    Of `every` so many one is tried, deaths in or after calls that write excepted: all of those are.
+    (A death before a call leaves what a death after the last one that wrote does.)
     What several faults leave alike is healed once: the next run sees nothing but the files.
     """
     scene = SCENES[name]
@@ -103,7 +52,8 @@ def heals(name: str, days: int, *, every: int = 1) -> int:
     writes, others = list[Fault](), list[Fault]()
     for fault in faults_of(calm.calls):
         is_write = calm.calls[fault.at].method in ("put", "commit", "delete")
-        (writes if is_write and fault.how == "kill" else others).append(fault)
+        is_tried = is_write and fault.how == "kill" and fault.when != "before"
+        (writes if is_tried else others).append(fault)
     faults = [*writes, *others[::every]]
     seen = set[frozenset[tuple[str, bytes]]]()
     for fault in faults:

@@ -27,7 +27,7 @@ from ...lake.storage.urls import absolute_path
 from ...settings.owners import OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
-from .catalog import create_views, describe_everything, settle_now
+from .catalog import create_views, describe_everything, set_now
 from .relations import LakeRelations, create_relations, declare_relations
 from .sql_text import quoted
 
@@ -106,12 +106,7 @@ def publish_lake(
             connection.begin()  # else each of hundreds of comments is flushed to disk
             connection.execute(f"CREATE SCHEMA {INNER_SCHEMA}")
             found = _create_all(
-                connection,
-                lake,
-                thresholds,
-                owners,
-                materialize=materialize,
-                inner=INNER_SCHEMA,
+                connection, lake, thresholds, owners, materialize=materialize, inner=INNER_SCHEMA
             )
             describe_everything(connection)
             connection.commit()
@@ -177,17 +172,26 @@ def open_views(
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
     only: str | None = None,
+    follow: bool = True,
 ) -> duckdb.DuckDBPyConnection:
     """As `connect_lake`, without the words on columns, for who reads none of them.
 
-    With `only` there is no other view than this one and those that it asks.
+    With `only` there is no other view than this one and those that it asks. Who asks once need not
+    `follow` the lake.
     """
     connection = duckdb.connect()
     try:
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
-            is_held = materialize or is_remote
-            _create_all(connection, lake, thresholds, owners, materialize=is_held, only=only)
+            _create_all(
+                connection,
+                lake,
+                thresholds,
+                owners,
+                materialize=materialize or is_remote,
+                only=only,
+                follow=follow,
+            )
     except BaseException:
         connection.close()
         raise
@@ -203,11 +207,14 @@ def _create_all(
     materialize: bool,
     inner: str = "main",
     only: str | None = None,
+    follow: bool = True,
 ) -> LakeRelations:
     declare_relations(connection, inner)
     create_views(connection, thresholds, owners, inner=inner, only=only)
-    found = create_relations(connection, os.fspath(lake), materialize=materialize, inner=inner)
-    settle_now(connection)
+    found = create_relations(
+        connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
+    )
+    set_now(connection)
     return found
 
 

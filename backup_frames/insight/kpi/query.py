@@ -12,8 +12,8 @@ import duckdb
 import pyarrow as pa
 
 from ...errors import QueryError
-from .catalog import INNER
-from .publish import connect_lake
+from .catalog import INNER, describe_everything
+from .publish import open_views
 
 _CATALOGUE: Final = f"""
     SELECT name, description FROM (
@@ -47,7 +47,8 @@ def query_lake(lake: str | PathLike[str], sql: str) -> pa.Table:
         >>> query_lake("/data/lake", "SELECT success_rate FROM v_kpi_current")  # doctest: +SKIP
     """
     statement = _reading_statement(sql)
-    with connect_lake(fspath(lake)) as connection:
+    with open_views(fspath(lake), materialize=False, follow=False) as connection:
+        describe_everything(connection)
         connection.execute("SET lock_configuration = true")
         try:
             relation = connection.sql(statement)
@@ -61,7 +62,8 @@ def query_lake(lake: str | PathLike[str], sql: str) -> pa.Table:
 
 def list_views(lake: str | PathLike[str]) -> pa.Table:
     """The tables and views that `query_lake` can ask, with what each answers: name, description."""
-    with connect_lake(fspath(lake)) as connection:
+    with open_views(fspath(lake), materialize=False, follow=False) as connection:
+        describe_everything(connection)
         return connection.sql(_CATALOGUE).to_arrow_table()
 
 

@@ -10,11 +10,9 @@ import polars as pl
 import pytest
 from pyiceberg.catalog import load_catalog
 from support.format_lake import FORMATS
-from support.lake_service import HOUR, PROJECT, sync
-from support.lake_world import World
+from support.lake_service import HOUR, PROJECT, World, sync, sync_as
 from support.rest_catalog import RestCatalogServer
 from support.stores import snapshot
-from test_formats import sync_as
 
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight.kpi.publish import connect_lake
@@ -27,9 +25,9 @@ CATALOG = "BACKUP_FRAMES_ICEBERG_CATALOG"
 
 
 @pytest.fixture
-def place(bucket_url: str) -> str:
+def place(moto_url: str) -> str:
     """A prefix of its own: moto's buckets outlive its server."""
-    return bucket_url.replace("some/lake", uuid.uuid4().hex)
+    return moto_url.replace("some/lake", uuid.uuid4().hex)
 
 
 def opened(url: str, lake_format: str | None = None, project_id: str = PROJECT) -> Store:

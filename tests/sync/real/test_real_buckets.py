@@ -24,6 +24,7 @@ from backup_frames.settings import Settings, load_settings
 from backup_frames.sync.maintenance.verify import verify_lake
 from backup_frames.sync.one_project import sync_backups
 
+BACKUPS = 24
 ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/EXAMPLEKEY"
 
 
@@ -38,22 +39,11 @@ def keys(monkeypatch: pytest.MonkeyPatch, _clean_environment: None) -> None:
 def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox that the environment points to, as old as a few days."""
     start = datetime.now(UTC) - timedelta(days=2)
-    with Sandbox(backups=60, seed=8, start=start) as sandbox:
+    with Sandbox(backups=BACKUPS, seed=8, start=start) as sandbox:
         for name, text in sandbox.environment().items():
             if "SDK" not in name:
                 monkeypatch.setenv(name, text)
         yield sandbox
-
-
-@pytest.fixture(scope="module")
-def moto_endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second, only if asked for
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +76,7 @@ def live_through_days(box: Sandbox, url: str, folder: Path) -> None:
     settings = settings_of(box, url)
     sync_backups(settings=settings_of(box, str(folder)), clock=box.clock)
     first = sync_backups(settings=settings, clock=box.clock)
-    assert (first.exit_code, first.counts["new"], first.warnings) == (0, 60, ())
+    assert (first.exit_code, first.counts["new"], first.warnings) == (0, BACKUPS, ())
     quiet = sync_backups(settings=settings, clock=box.clock)
     assert (quiet.file_count, quiet.exit_code) == (0, 0)
     box.clock.advance(timedelta(days=1))
@@ -100,25 +90,22 @@ def live_through_days(box: Sandbox, url: str, folder: Path) -> None:
     lake = open_lake(url)
     present = lake.backups()
     assert set(present["backup_id"].to_pylist()) == set(box.fleet.ids())
-    assert lake.backups(present=False).num_rows == 60 + later.counts["new"]
-    assert lake.dataset("backups").to_table().num_rows == 60 + later.counts["new"]
+    assert lake.backups(present=False).num_rows == BACKUPS + later.counts["new"]
+    assert lake.dataset("backups").to_table().num_rows == BACKUPS + later.counts["new"]
     assert lake.runs().num_rows == 3
     store = open_store(url, scratch="_meta/test/tmp")
     on_disk = data_files(folder)
     assert {key: store.read(key) for key in on_disk} == on_disk
 
 
-def test_the_command_fills_a_bucket(box: Sandbox, moto_endpoint: str, capfd) -> None:
+def test_the_command_fills_a_bucket(box: Sandbox, moto_url: str, capfd) -> None:
     """sync, sync, verify from the environment alone: the same rows as a lake in a folder."""
-    bucket = uuid.uuid4().hex
-    urlopen(Request(f"{moto_endpoint}/{bucket}", method="PUT")).close()
-    url = f"s3://{bucket}/some/lake?endpoint={moto_endpoint}"
-    assert main(["sync", "--lake", url]) == 0
-    assert main(["sync", "--lake", url, "--log-format", "json"]) == 0
+    assert main(["sync", "--lake", moto_url]) == 0
+    assert main(["sync", "--lake", moto_url, "--log-format", "json"]) == 0
     report = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert report["file_count"] == 0
-    assert main(["verify", "--lake", url]) == 0
-    assert set(open_lake(url).backups()["backup_id"].to_pylist()) == set(box.fleet.ids())
+    assert main(["verify", "--lake", moto_url]) == 0
+    assert set(open_lake(moto_url).backups()["backup_id"].to_pylist()) == set(box.fleet.ids())
 
 
 def test_a_lake_in_a_bucket_lives(
