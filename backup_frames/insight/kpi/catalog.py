@@ -17,7 +17,7 @@ import duckdb
 
 from ...errors import ConfigError
 from ...frames.schema import DESCRIPTIONS, comment_of
-from ...settings.owners import OwnerRule
+from ...settings.owners import Attestation, OwnerRule
 from .relations import LAKE_FILES, RELATIONS
 from .sql_text import quoted
 
@@ -47,10 +47,11 @@ def create_views(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
     *,
     inner: str = "main",
 ) -> None:
-    """Create `settings` and all views; put the thresholds into `settings`, the rules into `owner_rule`.
+    """Create all views, and fill `settings`, `owner_rule` and `attestation`.
 
     Views that only other views ask go to the schema `inner`.
 
@@ -72,6 +73,11 @@ def create_views(
     for place, rule in enumerate(owners, 1):
         row = [place, rule.owner, rule.enterprise_project_id, rule.instance_name]
         connection.execute("INSERT INTO owner_rule VALUES (?, ?, ?, ?)", row)
+    for place, one in enumerate(attestations, 1):
+        connection.execute(
+            "INSERT INTO attestation VALUES (?, ?, ?, ?, ?)",
+            [place, one.text, one.who, one.when, one.link],
+        )
 
 
 def _placed(text: str, inner: str) -> str:

@@ -24,7 +24,7 @@ import duckdb
 from ...errors import LakeError
 from ...lake.outside import check_outside
 from ...lake.storage.urls import absolute_path
-from ...settings.owners import OwnerRule
+from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything
@@ -65,6 +65,7 @@ def publish_lake(
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
 ) -> PublishReport:
     """Write a DuckDB file with described tables and KPI views over a lake.
 
@@ -81,6 +82,7 @@ def publish_lake(
             each reader creates.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
         owners: who answers for which instances, as ``load_owners`` reads them.
+        attestations: what people vouch for, as ``load_attestations`` reads them.
 
     Returns:
         What was written.
@@ -108,7 +110,7 @@ def publish_lake(
             is_held = create_relations(
                 connection, os.fspath(lake), materialize=materialize, inner=INNER_SCHEMA
             )
-            create_views(connection, thresholds, owners, inner=INNER_SCHEMA)
+            create_views(connection, thresholds, owners, attestations, inner=INNER_SCHEMA)
             describe_everything(connection)
             connection.commit()
             names = connection.execute(
@@ -139,6 +141,7 @@ def connect_lake(
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
 ) -> duckdb.DuckDBPyConnection:
     """Open the KPI views over a lake in memory: for notebooks, the charts and the report.
 
@@ -151,6 +154,7 @@ def connect_lake(
         materialize: hold the rows in memory.
         thresholds: values for columns of ``settings``, such as ``{"rpo_h": 12}``.
         owners: who answers for which instances, as ``load_owners`` reads them.
+        attestations: what people vouch for, as ``load_attestations`` reads them.
 
     Returns:
         A connection; close it when done.
@@ -163,7 +167,13 @@ def connect_lake(
         >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
         >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
     """
-    connection = open_views(lake, materialize=materialize, thresholds=thresholds, owners=owners)
+    connection = open_views(
+        lake,
+        materialize=materialize,
+        thresholds=thresholds,
+        owners=owners,
+        attestations=attestations,
+    )
     describe_everything(connection)
     return connection
 
@@ -174,6 +184,7 @@ def open_views(
     materialize: bool,
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
 ) -> duckdb.DuckDBPyConnection:
     """As `connect_lake`, without the words on columns, for who reads none of them."""
     connection = duckdb.connect()
@@ -181,7 +192,7 @@ def open_views(
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
             create_relations(connection, os.fspath(lake), materialize=materialize or is_remote)
-            create_views(connection, thresholds, owners)
+            create_views(connection, thresholds, owners, attestations)
     except BaseException:
         connection.close()
         raise
