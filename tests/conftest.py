@@ -8,20 +8,29 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
 import pytest
 
 if TYPE_CHECKING:
     from support.inventory_lab import Lab
-    from support.lake_world import World
+    from support.lake_service import World
 
 # The tests start hundreds of processes: without bytecode each would compile all it imports anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+gc.set_threshold(50_000)  # as the command itself has it: imports make many objects and no garbage
 
 _FOREIGN = ("BACKUP_FRAMES_", "HUAWEICLOUD_", "AWS_")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let each worker begin with files of its own: what those share is made once, not in every one."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def pytest_collection_finish() -> None:
@@ -38,11 +47,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it for its workers
 
 
-@pytest.fixture
-def world() -> World:
-    """Six days of eight backups, in a lake that a full sync made an hour ago."""
-    from support.lake_service import HOUR
-    from support.lake_world import World
+@pytest.fixture(scope="session")
+def synced_world() -> World:
+    """Six days of eight backups, in a lake that a full sync made an hour ago; tests change copies."""
+    from support.lake_service import HOUR, World
 
     made = World()
     made.fill(days=6)
@@ -52,9 +60,15 @@ def world() -> World:
 
 
 @pytest.fixture
+def world(synced_world: World) -> World:
+    """The same, to be changed."""
+    return synced_world.copy()
+
+
+@pytest.fixture
 def empty_world() -> World:
     """A service without backups and a store without files."""
-    from support.lake_world import World
+    from support.lake_service import World
 
     return World()
 

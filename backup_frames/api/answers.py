@@ -53,6 +53,14 @@ _TOKEN_INVALID: Final = frozenset(
     }
 )
 _DENIED: Final = frozenset({"DBS.280032", "DBS.280063", "DBS.280015"})
+_NO_GRANT_HELPS: Final = {
+    "0310": "the project is unavailable. Check the project id, and that it is not frozen.",
+    "0401": "this machine's address is not allowed. Ask from another, or have it allowed.",
+    "0402": "this machine's address is not allowed. Ask from another, or have it allowed.",
+    "0801": "the region does not allow it. Check endpoint and region.",
+    "0802": "the region does not allow it. Check endpoint and region.",
+}
+"""What the gateway's 403 means beside a missing permission, by the number of its code."""
 _LIMIT_TEXT = re.compile(
     r"limit:\s*(\d+)\s*,\s*time:\s*(\d+)\s*(second|minute|hour|day)", re.IGNORECASE
 )
@@ -302,14 +310,20 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes, url: str)
         refused.is_token_refused = True
         return refused
     if status == 403 or code in _DENIED:
-        return AuthError(f"{failure}: no permission. {advise_grant(url)}", **facts)
+        gateway, _, number = (code or "").partition(".")
+        other = _NO_GRANT_HELPS.get(number) if gateway in ("APIGW", "APIG") else None
+        advice = other or f"no permission. {advise_grant(url)}"
+        return AuthError(f"{failure}: {advice}", **facts)
     if 300 <= status < 400:
         return RejectedError(
             f"{failure}: a redirect, which is not followed, since it would carry credentials to "
             "another host. Check the endpoint.",
             **facts,
         )
-    return RejectedError(f"{failure}: the request was refused. Check filters and ids.", **facts)
+    advice = "the request was refused. Check filters and ids."
+    if status == 407:
+        advice = "a proxy wants credentials. Set HTTPS_PROXY to http://user:password@host:port."
+    return RejectedError(f"{failure}: {advice}", **facts)
 
 
 def read_limit(text: str) -> tuple[int | None, float | None]:

@@ -22,10 +22,11 @@ _MIN_LENGTH: Final = 4  # a shorter one is no secret, and blotting it out would 
 _MASK: Final = "***"
 _ENTITIES: Final = {"&": "|amp", "<": "|lt", ">": "|gt", '"': "|quot", "'": "|apos"}
 
-# C0, DEL and C1 but line breaks; marks that turn or break lines; lone surrogates
+# C0, DEL and C1 but line breaks; marks that turn or break lines, or that nobody sees; lone surrogates
 _UNPRINTABLE: Final = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
-    "\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e007f]"
 )
 
 E = TypeVar("E", bound=BackupFramesError)
@@ -45,8 +46,14 @@ def as_printable(text: str, *, keep_lines: bool = False) -> str:
         >>> print(as_printable("a\x1b[31mb"))
         a\u001b[31mb
     """
-    text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    text = _UNPRINTABLE.sub(lambda match: _escaped(match[0]), text)
     return text if keep_lines else text.replace("\n", "\\u000a")
+
+
+def _escaped(char: str) -> str:
+    """As JSON writes it: what lies beyond the first plane in two halves."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:

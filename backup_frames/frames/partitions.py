@@ -13,11 +13,17 @@ and the writer's settings are fixed. Chosen by measurement on days of 30 to 3,00
 
 from __future__ import annotations
 
+import atexit
+import os
+import struct
+import subprocess
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +47,12 @@ _PLAIN = frozenset({"PLAIN", "RLE", "BIT_PACKED"})
 _DISTINCT = frozenset(
     {"backup_id", "name", "begin_time", "end_time", "size_kb", "table_index", "extra", "run_id"}
 )
+
+# Of the process for files that nobody vouches for: what its answer is, and the length of what follows.
+_ROWS, _REFUSAL = 0, 1
+_ANSWER, _LENGTH = struct.Struct(">BQ"), struct.Struct(">Q")
+_process_lock = threading.Lock()
+_process: subprocess.Popen[bytes] | None = None
 
 _WRITER: Final[Mapping[str, Any]] = {
     "row_group_size": 1 << 17,
@@ -142,6 +154,88 @@ def decode_table(data: bytes, *, rows: int | None = None) -> pa.Table:
         return _unfold(file.read(use_threads=False), schema, data, rows)
 
 
+def decode_apart(data: bytes) -> pa.Table:
+    """The rows of a file that nobody vouches for, as `decode_table` gives them.
+
+    They are read in a process of its own, which is this module as a program: on some damaged files
+    pyarrow ends it. It is started for the first such file, for a third of a second, and serves all
+    that follow; one that a file has ended is replaced. Files and answers come behind their length.
+
+    Raises:
+        LakeError: the bytes are no intact Parquet file, or would decode to far more than they may.
+    """
+    with _process_lock:
+        try:
+            kind, answer = _ask(data)
+        except (BrokenPipeError, EOFError):
+            _end()
+            raise LakeError(
+                f"A file of {len(data)} bytes is so damaged that reading it ends the process that "
+                "does. Run verify --repair to read its partition again."
+            ) from None
+        except BaseException:  # half a question is no use to the next one
+            _end()
+            raise
+    if kind == _REFUSAL:
+        raise LakeError(answer.decode())
+    with pa.ipc.open_stream(answer) as stream:
+        return stream.read_all()
+
+
+def _ask(data: bytes) -> tuple[int, bytes]:
+    global _process  # noqa: PLW0603 - one for all stores of this process
+    if _process is None or _process.poll() is not None:
+        _process = subprocess.Popen(  # noqa: S603 - this module, by this interpreter
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # it finds what this found
+        )
+        atexit.register(_end)
+    there, back = _process.stdin, _process.stdout
+    assert there is not None and back is not None  # noqa: S101, PT018 - both are pipes
+    there.write(_LENGTH.pack(len(data)) + data)
+    there.flush()
+    kind, length = _ANSWER.unpack(_read(back, _ANSWER.size))
+    return kind, _read(back, length)
+
+
+def _end() -> None:
+    global _process  # noqa: PLW0603 - likewise
+    if _process is not None:
+        _process.kill()
+        _process.communicate()
+    _process = None
+
+
+def _read(stream: IO[bytes], length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data
+
+
+def _serve() -> None:
+    """Answer until nobody asks any more."""
+    while head := sys.stdin.buffer.read(_LENGTH.size):
+        data = sys.stdin.buffer.read(*_LENGTH.unpack(head))
+        try:
+            kind, answer = _ROWS, _pack(decode_table(data))
+        except LakeError as error:
+            kind, answer = _REFUSAL, str(error).encode()
+        sys.stdout.buffer.write(_ANSWER.pack(kind, len(answer)) + answer)
+        sys.stdout.buffer.flush()
+
+
+def _pack(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
+
+
 def open_parquet(data: bytes, *, rows: int | None = None) -> pq.ParquetFile:
     """A file to be read column by column, once its footer does not claim too much.
 
@@ -219,3 +313,7 @@ def _too_much(data: bytes, found: str, most: str) -> LakeError:
         f"A file of {len(data)} bytes would decode to {found}, and may to {most} at most: it is "
         "damaged, or was made to exhaust memory. Run verify --repair to read its partition again."
     )
+
+
+if __name__ == "__main__":
+    _serve()

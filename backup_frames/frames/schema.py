@@ -121,7 +121,8 @@ LATER_COLUMNS = frozenset({"api_version", "caller", "incremental_period_min", "s
 
 def with_later_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """A table that an earlier version may have written, with null in the columns it lacks."""
-    missing = [one for one in schema if one.name not in table.column_names]
+    names = table.column_names
+    missing = [one for one in schema if one.name not in names]
     for one in missing:
         table = table.append_column(one, pa.nulls(table.num_rows, one.type))
     return table.select(schema.names) if missing else table

@@ -22,7 +22,7 @@ Place = str | os.PathLike[str]
 """Where a lake or a file is: a path of any kind, or a URL."""
 
 _ORIGIN = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:]+\]|[a-z0-9-]+(?:\.[a-z0-9-]+)*)"
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]*[a-z0-9-])"
     r"\.?(?::(?P<port>[0-9]{1,5}))?/?",
     re.IGNORECASE,
 )

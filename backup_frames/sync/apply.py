@@ -11,6 +11,7 @@ guard does not hold. A partition that cannot be read is left as it is, and the r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -25,13 +26,14 @@ from ..frames.partitions import NO_DATE, split_table
 from ..lake.ledger.collect import FreshPartition
 from ..lake.ledger.counts import count_present
 from ..lake.ledger.identity import Hashes, StoredIds, drop_rows, hash_ids, join_rows, pick_rows
-from ..lake.ledger.merge import LedgerTables, first_seen, mark_gone, merge_fresh
+from ..lake.ledger.merge import LedgerTables, first_seen, join_proofs, mark_gone, merge_fresh
 from ..lake.ledger.metadata import State
 from ..lake.ledger.recovery import (
     DamagedFileError,
     ProjectRecords,
     count_first,
     recount_partition,
+    recount_partitions,
 )
 from ..lake.ledger.writer import LakeWriter
 from ..scan.plan import to_moment
@@ -42,6 +44,9 @@ GUARD_COUNT: Final = 20
 """More than this share and more than this number at once looks like a fault, not like expiry."""
 GUARD_LEVEL_COUNT: Final = 5
 """Of one level more than this number, and all of them: its list alone may come empty by a fault."""
+
+GROUP_ROWS: Final = 20_000
+"""Rows of partitions that are compared in one go: a handful of arrays, whatever the list's size."""
 
 _NOBODY: Final = pa.array([], pa.string())
 
@@ -105,17 +110,61 @@ class LedgerMerge:
         self._is_first = records.is_listed and not records.manifest.files
 
     def add_all(self, read: Iterable[FreshPartition]) -> None:
-        """Merge partitions; of a lake's first read all that are new in one go."""
-        first = list[FreshPartition]()
+        """Merge partitions; of a lake's first read all that are new in one go, and what is unchanged."""
+        first, known = list[FreshPartition](), list[FreshPartition]()
         for fresh in read:
             is_new = self._is_first and fresh.partition not in {NO_DATE, *self.done}
             if is_new and fresh.pieces:
                 first.append(fresh)
             else:
-                self.add(fresh)
+                known.append(fresh)
+                if sum(one.row_count for one in known) > GROUP_ROWS:
+                    self._add_known(known)
+                    known = []
+        self._add_known(known)
         if first and not self._add_first(first):
             for fresh in first:
                 self.add(fresh)
+
+    def _add_known(self, known: list[FreshPartition]) -> None:
+        """Compare partitions with what is stored in one go, and merge each one that changed."""
+        stored = dict[date, LedgerTables]()
+        for fresh in known if len(known) > 1 else ():
+            partition, ids = fresh.partition, fresh.fresh.backups["backup_id"]
+            is_seen = partition in {NO_DATE, *self.done, *self.tally.absent, *stored}
+            is_doubtful = is_seen or partition in self._records.child_changed
+            if not is_doubtful and not self._stored_ids.elsewhere(partition, ids):
+                with suppress(DamagedFileError):  # `add` will meet it again
+                    stored[partition] = self._writer.load(partition)
+        compared = [fresh for fresh in known if fresh.partition in stored]
+        calm = self._find_unchanged(compared, stored) if compared else {}
+        if calm:
+            recount_partitions(self._state, calm, self._grain, self._as_of_s)
+            self.tally.first_seen_now += self._count_first_seen(pa.concat_tables(calm.values()))
+            self.done.update(calm)
+        for fresh in known:
+            if calm.pop(fresh.partition, None) is None:
+                self.add(fresh)
+
+    def _find_unchanged(
+        self, read: list[FreshPartition], stored: Mapping[date, LedgerTables]
+    ) -> dict[date, pa.Table]:
+        """The stored `backups` of those partitions that the read shows just as they are."""
+        merge = merge_fresh(
+            LedgerTables(*map(pa.concat_tables, zip(*stored.values(), strict=True))),
+            concat_frames([fresh.fresh for fresh in read]),
+            join_proofs(fresh.proof for fresh in read),
+            as_of=self._as_of,
+        )
+        touched = pa.concat_arrays([merge.new, merge.changed, merge.returned, merge.absent])
+        calm = dict[date, pa.Table]()
+        for fresh in read:
+            backups = stored[fresh.partition].backups
+            ids = [*fresh.fresh.backups["backup_id"].chunks, *backups["backup_id"].chunks]
+            is_touched = any(pc.any(pc.is_in(one, value_set=touched)).as_py() for one in ids)
+            if not len(touched) or not is_touched:
+                calm[fresh.partition] = backups
+        return calm
 
     def _add_first(self, first: list[FreshPartition]) -> bool:
         """Take partitions that have nothing to be merged with; False if a backup is in them twice."""
@@ -164,9 +213,7 @@ class LedgerMerge:
         tally.new += len(merge.new)
         tally.changed += len(merge.changed)
         tally.returned += len(merge.returned)
-        is_first = pc.equal(backups["first_seen_at"], self._as_of)
-        is_first = pc.and_(is_first, backups["gone_at"].is_null())
-        tally.first_seen_now += pc.sum(is_first).as_py() or 0
+        tally.first_seen_now += self._count_first_seen(backups)
         self._doubtful += [hash_ids(merge.new), hash_ids(merge.absent)]
         known = _without(tally.absent.pop(partition, _NOBODY), ids)
         if len(absent := pa.concat_arrays([known, merge.absent]).unique()):
@@ -271,6 +318,10 @@ class LedgerMerge:
                 self._writer.stage(keep, kept._asdict())
                 self._recount(keep, kept.backups)
                 self._let_go(drop, ids)
+
+    def _count_first_seen(self, backups: pa.Table) -> int:
+        is_first = pc.equal(backups["first_seen_at"], self._as_of)
+        return pc.sum(pc.and_(is_first, backups["gone_at"].is_null())).as_py() or 0
 
     def _recount(self, partition: date, backups: pa.Table) -> None:
         recount_partition(self._state, partition, self._grain, backups, self._as_of_s)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 from support.fault_server import FaultServer, answer
 
+from backup_frames.api.answers import read_failure
 from backup_frames.api.wire.proxy import find_proxy, is_direct
 from backup_frames.api.wire.transport import DeadlineTransport
 from backup_frames.cli import main
@@ -129,3 +132,28 @@ def test_a_token_refused_with_403_is_renewed(code: str) -> None:
         assert read_backups(settings=settings).certificate.verdict == "complete"
         logins = [one for one in server.requests if one.startswith(b"POST")]
         assert len(logins) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "word"),
+    [
+        (403, "APIGW.0310", "project is unavailable"),
+        (403, "APIG.0402", "address is not allowed"),
+        (403, "APIGW.0802", "region does not allow"),
+        (407, None, "HTTPS_PROXY"),
+    ],
+)
+def test_a_refusal_that_no_grant_helps_does_not_ask_for_one(
+    status: int, code: str | None, word: str
+) -> None:
+    """What the gateway or a proxy refuses for another reason is told by that reason."""
+    error = read_failure(status, {}, json.dumps({"error_code": code}).encode(), "http://h/backups")
+    assert word in str(error)
+    assert "Grant" not in str(error)
+
+
+@pytest.mark.parametrize("code", ["APIGW.0302", "DBS.280032", "DBS.0310", None])
+def test_a_missing_permission_asks_for_it(code: str | None) -> None:
+    """Any other 403 names the action to grant."""
+    error = read_failure(403, {}, json.dumps({"error_code": code}).encode(), "http://h/backups")
+    assert "Grant gaussdbfornosql:backup:list" in str(error)

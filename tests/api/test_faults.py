@@ -280,6 +280,12 @@ WIRES: dict[str, tuple[Act, End]] = {
         answer(gzip.compress(b"\xef\xbb\xbf" + PAGE), headers={"Content-Encoding": "gzip"}),
         DONE,
     ),
+    "gzip without a header": (answer(gzip.compress(PAGE)), DONE),
+    "gzip named deflate": (zipped(page(), encoding="deflate"), DONE),
+    "gzip with something behind it": (
+        answer(gzip.compress(PAGE) + b"<!-- 7 -->", headers={"Content-Encoding": "gzip"}),
+        DONE,
+    ),
     "gzip cut": (zipped(page(), keep=0.5), NO_PAGE),
     "gzip that is none": (answer(PAGE, headers={"Content-Encoding": "gzip"}), NO_PAGE),
     "gzip with a wrong checksum": (

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_help_of_a_command_lists_its_options(run, monkeypatch, name):
     assert ran.code == 0
     wanted = [*OPTIONS[name].split(), "--debug", "--quiet", "--log-format"]
     assert [option for option in wanted if option not in ran.out] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_at_80_columns_is_whole(run, monkeypatch, name):
+    """No option, place or variable is cut by an ellipsis, and sentences fill their lines."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run(name, "--help").out.splitlines()
+    assert [line for line in lines if "…" in line] == []
+    prose = [line for line in lines[2:] if line.startswith(" ")]
+    short = [a for a, b in pairwise(prose) if b.strip() and 0 < len(a.strip()) < 50]
+    assert [line for line in short if line.rstrip()[-1] not in ".:"] == []
 
 
 def test_help_of_read_tells_about_formulas(run, monkeypatch):

@@ -11,7 +11,9 @@ import sys
 
 import pytest
 import typer
+from support.edge_service import SETTINGS, EdgeService
 
+from backup_frames import sync_backups
 from backup_frames.cli import main
 from backup_frames.cli.screen.output import write_out
 from backup_frames.cli.screen.tables import print_rows
@@ -19,6 +21,7 @@ from backup_frames.cli.session.session import Session, command, release_log
 from backup_frames.errors import AuthError
 
 HOSTILE = "\x1b]0;owned\x07 [red]x[/] \x9b31m \u202egnp.exe\nsecond"
+UNSEEN = "\u00ad\u180e\u200b\u200c\u200d\u2060\u206a\ufeff\U0001d173\U000e0041"
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +99,23 @@ def test_json_lines_stay_json(capsys):
     text = capsys.readouterr().err
     assert json.loads(text)["message"] == HOSTILE
     assert not set("\x1b\x9b\u202e") & set(text)
+
+
+def test_what_nobody_sees_is_spelled_out(capsys):
+    """Marks without width do not make two names look alike; within JSON they mean the same."""
+    assert run(lambda session: session.warn(f"a{UNSEEN}"), "--log-format=json") == 0
+    text = capsys.readouterr().err
+    assert json.loads(text)["message"] == f"a{UNSEEN}"
+    write_out(f"{UNSEEN}\n")
+    assert not set(UNSEEN) & set(text + capsys.readouterr().out)
+
+
+def test_a_callers_text_stream_takes_data(monkeypatch, tmp_path):
+    """A stdout that takes no bytes, as `contextlib.redirect_stdout` makes one, is written as text."""
+    sync_backups(lake=tmp_path, settings=SETTINGS, transport=EdgeService(), inventory=False)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert main(["query", "SELECT 'ä' AS a", "--lake", str(tmp_path), "--format", "csv"]) == 0
+    assert "ä" in sys.stdout.getvalue()
 
 
 def test_another_alphabet_is_spelled_out(monkeypatch):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from backup_frames.cli.screen.exports import write_csv, write_ndjson
-from backup_frames.cli.screen.tables import human_size, print_rows
+from backup_frames.cli.screen.tables import human_size, print_rows, print_text
 
 MOMENT = dt.datetime(2026, 1, 31, 1, 2, 3, tzinfo=dt.UTC)
 SCHEMA = pa.schema(
@@ -157,6 +157,14 @@ def test_below_80_columns_records_stand_below_each_other(capsys, monkeypatch):
     assert list(first) == [name.removesuffix("_kb") for name in HEAD]
     assert first["size"] == "11.8 MiB"
     assert re.fullmatch("3+…", first["backup_id"])
+
+
+def test_a_sentence_goes_on_below_its_words(capsys, monkeypatch):
+    """A line that is too long is broken between words, and what follows it stands apart."""
+    monkeypatch.setenv("COLUMNS", "40")
+    print_text(("high", "red"), ": orders: rpo missed. The newest backup is too old.")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["high: orders: rpo missed. The newest", "  backup is too old."]
 
 
 def test_a_table_that_fits_is_one_however_narrow(capsys, monkeypatch):

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-from documents import PAGES, Block, blocks_of, made_anew
+from guide.documents import PAGES, Block, blocks_of, made_anew
 
 import backup_frames as bf
 from backup_frames.cli import main

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from documents import GUIDE, PAGES, ROOT
+from guide.documents import GUIDE, PAGES, ROOT
 
 from backup_frames.cli import main
 

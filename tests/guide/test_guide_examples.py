@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documents import GUIDE
+from guide.documents import GUIDE
 from typer.main import get_command
 
 from backup_frames.cli import app, main

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import ROOT, blocks_of
+from guide.documents import ROOT, blocks_of
 
 from backup_frames.sandbox import Sandbox
 

@@ -60,8 +60,10 @@ def test_what_does_not_only_read_is_refused(small_lake: Path, tmp_path: Path, sq
 
 
 def test_every_view_of_the_list_can_be_asked(small_lake: Path) -> None:
-    """The list names views with what they answer, KPI views first."""
+    """The list names views with what they answer, where to begin first, and no inner ones."""
     views = list_views(small_lake).to_pylist()
     assert {"v_kpi_current", "v_exceptions", "backups"} <= {view["name"] for view in views}
-    assert views[0]["name"].startswith("v_")
+    assert views[0]["name"] == "v_readme"
+    inner = {"v_backup_state", "v_backup_norm", "lake_files", "sync_runs_held"}
+    assert not inner & {view["name"] for view in views}
     assert all(view["description"] for view in views)

@@ -9,8 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from pyarrow import dataset as ds
-from support.lake_service import DAY, HOUR, PROJECT, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, World, sync
 
 from backup_frames.frames.partitions import encode_table
 from backup_frames.frames.schema import LEDGER_SCHEMAS

@@ -7,12 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from support.lake_service import HOUR, PROJECT, sync
-from support.lake_world import World
+from support.lake_service import HOUR, PROJECT, World, sync
 
 from backup_frames.frames.schema import RENAMED_COLUMNS, SYNC_RUNS
 from backup_frames.insight.kpi.publish import connect_lake
-from backup_frames.lake.formats import iceberg
+from backup_frames.lake.formats import iceberg_schema
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.lake import open_lake
@@ -36,7 +35,7 @@ def test_runs_of_an_earlier_version_say_whether_the_guard_held(
     with monkeypatch.context() as before:
         before.setitem(SCHEMAS, "sync_runs", old)
         before.setattr(encoding, "ENCODER", "an earlier version's")
-        iceberg._schema_of.cache_clear()
+        iceberg_schema.schema_of.cache_clear()
         store: Any = open_lake_store(place, scratch=SCRATCH, lake_format=lake_format)
         encode = store.encode
 
@@ -51,7 +50,7 @@ def test_runs_of_an_earlier_version_say_whether_the_guard_held(
             world.service.remove(*world.ids()[: len(world.ids()) // 2])
             expected.append(sync(world.service, store).is_guarded)
             assert expected == [False, True]
-    iceberg._schema_of.cache_clear()
+    iceberg_schema.schema_of.cache_clear()
     for _ in range(2):
         assert check_lake(open_lake_store(place, scratch="_meta/p/tmp")) == []
         opened = open_lake(place)

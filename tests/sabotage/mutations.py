@@ -18,7 +18,7 @@ class Mutation(NamedTuple):
         name: its promise first, such as ``fsync``.
         lines: the line to break, after as many lines above it as make it unique.
         becomes: what stands there instead.
-        tests: names of the test files that should catch it, most likely first.
+        tests: the ends of the paths of test files that should catch it, most likely first.
     """
 
     name: str
@@ -36,7 +36,7 @@ _CRASH = ("test_sync_crashes.py",)
 _WALK = ("test_parts.py", "test_reads.py", "test_simulation.py")
 _GATE = ("test_gate.py",)
 _AUTH = ("test_auth.py",)
-_FAULTS = ("test_faults.py",)
+_FAULTS = ("api/test_faults.py",)
 _FLATTEN = ("test_flatten.py", "test_odd_values.py")
 _TIMES = ("test_times.py",)
 
@@ -201,7 +201,7 @@ MUTATIONS = (
         "unchanged-not-written",
         "files = [file for file in encoded() if known.get(file.key) != file.entry]",
         "files = encoded()",
-        ("test_same_bytes.py", *_SYNC),
+        ("test_inventory_sync.py", *_SYNC),
     ),
     Mutation(
         "pending-kept-until-done",
@@ -219,7 +219,7 @@ MUTATIONS = (
         "state-fits-manifest",
         "if state.manifest == checksum or is_one_behind:",
         "if True:",
-        (*_SYNC, "test_verify.py"),
+        ("test_records_match.py", "test_verify.py"),
     ),
     Mutation(
         "state-moves-when-proven",
@@ -227,7 +227,9 @@ MUTATIONS = (
         "pass",
         _SYNC,
     ),
-    Mutation("state-stays-if-incomplete", "if is_proven:", "if True:", (*_SYNC, "test_changes.py")),
+    Mutation(
+        "state-stays-if-incomplete", "if is_proven:", "if True:", (*_SYNC, "sync/test_changes.py")
+    ),
     # The ledger: gone, guard, identity, order.
     Mutation(
         "gone-once",
@@ -256,14 +258,14 @@ MUTATIONS = (
     Mutation(
         "gone-not-in-doubt",
         "if doubt is None and is_trusted:",
-        "if True:",
-        (*_SYNC, "test_changes.py", "test_lake_simulation.py"),
+        "if is_trusted:",
+        ("test_guard.py",),
     ),
     Mutation(
         "gone-not-if-assumption-failed",
-        "merge.tally.absent.clear()  # what was not shown may be there all the same",
-        "pass",
-        (*_SYNC, "test_sync_end_to_end.py"),
+        "if doubt is None and is_trusted:",
+        "if doubt is None:",
+        ("test_meanings.py",),
     ),
     Mutation(
         "back-is-present",
@@ -305,50 +307,50 @@ MUTATIONS = (
         "guard-on-all",
         "return is_mass or (count > 0 and left == 0)",
         "return is_mass",
-        _SYNC,
+        ("test_guard.py", *_SYNC),
     ),
     Mutation(
         "guard-let-go-only-if-asked",
         "held = None if allow_mass_deletion else self._why_held(count, present, left)",
         "held = self._why_held(count, present, left)",
-        _SYNC,
+        ("test_guard.py", *_SYNC),
     ),
     Mutation(
         "identity-is-the-id",
         "moving = self._find_elsewhere(partition, ids)",
         "moving = dict[date, LedgerTables]()",
-        (*_SYNC, "test_changes.py"),
+        ("test_identity.py", *_SYNC),
     ),
     Mutation(
         "damage-stays-where-it-is",
         "self.damaged[partition] = error\nself._listed.append(ids.combine_chunks())\nreturn",
         "raise",
-        (*_SYNC, "test_verify.py"),
+        ("test_damage.py",),
     ),
     Mutation(
         "damage-owed",
         "self._state.damaged = sorted(day.isoformat() for day in owed)",
         "pass",
-        _SYNC,
+        ("test_damage.py",),
     ),
     # Clocks.
     Mutation(
         "moment-by-service",
         "self._as_of = self._begun_at - timedelta(seconds=ceil(skew_s))",
         "pass",
-        (*_SYNC, "test_sync_end_to_end.py", "test_cli_sync.py"),
+        ("test_clock_of_a_run.py", "test_cli_sync.py"),
     ),
     Mutation(
         "moment-never-back",
         "self._as_of_s = max(self._reader.now_s, self._state.newest_s, pending_s)",
         "self._as_of_s = self._reader.now_s",
-        _SYNC,
+        ("test_clock_of_a_run.py", "test_cli_sync.py"),
     ),
     Mutation(
         "skew-beyond-a-day-refused",
         "if abs(skew_s) > MAX_SKEW_S and not self._settings.accept_clock_skew:",
         "if False:",
-        (*_SYNC, "test_sync_end_to_end.py", "test_cli_sync.py"),
+        ("test_clock_of_a_run.py", "test_cli_sync.py"),
     ),
     Mutation(
         "overlap-before-last-sync",
@@ -440,7 +442,7 @@ MUTATIONS = (
         "counts-buckets",
         "found += _descend(reader, forecast, level, bucket)",
         "pass",
-        ("test_changes.py", *_SYNC),
+        ("sync/test_changes.py", *_SYNC),
     ),
     # One request: credentials, retries, limits.
     Mutation(
@@ -502,7 +504,7 @@ MUTATIONS = (
         "escapes-spelled-out",
         'text = _UNPRINTABLE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text)',
         "pass",
-        ("test_canaries.py", "test_session.py"),
+        ("test_output.py", "test_canaries.py"),
     ),
     Mutation(
         "retry-after-honoured",
@@ -575,13 +577,13 @@ MUTATIONS = (
         "zone-numeric-on-the-wire",
         'return utc.replace(microsecond=0, tzinfo=None).isoformat() + "+0000"',
         "return utc.replace(microsecond=0, tzinfo=None).isoformat()",
-        ("test_query.py",),
+        ("api/test_query.py",),
     ),
     Mutation(
         "zone-missing-is-utc",
         "second = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND",
         "second = (moment.astimezone(UTC) - _EPOCH) // _SECOND",
-        (*_TIMES, "test_query.py", *_WALK),
+        (*_TIMES, "api/test_query.py", *_WALK),
     ),
     Mutation(
         "zone-missing-in-columns",

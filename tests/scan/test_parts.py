@@ -177,3 +177,38 @@ def test_finished_ranges_tile_the_spans() -> None:
     assert merged == [list(span) for span in spans]
     wanted = sum(any(low <= s < high for low, high in spans) for s in rows)
     assert sum(one.row_count for one in done) == wanted
+
+
+def rows_within(query: BackupQuery, seconds: list[int], most: int) -> Page:
+    """The newest of these rows that lie in the query's window, and how many do."""
+    assert query.begin is not None
+    assert query.end is not None
+    low, high = int(query.begin.timestamp()), int(query.end.timestamp())
+    inside = [second for second in seconds if low <= second <= high]
+    ids = tuple(f"b{second}" for second in inside[:most])
+    return Page(query, b"", len(inside), ids, tuple(inside[:most]))
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_an_answer_that_comes_empty_hides_no_row_of_a_window(number: int) -> None:
+    """It is asked again, also where no answer before had rows, and no witness counts at the end."""
+    seconds, asked = list(range(90_000, 0, -300)), list[BackupQuery]()
+
+    def answer(query: BackupQuery) -> Page:
+        asked.append(query)
+        return rows_within(query, [] if len(asked) == number + 1 else seconds, query.limit)
+
+    done = list(Workers(schedule_of([(0, 90_001)]), answer, 1).run())
+    assert sum(one.row_count for one in done) == len(seconds)
+    assert not any(one.reasons for one in done)
+
+
+def test_a_service_that_always_gives_one_row_less_is_read_whole() -> None:
+    """Its answers contradict themselves for good: uncertified, but what is below them is read."""
+    seconds = list(range(50_000, 0, -5))
+    answers = Workers(
+        schedule_of([(0, 50_001)]), lambda query: rows_within(query, seconds, query.limit - 1), 1
+    )
+    done = list(answers.run())
+    assert sum(one.row_count for one in done) > 0.98 * len(seconds)
+    assert any("rows came where" in reason for one in done for reason in one.reasons)

@@ -188,6 +188,21 @@ def test_a_service_that_changes_its_mind_is_found_out(tmp_path: Path) -> None:
     assert service.sync(tmp_path / "lake")[1].exit_code == 0
 
 
+def test_what_fails_at_one_level_keeps_the_rows_of_the_other(tmp_path: Path) -> None:
+    """Nothing is marked gone in a run in which an assumption failed, wherever it did."""
+    service = Service(rows=150, table_level=1)
+    service.sync(tmp_path / "lake")
+    (only,) = (one for one, row in service.model.rows.items() if row.level == "DatabaseTable")
+    service.model.profile = replace(service.model.profile, meaning="inside")
+    del service.model.rows[only]  # that level's list is empty now, and nothing there can fail
+    service.clock.sleep(7 * 86400)
+    present, report = service.sync(tmp_path / "lake")
+    assert (only in present, report.exit_code, report.counts["gone"]) == (True, 6, 0)
+    service.model.profile = replace(service.model.profile, meaning="begin")
+    present, report = service.sync(tmp_path / "lake")
+    assert (only in present, report.exit_code, report.counts["gone"]) == (False, 0, 1)
+
+
 @pytest.mark.parametrize("rows", [30, 150, 400])
 def test_an_ignored_level_is_read_off_the_rows(rows: int, tmp_path: Path) -> None:
     """If the service lists all at both levels, database_tables tells the level, and all is complete."""

@@ -7,6 +7,7 @@ lose answers, hang, echo secrets, and move its clock. moto and Ceph stand for th
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from backup_frames.clock import SystemClock
+from backup_frames.lake.storage.bucket import ObjectStore
+from backup_frames.lake.storage.bucket_url import read_object_url
 
 
 @dataclass
@@ -191,3 +196,16 @@ def _listing(bucket: BucketServer, prefix: str) -> bytes:
 
 def _error(code: str, message: str) -> bytes:
     return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+def open_bucket(bucket: BucketServer, *, retries: int = 0, timeout_s: float = 20) -> ObjectStore:
+    """The store at such a server, that waits for it as told."""
+    address = read_object_url(bucket.url, os.environ)
+    return ObjectStore(
+        address,
+        url=bucket.url,
+        scratch="_meta/p/tmp",
+        clock=SystemClock(),
+        timeout_s=timeout_s,
+        retries=retries,
+    )

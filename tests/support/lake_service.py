@@ -2,8 +2,11 @@
 
     service = ModelService(seed=1)
     service.add(begin=...)
-    report = sync(service, store)                      # one sync of the model into a store
-    assert rows_of(store) == service.ledger.rows()     # the lake equals the model
+    report = sync(service, store)     # one sync of the model into a store
+
+    world = World()                   # a service, a lake and the truth, in one hand
+    world.fill(days=6)
+    world.sync()                      # also checks that the lake is what the model says
 
 The model knows no lake: its ledger is plain Python, one dict per backup.
 """
@@ -14,13 +17,15 @@ import json
 import random
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from support.clocks import VirtualClock
+from support.stores import MemoryStore
 
 from backup_frames.errors import UnavailableError
 from backup_frames.frames.deduplicate import deduplicate_frames
@@ -31,6 +36,11 @@ from backup_frames.scan.certificate import Certificate
 from backup_frames.scan.plan import CEILING_S, FLOOR_S, CoveredSpan
 from backup_frames.sync.one_project import SyncReport, sync_lake
 from backup_frames.sync.planning.plan import SyncSettings
+
+if TYPE_CHECKING:
+    from support.format_lake import FormatLake
+
+    from backup_frames.lake.storage.store import Store
 
 PROJECT = "0a1b2c"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -254,6 +264,26 @@ def sync(service: ModelService, store: Any, **settings: Any) -> SyncReport:
     )
 
 
+def sync_as(project_id: str, service: ModelService, store: Store) -> None:
+    """One sync under another project's id; the model's rows bear the model's, so they are named."""
+
+    class Reader(ModelReader):
+        def scan(self, *arguments: Any, **options: Any) -> Any:
+            for part in super().scan(*arguments, **options):
+                yield replace(part, frames=renamed(part.frames, project_id))
+
+    sync_lake(Reader(service), store, project_id=project_id, clock=service.clock)
+
+
+def renamed(frames: Any, project_id: str) -> Any:
+    def rename(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index("project_id")
+        column = pa.array([project_id] * table.num_rows, pa.string())
+        return table.set_column(place, table.schema.field(place), column)
+
+    return type(frames)(*(rename(table) for table in frames))
+
+
 def table_of(store: Any, name: str, project_id: str = PROJECT) -> list[Row]:
     """All rows of a table in the store, in the order of the files."""
     files = [file.key for file in store.list(name) if file.key.endswith(f"/{project_id}.parquet")]
@@ -353,3 +383,62 @@ def content_of(backup: Backup) -> Row:
             for position, table in enumerate(names or [])
         ],
     }
+
+
+class World:
+    """A service, a lake (of plain files in memory, or the one given), and what it should hold."""
+
+    def __init__(
+        self, seed: int = 0, lake: FormatLake | None = None, memory: MemoryStore | None = None
+    ) -> None:
+        self.service = ModelService(seed=seed)
+        self.lake = lake
+        self.ledger = ModelLedger()
+        self._memory = memory or MemoryStore(scratch=f"_meta/{PROJECT}/tmp")
+
+    @property
+    def store(self) -> Any:
+        """The lake's store, as a new process would open it."""
+        return self._memory if self.lake is None else self.lake.store()
+
+    @property
+    def clock(self) -> VirtualClock:
+        return self.service.clock
+
+    def copy(self) -> World:
+        """The same service, lake in memory and truth, to be changed on their own."""
+        twin = World(memory=self._memory.copy())
+        twin.service.backups = {one: replace(row) for one, row in self.service.backups.items()}
+        twin.service._number = self.service._number
+        twin.service.random.setstate(self.service.random.getstate())
+        twin.clock.seconds = self.clock.seconds
+        twin.ledger.entries = {one: dict(row) for one, row in self.ledger.entries.items()}
+        return twin
+
+    def fill(self, days: int, per_day: int = 8) -> None:
+        """Backups of the last days at both levels, some with databases and tables."""
+        step = DAY / per_day
+        for number in range(days * per_day):
+            self.service.add(
+                self.clock.now() - days * DAY + number * step,
+                level=LEVELS[number % 5 == 0],
+                tables=[("db", ["a", "b"]), ("all", None)] if number % 5 == 0 else None,
+            )
+
+    def ids(self) -> list[str]:
+        return sorted(self.service.backups)
+
+    def sync(self, *, after: timedelta = timedelta(0), **settings: object) -> SyncReport:
+        """Let time pass, sync, and check that the lake is what the model says."""
+        self.clock.advance(after)
+        report = sync(self.service, self.store, **settings)
+        marks = not report.is_guarded
+        self.ledger.observe(self.service.backups, report.as_of, marks=marks)
+        self.check()
+        return report
+
+    def check(self) -> None:
+        found = rows_of(self.store)
+        assert found.keys() == self.ledger.entries.keys()
+        for one, row in found.items():
+            assert row == self.ledger.entries[one], one

@@ -8,8 +8,7 @@ from math import log2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.lake_service import DAY, HOUR, LEVELS, START, ModelService, frames, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, LEVELS, START, ModelService, World, frames, sync
 
 from backup_frames.errors import RejectedError
 from backup_frames.lake.ledger.counts import (

@@ -8,8 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.lake_service import DAY, HOUR, START, ModelReader, rows_of, sync, table_of
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, START, ModelReader, World, rows_of, sync, table_of
 
 import backup_frames as bf
 from backup_frames.api.wire.transport import DeadlineTransport

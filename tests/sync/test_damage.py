@@ -8,8 +8,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
-from support.lake_service import DAY, HOUR, PROJECT, START, rows_of, sync, table_of
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, START, World, rows_of, sync, table_of
 from support.stores import MemoryStore
 
 from backup_frames.errors import LakeError
@@ -21,6 +20,7 @@ from backup_frames.sync.maintenance.repair import repair_project
 from backup_frames.sync.maintenance.salvage import salvage_table
 
 OLD_DAY = (START - 4 * DAY).date()
+MANIFEST = f"_meta/{PROJECT}/manifest.json"
 STATE = f"_meta/{PROJECT}/state.json"
 Harm = Callable[[MemoryStore, str], None]
 
@@ -218,17 +218,47 @@ def test_any_single_flipped_bit_is_undone(world: World, at: float) -> None:
     }
 
 
-@pytest.mark.parametrize("at", [18, 20, 23, 90])
-def test_a_description_on_which_pyarrow_ends_the_process_costs_nothing(at: int) -> None:
+def fatal() -> bytes:
+    """A file with a flipped bit on which pyarrow ends the process that reads it."""
+    data = bytearray(encode_table(pa.table({"name": ["a", "b", None]})))
+    data[len(data) - 8 - int.from_bytes(data[-8:-4], "little") + 20] ^= 4
+    return bytes(data)
+
+
+def test_nothing_that_heals_is_ended_by_a_file_that_nobody_vouches_for(world: World) -> None:
+    """With the manifest lost: syncs, verify and repair go on, and say which file it is."""
+    key = path_of()
+    world.store.files[key] = fatal()
+    del world.store.files[MANIFEST]
+    found = {one.path: one for one in check_lake(world.store)}
+    assert "ends the process" in found[key].message
+    report = sync(world.service, world.store)
+    assert (report.exit_code, report.damaged) == (5, (key,))
+    world.clock.advance(HOUR)
+    lost = repair(world)
+    assert [one.path for one in lost] == [key]
+    assert check_lake(world.store) == []
+    assert sync(world.service, world.store).verdict == "complete"
+
+
+def test_a_file_put_under_a_name_of_ours_ends_no_sync(world: World) -> None:
+    """A partition that no record names is looked at in a process of its own as well."""
+    new = world.service.add(START - 400 * DAY)
+    key = f"backups/date={new.begin.date()}/{PROJECT}.parquet"
+    world.store.files[key] = fatal()
+    assert sync(world.service, world.store).damaged == (key,)
+
+
+@pytest.mark.parametrize(("at", "bit"), [(18, 2), (20, 4), (90, 4)])
+def test_a_description_on_which_pyarrow_ends_the_process_costs_nothing(at: int, bit: int) -> None:
     """It is read in a process of its own: the flip is undone, and two flips are a file without rows."""
     whole = bytes(encode_table(pa.table({"name": ["a", "b", None]})))
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
-    for bit in (2, 4, 7):
-        data = bytearray(whole)
-        data[footer + at] ^= 1 << bit
-        assert undo_flip(bytes(data), hashlib.sha256(whole).hexdigest()) == whole
-        data[5] ^= 1
-        assert salvage_table(bytes(data), "backups") is None
+    data = bytearray(whole)
+    data[footer + at] ^= 1 << bit
+    assert undo_flip(bytes(data), hashlib.sha256(whole).hexdigest()) == whole
+    data[5] ^= 1
+    assert salvage_table(bytes(data), "backups") is None
 
 
 def test_two_flipped_bits_are_not_one(world: World) -> None:

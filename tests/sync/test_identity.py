@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.format_lake import FORMATS, FormatLake
-from support.lake_service import DAY, HOUR, LEVELS, START, Backup, rows_of, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, LEVELS, START, Backup, World, rows_of, sync
 
 from backup_frames.sync.maintenance.check import check_lake
 
@@ -30,10 +29,7 @@ def large() -> World:
 @pytest.fixture
 def world(large: World) -> World:
     """The same, an hour later, to be changed."""
-    made = World(memory=large.store.copy())
-    made.service.backups = {one: Backup(**vars(row)) for one, row in large.service.backups.items()}
-    made.ledger.entries = {one: dict(row) for one, row in large.ledger.entries.items()}
-    made.service._number = large.service._number
+    made = large.copy()
     made.clock.advance(HOUR)
     return made
 

@@ -15,8 +15,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support.lake_service import HOUR, LEVELS, PROJECT, rows_of, sync
-from support.lake_world import World
+from support.lake_service import HOUR, LEVELS, PROJECT, World, rows_of, sync
 from support.stores import FaultStore, Killed, faults_of, snapshot
 
 from backup_frames.errors import LakeError, UnavailableError

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from support.lake_service import DAY, HOUR, PROJECT, START, rows_of, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, START, World, rows_of, sync
 
 from backup_frames.lake.ledger.metadata import (
     LakeRecord,

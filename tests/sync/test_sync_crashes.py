@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import MutableSequence
 from contextlib import suppress
-from datetime import timedelta
-from typing import Any, NamedTuple
+from random import Random
+from typing import Any
 
 import pytest
+from support.crash_scenes import SCENES, Scene, first, fleet
 from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
 from support.stores import Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
 
-from backup_frames.errors import LakeError
+from backup_frames.errors import LakeError, UnavailableError
 from backup_frames.frames.partitions import decode_table
 from backup_frames.lake.storage.store import Store
 from backup_frames.sync.maintenance.check import check_lake
@@ -19,57 +20,6 @@ from backup_frames.sync.maintenance.check import check_lake
 SCRATCH = "_meta/0a1b2c/tmp"
 MANIFEST = f"_meta/{PROJECT}/manifest.json"
 TABLES = ("backups/", "backup_databases/", "backup_tables/")
-
-
-def fleet(days: int, seed: int = 3) -> ModelService:
-    """Some days of backups at both levels, one without begin time, one still running."""
-    service = ModelService(seed=seed)
-    for hour in range(0, days * 24, 6):
-        tables = [("db", ["a", "b"]), ("all", None)] if hour % 4 == 0 else None
-        begin = START - days * DAY + hour * HOUR
-        service.add(begin, level=("Instance", "DatabaseTable")[hour % 4 == 0], tables=tables)
-    service.add(START - days * DAY, status="BUILDING", tables=[])
-    service.add(None)
-    service.add(None, tables=[("d", ["t"])])
-    service.add(None, tables=[("e", None)])
-    return service
-
-
-def first(service: ModelService) -> None:
-    """The lake is empty."""
-
-
-def busy(service: ModelService) -> None:
-    """New, changed, gone, finished, moved backups; one whose children alone changed."""
-    service.clock.advance(timedelta(hours=5))
-    dated = [one.id for one in service.backups.values() if one.begin is not None]
-    *ids, running = dated
-    service.remove(ids[1], ids[-1])
-    service.backups[ids[2]].tables = [("db", ["a", "c"]), ("all", None)]
-    service.backups[ids[3]].size = 99.0
-    service.backups[running].status = "COMPLETED"
-    service.backups[ids[4]].begin = service.clock.now() - 50 * HOUR
-    service.backups[ids[5]].begin = None
-    undated = [one for one in service.backups.values() if one.begin is None]
-    undated[0].begin = service.clock.now() - 2 * HOUR
-    undated[1].begin = service.clock.now() - 30 * HOUR
-    service.add(service.clock.now() - HOUR, tables=[("x", ["t"])])
-
-
-class Scene(NamedTuple):
-    """What happens before the run that is struck, and how it runs."""
-
-    change: Callable[[ModelService], None]
-    settings: dict[str, Any]
-    grain: str = "day"
-
-
-SCENES = {
-    "first": Scene(first, {}),
-    "incremental": Scene(busy, {"reread_requests": 0}),
-    "full": Scene(busy, {"is_full": True}),
-    "month": Scene(busy, {"is_full": True}, "month"),
-}
 
 
 def prepared(scene: Scene, days: int) -> tuple[ModelService, MemoryStore]:
@@ -154,6 +104,37 @@ def test_a_partition_torn_by_a_dead_run_is_read_again() -> None:
     calm = killed_at(store, service, call, is_full=True)
     sync(service, store, reread_requests=0)
     assert check_lake(store) == []
+    assert data(store) == data(calm)
+
+
+class NewestFirst(Random):
+    """Parts of two ranges each, those of the newest span first."""
+
+    def shuffle(self, x: MutableSequence[Any]) -> None:
+        x.reverse()
+
+    def choice(self, seq: Any) -> Any:
+        return seq[1]
+
+
+def test_a_torn_partition_stays_announced_while_runs_fail() -> None:
+    """A run that writes, but fails before it comes to the torn day, leaves it to the next one."""
+    service, store = fleet(days=8), MemoryStore(scratch=SCRATCH)
+    sync(service, store)
+    service.clock.advance(DAY)
+    edited = [one for one in service.backups.values() if one.tables and one.begin][5]
+    assert edited.begin is not None
+    edited.tables = [("db", ["a", "b", "c"]), ("new", [])]
+    call = f"put backup_tables/date={edited.begin.date()}/{PROJECT}.parquet"
+    calm = killed_at(store, service, call, is_full=True)
+    service.add(service.clock.now() - HOUR)
+    sync(service, calm, reread_requests=0)
+    written, service.fail_after_parts, service.random = data(store), 1, NewestFirst()
+    with pytest.raises(UnavailableError):
+        sync(service, store, reread_requests=0)
+    assert data(store) != written
+    service.fail_after_parts = None
+    sync(service, store, reread_requests=0)
     assert data(store) == data(calm)
 
 

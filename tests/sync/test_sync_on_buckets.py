@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.lake_service import DAY, HOUR, PROJECT, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, World, sync
 from support.stores import snapshot
 
 from backup_frames.errors import LakeConflictError

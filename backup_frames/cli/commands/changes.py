@@ -21,6 +21,7 @@ from ..screen.exports import (
     write_answer,
     write_text,
 )
+from ..screen.tables import print_text
 from ..session.options import FILTER, Columns, Config, Form, Lake, Limit, Out, lake_of
 from ..session.session import Session, command
 
@@ -59,9 +60,10 @@ def show_changes(
     check_target(form, out)
     url = lake_of(session.load(config, lake=lake))
     check_target(form, out, url)
-    from ...insight.kpi.changes import find_changes
+    with session.step(f"Asking {url}"):
+        from ...insight.kpi.changes import find_changes
 
-    found = find_changes(url, since=since)
+        found = find_changes(url, since=since)
     events = select_columns(found.events, columns)
     if form is AnswerFormat.JSON:
         facts = {
@@ -79,7 +81,7 @@ def show_changes(
     if form is not AnswerFormat.TABLE:
         return
     counts = found.counts
-    session.print(
+    print_text(
         f"Since {found.since:%Y-%m-%d %H:%M} UTC: {counts['new']:,} new, {counts['changed']:,} "
         f"changed, {counts['gone']:,} gone; {found.exceptions.num_rows:,} new exceptions."
     )

@@ -54,13 +54,14 @@ def show_exceptions(
     low: worth a look. With --new an alarm goes off once, not with every run.
     """
     url = lake_of(session.load(config, lake=lake))
-    from ...insight.kpi.changes import find_exceptions
-    from ...settings.owners import load_owners
+    with session.step(f"Asking {url}"):
+        from ...insight.kpi.changes import find_exceptions
+        from ...settings.owners import load_owners
 
-    found = find_exceptions(
-        url, at_least=fail_on.value, new=new, owners=load_owners(config),
-        owner=owner, enterprise_project_id=enterprise_project,
-    )  # fmt: skip
+        found = find_exceptions(
+            url, at_least=fail_on.value, new=new, owners=load_owners(config),
+            owner=owner, enterprise_project_id=enterprise_project,
+        )  # fmt: skip
     kind = "new exceptions" if new else "exceptions"
     worse = "" if fail_on is FailOn.HIGH else " or worse"
     session.print(

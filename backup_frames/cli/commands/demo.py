@@ -11,9 +11,10 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +24,8 @@ from ..session.invocation import own_command, whole_path
 from ..session.session import Session, command
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ...sandbox import Sandbox
     from ...settings import Settings
     from ...sync.one_project import SyncReport
@@ -83,8 +86,8 @@ def run_demo(
             report = _sync(session, sandbox, settings, title)
             session.exit_code = max(session.exit_code, report.exit_code)
     with session.step("Drawing the report"):
-        _write_files(lake)
-    _show_lake(session, lake, report)
+        tour = _write_files(lake)
+    _show_lake(session, lake, report, tour)
 
 
 def beside(lake: Path, suffix: str) -> Path:
@@ -147,21 +150,30 @@ def _sync(session: Session, sandbox: Sandbox, settings: Settings, title: str) ->
     return report
 
 
-def _write_files(lake: Path) -> None:
-    from ...insight.charts.report import write_report
-    from ...insight.kpi.publish import publish_lake
+@dataclass(frozen=True)
+class _Tour:
+    """What the screen shows of the lake: its KPIs, and its newest backups."""
+
+    kpis: dict[str, Any]
+    newest: pa.Table
+
+
+def _write_files(lake: Path) -> _Tour:
+    """Write the DuckDB file and the report, and ask the report's connection for the tour."""
+    from ...insight.charts.report import render_report
+    from ...insight.kpi.publish import open_views, publish_lake
+    from ...whole_files import write_whole
 
     publish_lake(str(lake), beside(lake, ".duckdb"))
-    write_report(lake, beside(lake, ".html"))
-
-
-def _show_lake(session: Session, lake: Path, report: SyncReport) -> None:
-    """The newest backups, the KPIs, what was proven, where to go on: a screenful with the syncs."""
-    from ...insight.kpi.publish import connect_lake
-
-    with connect_lake(str(lake)) as connection:
+    with open_views(str(lake), materialize=True) as connection:
+        write_whole(beside(lake, ".html"), render_report(connection).encode())
         kpis = connection.sql(KPIS).to_arrow_table().to_pylist()[0]
-        newest = connection.sql(f"{NEWEST} LIMIT {SHOWN_ROWS}").to_arrow_table()
+        return _Tour(kpis, connection.sql(f"{NEWEST} LIMIT {SHOWN_ROWS}").to_arrow_table())
+
+
+def _show_lake(session: Session, lake: Path, report: SyncReport, tour: _Tour) -> None:
+    """The newest backups, the KPIs, what was proven, where to go on: a screenful with the syncs."""
+    kpis, newest = tour.kpis, tour.newest
     title = (
         f"The newest of {kpis['present_count']:,} backups "
         f"({kpis['database_count']:,} databases and {kpis['table_count']:,} tables named in them)"

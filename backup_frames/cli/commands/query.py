@@ -49,15 +49,16 @@ def answer_query(
     check_target(form, out)
     url = lake_of(session.load(config, lake=lake))
     check_target(form, out, url)
-    from ...insight.kpi.query import list_views, query_lake
-    from ...settings.owners import load_attestations, load_owners
+    with session.step(f"Asking {url}"):
+        from ...insight.kpi.query import list_views, query_lake
+        from ...settings.owners import load_attestations, load_owners
 
-    if sql is None:
-        answer = list_views(url)
-    else:
-        answer = query_lake(
-            url, sql, owners=load_owners(config), attestations=load_attestations(config)
-        )
+        if sql is None:
+            answer = list_views(url)
+        else:
+            answer = query_lake(
+                url, sql, owners=load_owners(config), attestations=load_attestations(config)
+            )
     if sql is None and form is AnswerFormat.TABLE:
         answer = answer.set_column(1, "answers", [_first_words(answer["description"])])
     if form is AnswerFormat.TABLE and limit is None:

@@ -25,7 +25,7 @@ from ..screen.exports import (
     write_csv,
     write_ndjson,
 )
-from ..screen.tables import print_rows
+from ..screen.tables import hanging, print_rows
 from ..session.options import (
     FILTER,
     OUTPUT,
@@ -207,7 +207,7 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         session.note(f"Wrote {out}")
     certificate = frames.certificate
     if certificate is not None:
-        session.note(certificate.to_text())
+        session.note(hanging(certificate.to_text()))
         for warning in certificate.warnings:
             session.warn(warning)
         if certificate.verdict != "complete":

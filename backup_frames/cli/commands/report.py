@@ -55,11 +55,11 @@ def write_page(
 ) -> None:
     """Write one self-contained HTML page about the lake's backups."""
     url = lake_of(session.load(config, lake=lake))
-    from ...insight.charts.report import write_report
-    from ...settings.owners import load_attestations, load_owners
-
     out = out or default_name(url, ".html")
     with session.step(f"Drawing {out}"):
+        from ...insight.charts.report import write_report
+        from ...settings.owners import load_attestations, load_owners
+
         write_report(
             url, out, owners=load_owners(config), attestations=load_attestations(config),
             owner=owner, enterprise_project_id=enterprise_project,

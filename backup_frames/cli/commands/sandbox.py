@@ -31,7 +31,11 @@ def serve_sandbox(  # noqa: PLR0913  # one option per thing that may be differen
     backups: Annotated[int, typer.Option(min=0, help="Backups to begin with.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same fleet.")] = 7,
     faults: Annotated[
-        str, typer.Option(help="What goes wrong, such as 429:every=50,reset:rate=0.01")
+        str,
+        typer.Option(
+            metavar="FAULTS",
+            help="What goes wrong: 429:every=50 or reset:rate=0.01; several with commas.",
+        ),
     ] = "",
     live: Annotated[
         bool, typer.Option("--live", help="Let its time run; else it stands still.")

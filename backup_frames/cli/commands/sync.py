@@ -18,6 +18,7 @@ from ...whole_files import find_target
 from ..runs.log import RunLog, json_line, label_of
 from ..runs.projects import run_side_by_side
 from ..session.options import (
+    FILTER,
     OUTPUT,
     Config,
     Endpoint,
@@ -94,18 +95,21 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         typer.Option(
             "--with-inventory/--without-inventory",
             help="Also read instances (once a day) and their backup policies.",
+            rich_help_panel=FILTER,
         ),
     ] = True,
     overlap: Annotated[
         int | None, typer.Option(metavar="SECONDS", help="Read this far back again; default 3600.")
     ] = None,
     reread_requests: Annotated[
-        int | None, typer.Option(help="Requests to spend on days long unverified; default 10.")
+        int | None,
+        typer.Option(metavar="N", help="Requests to spend on days long unverified; default 10."),
     ] = None,
     max_requests_per_second: MaxRequests = None,
     max_connections: MaxConnections = None,
     max_projects: Annotated[
-        int, typer.Option(min=1, max=64, help="Projects side by side, of a config file's.")
+        int,
+        typer.Option(min=1, max=64, metavar="N", help="Projects side by side, of a config file's."),
     ] = 4,
     metrics_file: Annotated[
         Path | None,

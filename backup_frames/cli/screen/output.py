@@ -91,10 +91,12 @@ def write_err(text: str) -> None:
 def open_out() -> Iterator[IO[bytes]]:
     """Stdout for bytes of data, exactly as they are; on a terminal control characters spelled out.
 
+    What takes no bytes, such as a caller's `io.StringIO`, gets text like a terminal.
+
     Raises:
         OutputError: it cannot be written.
     """
-    if is_terminal():
+    if is_terminal() or not hasattr(sys.stdout, "buffer"):
         held = io.BytesIO()
         yield held
         write_out(held.getvalue().decode())

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
+import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -105,13 +107,36 @@ def print_text(*parts: str | tuple[str, str]) -> None:
     Args:
         parts: texts, or a text with its style: ``green`` for good, ``red`` for bad, ``dim``, ``bold``.
     """
+    from rich.console import Console
     from rich.text import Text
 
     line = Text()
     for part in parts:
         text, style = (part, "") if isinstance(part, str) else part
         line.append(_styled(text, style))
-    _print([line], terminal_width())
+    width = terminal_width()
+    first, *more = line.wrap(Console(width=width), width - GAP) or [line]
+    _print([first, *(Text(" " * GAP) + rest for rest in more)], width)
+
+
+def hanging(text: str) -> str:
+    """Lines of a label and what it says, broken between words below the words on a terminal's stderr."""
+    if sys.stderr is None or sys.stderr.closed or not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    found = (re.match(r"\S+(?: \S+)*  +", line) for line in text.splitlines())
+    indents = [len(match[0]) if match else GAP for match in found]
+    lines = [
+        textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line, indent in zip(text.splitlines(), indents, strict=True)
+    ]
+    return "\n".join("\n".join(line) for line in lines)
 
 
 def terminal_width() -> int:

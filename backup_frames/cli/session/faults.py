@@ -31,6 +31,7 @@ def explain_fault(error: BaseException) -> tuple[str, int] | None:
     advice = {
         errno.ENOSPC: "Free space",
         errno.EDQUOT: "Free space",
+        errno.EFBIG: "Raise the limit on file sizes (ulimit -f)",
         errno.EMFILE: "Raise the limit of open files (ulimit -n)",
         errno.ENFILE: "Raise the limit of open files",
     }.get(error.errno or 0, "Check the path and its permissions" if paths else "Check the machine")

@@ -31,8 +31,8 @@ Endpoint = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="Address of the service, such as https://gaussdb-nosql.cn-north-4.myhuaweicloud.com; "
-        "default: the region's. (environment: BACKUP_FRAMES_ENDPOINT)",
+        help="Address of the service, https and all; default: the region's. "
+        "(environment: BACKUP_FRAMES_ENDPOINT)",
         rich_help_panel=ACCOUNT,
     ),
 ]

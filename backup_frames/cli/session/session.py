@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 import sys
 import threading
 import time
@@ -182,8 +183,9 @@ class Session:
                 yield
             return
         from rich.console import Console
+        from rich.text import Text
 
-        with Console(stderr=True).status(f"{as_printable(label)} …"):
+        with Console(stderr=True).status(Text(f"{as_printable(label)} …")):
             yield
 
     @contextmanager
@@ -271,4 +273,6 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
     run.__annotations__ = {p.name: p.annotation for p in parameters}
+    # a help's paragraph is as wide as the reader's terminal, not as its source
+    run.__doc__ = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
     return run

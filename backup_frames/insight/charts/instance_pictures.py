@@ -214,7 +214,7 @@ def _age_bars(
         "field": "verdict",
         "type": "nominal",
         "scale": {"domain": list(colours), "range": list(colours.values())},
-        "legend": legend(3 if is_wide(width) else 2),
+        "legend": legend(3 if is_wide(width) else 1),
     }
     y = _names("label", width)
     ink = {"color": INK[theme]}

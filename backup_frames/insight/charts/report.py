@@ -84,19 +84,15 @@ def write_report(
     check_outside(target, lake)
     find_target(target)
     with open_views(
-        lake,
-        materialize=True,
-        thresholds=thresholds,
-        owners=owners,
-        attestations=attestations,
+        lake, materialize=True, thresholds=thresholds, owners=owners, attestations=attestations
     ) as connection:
         narrow_to(connection, owner, enterprise_project_id)
-        page = _render(connection)
-    write_whole(target, page.encode())
+        write_whole(target, render_report(connection).encode())
     return target
 
 
-def _render(connection: duckdb.DuckDBPyConnection) -> str:
+def render_report(connection: duckdb.DuckDBPyConnection) -> str:
+    """The page; the connection, of `open_views`, keeps the answers to what the page asked."""
     _hold(connection)
     connection.execute(
         "CREATE TEMP TABLE findings AS SELECT e.*, i.datastore_type AS engine FROM v_exceptions AS e "

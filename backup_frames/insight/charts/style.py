@@ -155,7 +155,7 @@ def days_axis(days: Iterable[str], width: int) -> Spec:
     end = datetime.fromisoformat(last).replace(tzinfo=UTC)
     span = (end - datetime.fromisoformat(first).replace(tzinfo=UTC)).days
     labels = 7 if is_wide(width) else 4
-    step = next((step for step in (1, 2, 7, 14, 28, 91) if span / step < labels), 364)
+    step = next((step for step in (1, 2, 7, 14, 28, 42, 91) if span / step < labels), 364)
     moments = [end - timedelta(days=back) for back in range(0, span + 1, step)]
     values = [moment.timestamp() * 1000 for moment in moments]
     return {"format": "%b %-d", "values": values, "grid": False}

@@ -50,19 +50,22 @@ def create_views(
     attestations: Sequence[Attestation] = (),
     *,
     inner: str = "main",
+    only: str | None = None,
 ) -> None:
     """Create all views, and fill `settings`, `owner_rule` and `attestation`.
 
-    Views that only other views ask go to the schema `inner`.
+    Views that only other views ask go to the schema `inner`. With `only` there are no words, and no
+    views but this one and those that it asks: whoever asks one view need not wait for all.
 
     Raises:
         ConfigError: a threshold that `settings` does not know, or that is no number above zero.
     """
     folder = files("backup_frames.insight.kpi") / "views"
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".sql"):
-            text = file.read_text(encoding="utf-8")
-            connection.execute(text if inner == "main" else _placed(text, inner))
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    text = "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+    text = text if only is None else _asked_by(only, text)
+    connection.execute(text if inner == "main" else _placed(text, inner))
+    put_now(connection)
     known = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
     for name, value in (thresholds or {}).items():
         if name not in known:
@@ -78,6 +81,27 @@ def create_views(
             "INSERT INTO attestation VALUES (?, ?, ?, ?, ?)",
             [place, one.text, one.who, one.when, one.link],
         )
+
+
+def put_now(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put into `settings` what stands for the now of a lake that no sync has written into."""
+    connection.execute(
+        "UPDATE settings SET now_without_runs = ("
+        "SELECT max(coalesce(greatest(updated_at, gone_at), greatest(begin_time, end_time))) "
+        "FROM backups WHERE NOT EXISTS (SELECT 1 FROM sync_runs))"
+    )
+
+
+def _asked_by(view: str, text: str) -> str:
+    """The statements that make the two tables, the view, and what it asks, which stands before it."""
+    parts = re.split(r"(?m)^(?=CREATE |COMMENT )", text)
+    made = {part.split(None, 2)[2]: part for part in parts if part.startswith("CREATE ")}
+    made = {re.split(r"\W", name, maxsplit=1)[0]: part for name, part in made.items()}
+    asked = {view, "settings", "owner_rule"}
+    for name in reversed(made):
+        if name in asked:
+            asked |= made.keys() & set(re.findall(r"\w+", made[name]))
+    return "".join(part for name, part in made.items() if name in asked)
 
 
 def _placed(text: str, inner: str) -> str:
@@ -99,11 +123,12 @@ def _placed(text: str, inner: str) -> str:
 
 def describe_everything(connection: duckdb.DuckDBPyConnection) -> None:
     """Comment the base relations, and each column that has no comment of its own yet."""
+    comments = []
     for name, schema in RELATIONS.items():
         kind = _kind(connection, name)
-        connection.execute(f"COMMENT ON {kind} {name} IS {quoted(DESCRIPTIONS[name])}")
-        for field in schema:
-            _comment(connection, name, field.name, _words(name, field.name))
+        comments.append(f"COMMENT ON {kind} {name} IS {quoted(DESCRIPTIONS[name])}")
+        comments += (_comment(name, field.name, _words(name, field.name)) for field in schema)
+    connection.execute("; ".join(comments))
     rows = connection.execute(
         "SELECT schema_name || '.' || table_name, column_name, comment FROM duckdb_columns() "
         "WHERE NOT internal AND database_name = current_database() ORDER BY table_oid, column_index"
@@ -112,13 +137,15 @@ def describe_everything(connection: duckdb.DuckDBPyConnection) -> None:
     for _, column, comment in rows:
         if comment:
             spoken.setdefault(column, comment)
+    comments = []
     for table, column, comment in rows:
         if comment is None:
             name = table.partition(".")[2]
             first = next((_SOURCES[start] for start in _SOURCES if name.startswith(start)), "")
             words = _words(first, column) or _words(*RELATIONS, column) or spoken.get(column)
             if words:
-                _comment(connection, table, column, words)
+                comments.append(_comment(table, column, words))
+    connection.execute("; ".join(comments))
 
 
 def _words(*names: str) -> str:
@@ -139,5 +166,5 @@ def _kind(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     return "VIEW" if rows[0][0] else "TABLE"
 
 
-def _comment(connection: duckdb.DuckDBPyConnection, table: str, column: str, words: str) -> None:
-    connection.execute(f"COMMENT ON COLUMN {table}.{column} IS {quoted(words)}")
+def _comment(table: str, column: str, words: str) -> str:
+    return f"COMMENT ON COLUMN {table}.{column} IS {quoted(words)}"

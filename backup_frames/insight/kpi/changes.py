@@ -29,6 +29,7 @@ from .relations import RELATIONS, create_arrow_relations
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 
+_VIEW: Final = "v_exceptions"
 _KEY: Final = ("kind", "project_id", "instance_id", "backup_id")
 _EVENTS: Final = """
     SELECT change, happened_at, project_id, instance_id, instance_name, backup_id, backup_type,
@@ -109,7 +110,7 @@ def find_changes(lake: str | PathLike[str], *, since: str | datetime | timedelta
         {'new': 31, 'changed': 4, 'gone': 29}
     """
     moment = parse_moment(since, "since")
-    with open_views(lake, materialize=True) as connection:
+    with open_views(lake, materialize=True, only=_VIEW) as connection:
         return changes_since(connection, moment)
 
 
@@ -151,7 +152,7 @@ def find_exceptions(
     """
     if at_least not in SEVERITIES:
         raise QueryError(f"There is no severity {at_least!r}. Choose high, medium or low.")
-    with open_views(lake, materialize=True, owners=owners) as connection:
+    with open_views(lake, materialize=True, owners=owners, only=_VIEW) as connection:
         narrow_to(connection, owner, enterprise_project_id)
         if new:
             runs = connection.execute("SELECT project_id, last_run_at FROM dim_project").fetchall()
@@ -199,7 +200,7 @@ def _earlier_views(
     names = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
     values = connection.execute("FROM settings").fetchall()[0]
     numbers = {n: v for n, v in zip(names, values, strict=True) if isinstance(v, int | float)}
-    create_views(earlier, numbers)
+    create_views(earlier, numbers, only=_VIEW)
     return earlier
 
 

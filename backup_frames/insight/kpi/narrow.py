@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from ...errors import QueryError
 from ...lake.storage.layout import INVENTORY_NAMES, RUNS, TABLE_NAMES
-from .relations import LAKE_FILES
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,7 +33,7 @@ def narrow_to(
     run = connection.execute
     wanted = {"owner": owner, "enterprise_project_id": enterprise_project_id}
     run(
-        "CREATE TEMP TABLE narrowed AS SELECT project_id, instance_id FROM dim_instance "  # noqa: S608 - our text
+        "CREATE TEMP TABLE narrowed AS SELECT project_id, instance_id FROM v_instance_ledger "  # noqa: S608 - our text
         f"WHERE instance_id IS NOT NULL AND {_FITS}",
         wanted,
     )
@@ -53,7 +52,7 @@ def narrow_to(
             f"DELETE FROM {table} AS t WHERE NOT EXISTS (FROM backups AS b "  # noqa: S608 - our names
             "WHERE b.project_id = t.project_id AND b.backup_id = t.backup_id)"
         )
-    for table in (RUNS, LAKE_FILES):
+    for table in (RUNS, "lake_files"):
         run(f"DELETE FROM {table} WHERE project_id NOT IN (SELECT project_id FROM narrowed)")  # noqa: S608 - our names
 
 

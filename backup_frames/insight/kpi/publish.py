@@ -27,8 +27,8 @@ from ...lake.storage.urls import absolute_path
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
-from .catalog import create_views, describe_everything
-from .relations import create_relations
+from .catalog import create_views, describe_everything, put_now
+from .relations import LakeRelations, create_relations, declare_relations
 from .sql_text import quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
@@ -107,10 +107,15 @@ def publish_lake(
             connection.execute("USE published")
             connection.begin()  # else each of hundreds of comments is flushed to disk
             connection.execute(f"CREATE SCHEMA {INNER_SCHEMA}")
-            is_held = create_relations(
-                connection, os.fspath(lake), materialize=materialize, inner=INNER_SCHEMA
+            found = _create_all(
+                connection,
+                lake,
+                thresholds,
+                owners,
+                attestations,
+                materialize=materialize,
+                inner=INNER_SCHEMA,
             )
-            create_views(connection, thresholds, owners, attestations, inner=INNER_SCHEMA)
             describe_everything(connection)
             connection.commit()
             names = connection.execute(
@@ -119,17 +124,15 @@ def publish_lake(
                 "SELECT view_name FROM duckdb_views() WHERE database_name = 'published' "
                 "AND schema_name = 'main' AND NOT internal ORDER BY 1"
             ).fetchall()
-            ((count, now_at),) = connection.execute(
-                "SELECT (SELECT count(*) FROM backups), now_at FROM v_now"
-            ).fetchall()
+            ((now_at,),) = connection.execute("SELECT now_at FROM v_now").fetchall()
             connection.execute("USE memory")
             connection.execute("DETACH published")
         byte_count = aside.stat().st_size
     return PublishReport(
         path=target,
-        is_materialized=is_held,
+        is_materialized=found.is_held,
         tables=tuple(name for (name,) in names),
-        backup_count=count,
+        backup_count=found.backup_count,
         as_of=now_at.replace(tzinfo=UTC) if now_at else None,
         byte_count=byte_count,
     )
@@ -185,18 +188,48 @@ def open_views(
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
+    only: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """As `connect_lake`, without the words on columns, for who reads none of them."""
+    """As `connect_lake`, without the words on columns, for who reads none of them.
+
+    With `only` there is no other view than this one and those that it asks.
+    """
     connection = duckdb.connect()
     try:
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
-            create_relations(connection, os.fspath(lake), materialize=materialize or is_remote)
-            create_views(connection, thresholds, owners, attestations)
+            is_held = materialize or is_remote
+            _create_all(
+                connection,
+                lake,
+                thresholds,
+                owners,
+                attestations,
+                materialize=is_held,
+                only=only,
+            )
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _create_all(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Place,
+    thresholds: Mapping[str, float] | None,
+    owners: Sequence[OwnerRule],
+    attestations: Sequence[Attestation],
+    *,
+    materialize: bool,
+    inner: str = "main",
+    only: str | None = None,
+) -> LakeRelations:
+    declare_relations(connection, inner)
+    create_views(connection, thresholds, owners, attestations, inner=inner, only=only)
+    found = create_relations(connection, os.fspath(lake), materialize=materialize, inner=inner)
+    put_now(connection)
+    return found
 
 
 @contextmanager

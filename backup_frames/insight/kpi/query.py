@@ -14,16 +14,18 @@ import pyarrow as pa
 
 from ...errors import QueryError
 from ...settings.owners import Attestation, OwnerRule
+from .catalog import INNER
 from .publish import connect_lake
 
-_CATALOGUE: Final = """
+_CATALOGUE: Final = f"""
     SELECT name, description FROM (
         SELECT view_name AS name, comment AS description FROM duckdb_views() WHERE NOT internal
         UNION ALL
         SELECT table_name, comment FROM duckdb_tables() WHERE NOT internal
     )
-    WHERE description IS NOT NULL ORDER BY name NOT LIKE 'v\\_%' ESCAPE '\\', name
-"""
+    WHERE description IS NOT NULL AND name NOT IN {(*sorted(INNER), "sync_runs_held")}
+    ORDER BY name <> 'v_readme', name NOT LIKE 'v\\_%' ESCAPE '\\', name
+"""  # noqa: S608 - names of ours
 
 
 def query_lake(

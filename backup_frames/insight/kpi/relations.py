@@ -10,32 +10,25 @@ and Iceberg can only be held: DuckDB's own readers of them are extensions that i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from ...errors import LakeError
-from ...frames.schema import BACKUPS, RENAMED_COLUMNS, TABLES, TIMESTAMP, with_ledger
+from ...frames.schema import BACKUPS, TABLES, with_ledger
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.named_files import NamedFiles, find_named_files
 from ...lake.storage.layout import INVENTORY_NAMES, RUNS, parse_key
 from ...lake.storage.store import Store
 from ...lake.storage.urls import local_root, scheme_of
+from .columns import columns_of, no_rows
 from .sql_text import escaped, quoted
 
 #: Every base relation with its columns as they stand in a lake.
 RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
 
-_SQL_TYPES = {
-    pa.string(): "VARCHAR",
-    pa.float64(): "DOUBLE",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.bool_(): "BOOLEAN",
-    pa.date32(): "DATE",
-    TIMESTAMP: "TIMESTAMP",
-}
 # Patterns, since a view shall show the files of later syncs; which of them count, manifests say.
 _DAY = "date=" + "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2))
 _RUN_ID = "[0-9]" * 8 + "T*"
@@ -64,10 +57,29 @@ def _find_root(lake: str) -> Path | None:
     return root
 
 
+@dataclass(frozen=True, slots=True)
+class LakeRelations:
+    """What `create_relations` made: whether the rows are held, and how many backups there are."""
+
+    is_held: bool
+    backup_count: int
+
+
+def declare_relations(connection: duckdb.DuckDBPyConnection, inner: str = "main") -> None:
+    """Create all base relations without rows; `create_relations` puts the lake's in their place.
+
+    Views are made over these first: over files, making a view opens the files of each relation in it
+    once more, which took three times as long.
+    """
+    _create_lake_files(connection, None, NamedFiles(), inner)
+    for name, schema in RELATIONS.items():
+        connection.execute(f"CREATE TABLE {name} AS {no_rows(schema)}")
+
+
 def create_relations(
     connection: duckdb.DuckDBPyConnection, lake: str, *, materialize: bool, inner: str = "main"
-) -> bool:
-    """Create all base relations in the connection's current database.
+) -> LakeRelations:
+    """Create all base relations in the connection's current database, in place of declared ones.
 
     Only files that a manifest names are in them, in views at every query anew.
 
@@ -78,9 +90,10 @@ def create_relations(
         inner: schema for what only views ask.
 
     Returns:
-        Whether the rows are held: as asked, and always of a lake of format delta or iceberg, which
-        DuckDB reads only with extensions that it would have to fetch, and of one whose path it
-        takes for another (a backslash; in a bucket also ``?``, ``#`` and ``%``).
+        How many backups there are, and whether the rows are held: as asked, and always of a lake of
+        format delta or iceberg, which DuckDB reads only with extensions that it would have to fetch,
+        and of one whose path it takes for another (a backslash; in a bucket also ``?``, ``#`` and
+        ``%``).
 
     Raises:
         LakeError: no such lake, an unreadable file, or fewer or more rows than the manifests say.
@@ -97,6 +110,8 @@ def create_relations(
     is_clear = not set(place) & set("\\" if root else "\\?#%")
     by_arrow = not is_plain or not is_clear or (root is None and materialize)
     is_held = materialize or by_arrow
+    for name in (*RELATIONS, f"{inner}.{LAKE_FILES}"):
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
     for _ in range(_TRIES):
         files = find_named_files(store)
         _refuse_links(root, files)
@@ -106,9 +121,10 @@ def create_relations(
                 _hold_files(connection, store, name, schema, files.of_table(name))
             else:
                 _point_at(connection, place, name, files, is_held=is_held, inner=inner)
-        wrong = _wrong_counts(connection, files)
+        counts = _row_counts(connection)
+        wrong = _wrong_counts(counts, files)
         if not wrong:
-            return is_held
+            return LakeRelations(is_held, counts["backups"])
         if files == find_named_files(store):
             break
     raise LakeError(
@@ -127,11 +143,15 @@ def _refuse_links(root: Path | None, files: NamedFiles) -> None:
             )
 
 
-def _wrong_counts(connection: duckdb.DuckDBPyConnection, files: NamedFiles) -> str:
+def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in RELATIONS)  # noqa: S608 - our names
+    return dict(zip(RELATIONS, connection.execute(f"SELECT {counts}").fetchall()[0], strict=True))
+
+
+def _wrong_counts(counts: Mapping[str, int], files: NamedFiles) -> str:
     """Which tables have other rows than the manifests say, in words; empty if none."""
     wrong = []
-    for name in RELATIONS:
-        ((count,),) = connection.execute(f"SELECT count(*) FROM {name}").fetchall()  # noqa: S608 - our name
+    for name, count in counts.items():
         range_ = files.row_range(name)
         if range_ is not None and not range_[0] <= count <= range_[1]:
             wrong.append(f"{name} has {count:,} rows, and {range_[1]:,} by the manifests")
@@ -160,10 +180,12 @@ def _create_lake_files(
     connection.execute(f"CREATE OR REPLACE {kind} {inner}.{LAKE_FILES} AS {source}")
     if kind == "TABLE" and files.rows:
         projects = [(key, parts.project_id) for key in files.rows if (parts := parse_key(key))]
-        keys = pa.table({"k": [key for key, _ in projects], "p": [one for _, one in projects]})
-        connection.register("_incoming", keys)
-        connection.execute(f"INSERT INTO {inner}.{LAKE_FILES} SELECT p, k FROM _incoming")  # noqa: S608 - our names
-        connection.unregister("_incoming")
+        keys, owners = ([pair[n] for pair in projects] for n in (0, 1))
+        # not as an Arrow table: DuckDB would load pandas to see that it is none of its
+        connection.execute(
+            f"INSERT INTO {inner}.{LAKE_FILES} SELECT unnest(?), unnest(?)",
+            [owners, keys],
+        )
     comment = quoted(
         f"One row per file that is the lake's, {words}; key file_key. Others are not read."
     )
@@ -176,9 +198,8 @@ def create_arrow_relations(
     connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]
 ) -> None:
     """Create all base relations as tables from Arrow; a missing table or column is empty."""
-    _create_lake_files(connection, None, NamedFiles(), "main")
-    for name, schema in RELATIONS.items():
-        connection.execute(f"CREATE TABLE {name} AS {_empty(schema)}")
+    declare_relations(connection)
+    for name in RELATIONS:
         if name in tables:
             insert_arrow(connection, name, tables[name])
 
@@ -200,7 +221,7 @@ def _point_at(
     )
     paths = [f"{escaped(place)}/{key}" for key in keys]
     if not keys:
-        source = _empty(schema)
+        source = no_rows(schema)
     elif is_held:
         source = _source(connection, paths, name)
     elif name in INVENTORY_NAMES:
@@ -247,7 +268,7 @@ def _source(
         f"union_by_name = {is_evolving})"
     )
     found = connection.execute(f"SELECT * FROM {parquet} LIMIT 0")  # noqa: S608 - quoted paths
-    columns = _columns(RELATIONS[name], [column[0] for column in found.description or ()])
+    columns = columns_of(RELATIONS[name], [column[0] for column in found.description or ()])
     return f"SELECT {columns} FROM {parquet}"  # noqa: S608 - our columns, quoted paths
 
 
@@ -283,30 +304,6 @@ def _later_runs(
     )
 
 
-def _columns(schema: pa.Schema, stored: Sequence[str]) -> str:
-    """The columns as SQL, times as UTC without zone; null where the files lack one.
-
-    With a zone, every tool would show them in its own, and Python's `fetchall` would want pytz.
-    """
-    former = {new: old for old, new in RENAMED_COLUMNS.items() if old in stored}
-
-    def column(field: pa.Field) -> str:
-        names = (field.name, former.get(field.name, field.name))
-        named = [name for name in dict.fromkeys(names) if name in stored]
-        if not named:
-            return f"NULL::{_SQL_TYPES[field.type]} AS {field.name}"
-        source = f"coalesce({', '.join(named)})" if len(named) > 1 else named[0]
-        if field.type == TIMESTAMP:
-            source = f"make_timestamp(epoch_us({source}))"
-        return source if source == field.name else f"{source} AS {field.name}"
-
-    return ", ".join(map(column, schema))
-
-
-def _empty(schema: pa.Schema) -> str:
-    return f"SELECT {_columns(schema, ())} WHERE false"
-
-
 def _hold_files(
     connection: duckdb.DuckDBPyConnection,
     store: Store,
@@ -314,7 +311,7 @@ def _hold_files(
     schema: pa.Schema,
     keys: Sequence[str],
 ) -> None:
-    connection.execute(f"CREATE OR REPLACE TABLE {name} AS {_empty(schema)}")
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS {no_rows(schema)}")
     for key in keys:
         data = store.read(key)
         if data is None:
@@ -331,7 +328,7 @@ def _hold_files(
 
 def insert_arrow(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
     """Append Arrow rows to a base relation that is a table; columns it lacks become null."""
-    columns = _columns(RELATIONS[name], table.column_names)
+    columns = columns_of(RELATIONS[name], table.column_names)
     connection.register("_incoming", table)
     connection.execute(f"INSERT INTO {name} SELECT {columns} FROM _incoming")  # noqa: S608 - our columns
     connection.unregister("_incoming")

@@ -51,6 +51,11 @@ class FreshPartition:
     pieces: list[ArrowFrames]
     proof: Proof
 
+    @property
+    def row_count(self) -> int:
+        """Backups in all pieces."""
+        return sum(piece.backups.num_rows for piece in self.pieces)
+
     @cached_property
     def fresh(self) -> ArrowFrames:
         """Its rows, each backup once, whatever order they came in.

@@ -7,7 +7,8 @@ rows the read should have shown but did not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 
 from ...frames.deduplicate import sort_table
 from ...frames.schema import BACKUPS, LEDGER_FIELDS, LEDGER_SCHEMAS, TIMESTAMP
-from ...scan.ranges import Span
+from ...scan.ranges import Span, merge_spans
 
 if TYPE_CHECKING:
     from ...frames.flatten import ArrowFrames
@@ -49,6 +50,17 @@ class Proof:
 
     spans: Mapping[str, Sequence[Span]] = field(default_factory=dict)
     untimed: Collection[str] = ()
+
+
+def join_proofs(proofs: Iterable[Proof]) -> Proof:
+    """What reads of several partitions prove together."""
+    spans = defaultdict[str, list[Span]](list)
+    untimed = set[str]()
+    for proof in proofs:
+        untimed.update(proof.untimed)
+        for level, some in proof.spans.items():
+            spans[level] += some
+    return Proof({level: merge_spans(some) for level, some in spans.items()}, untimed)
 
 
 @dataclass(frozen=True)

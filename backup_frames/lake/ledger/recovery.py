@@ -179,7 +179,8 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
             problem = "is missing"
         elif entry is None or describe_file(data, entry.rows) == entry:
             table = store.decode(key, data, rows=entry.rows if entry else None)
-            if table.schema.equals(as_written(schema, table.column_names)):
+            found = table.schema
+            if found.equals(schema) or found.equals(as_written(schema, found.names)):
                 # What no record named, such as a partition restored by hand, is the ledger's now.
                 # An empty one is made up by a table format, which keeps no empty files.
                 if table.num_rows or store.format == "parquet":
@@ -202,19 +203,31 @@ def recount_partition(
     state: State, partition: date, grain: Grain, backups: pa.Table, verified_at_s: int
 ) -> None:
     """Bring the state's days and ids of a partition up to its rows; what was verified stays so."""
-    state.ids.pop(partition.isoformat(), None)
-    if backups.num_rows:
-        state.ids[partition.isoformat()] = hash_ids(backups["backup_id"]).tobytes()
-    begin_s, end_s = partition_span(partition, grain)
+    recount_partitions(state, {partition: backups}, grain, verified_at_s)
+
+
+def recount_partitions(
+    state: State, partitions: Mapping[date, pa.Table], grain: Grain, verified_at_s: int
+) -> None:
+    """As `recount_partition`, for many in one go."""
+    backups = pa.concat_tables(partitions.values())
+    hashes, begin = hash_each(backups["backup_id"]), 0
     days = count_days(backups, verified_at_s)
-    for day in (day_of(second).isoformat() for second in range(begin_s, end_s, DAY_S)):
-        old = state.days.pop(day, None)
-        if old is not None and day in days:
-            days[day].verified_at_s = old.verified_at_s
-            days[day].cursor_s, days[day].cursor_at_s = old.cursor_s, old.cursor_at_s
+    for partition, rows in partitions.items():
+        end = begin + rows.num_rows
+        state.ids.pop(partition.isoformat(), None)
+        if rows.num_rows:
+            state.ids[partition.isoformat()] = np.sort(hashes[begin:end]).tobytes()
+        begin = end
+        begin_s, end_s = partition_span(partition, grain)
+        for day in (day_of(second).isoformat() for second in range(begin_s, end_s, DAY_S)):
+            old = state.days.pop(day, None)
+            if old is not None and day in days:
+                days[day].verified_at_s = old.verified_at_s
+                days[day].cursor_s, days[day].cursor_at_s = old.cursor_s, old.cursor_at_s
     state.days |= days
-    if partition == NO_DATE:
-        state.untimed = count_untimed(backups)
+    if NO_DATE in partitions:
+        state.untimed = count_untimed(partitions[NO_DATE])
 
 
 def count_first(

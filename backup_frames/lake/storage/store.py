@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ...clock import Clock
 from ...errors import LakeError
-from ...frames.partitions import decode_table, encode_sorted
+from ...frames.partitions import decode_apart, decode_table, encode_sorted
 
 MAX_FILE_BYTES: Final = 1 << 30
 """No file of a lake is larger (a million backups take a tenth of it): what is, is not read."""
@@ -118,7 +118,7 @@ class Store(Protocol):
         Args:
             key: what it was read from.
             data: its bytes.
-            rows: how many it may have; None if nobody knows.
+            rows: how many it may have; None if nobody vouches for it (see `decode_apart`).
 
         Raises:
             LakeError: the bytes are damaged, or would decode to more than they may.
@@ -167,7 +167,7 @@ class PlainFiles:
 
     def decode(self, key: str, data: bytes, *, rows: int | None = None) -> pa.Table:  # noqa: ARG002 - protocol
         """The rows, with the schema that they were written with."""
-        return decode_table(data, rows=rows)
+        return decode_apart(data) if rows is None else decode_table(data, rows=rows)
 
     def expect(self, keys: Iterable[str]) -> None:
         """Nothing: they share nothing."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.table import Table
 from support.clocks import VirtualClock
 from support.format_lake import FORMATS, TABLES, FormatLake
-from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, World, sync, sync_as
 from support.stores import MemoryStore, snapshot
 
 from backup_frames.errors import ConfigError, LakeError
@@ -29,18 +27,17 @@ from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.partitions import decode_table
 from backup_frames.frames.schema import BACKUP_POLICIES, LEDGER_SCHEMAS, as_written, describe_field
 from backup_frames.insight.kpi.publish import connect_lake, publish_lake
-from backup_frames.lake.formats import iceberg
+from backup_frames.lake.formats import iceberg_schema
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.lake import open_lake
 from backup_frames.lake.storage.layout import LAKE_KEY
-from backup_frames.lake.storage.store import RunNote, Store
+from backup_frames.lake.storage.store import RunNote
 from backup_frames.settings import load_settings
 from backup_frames.sync.maintenance.check import check_lake, check_project
 from backup_frames.sync.maintenance.compare import compare_project
 from backup_frames.sync.maintenance.repair import repair_project
 from backup_frames.sync.maintenance.verify import verify_lake
-from backup_frames.sync.one_project import sync_lake
 
 each_format = pytest.mark.parametrize("lake_format", FORMATS)
 # Both take the same way through the store: the slower of the two waits for the slow tier.
@@ -150,14 +147,14 @@ def test_a_table_of_an_earlier_version_gets_the_later_column(
     row = {"project_id": PROJECT, "instance_id": "i", "keep_days": 7}
     old = pa.Table.from_pylist([row], as_written(BACKUP_POLICIES, []))
     new = pa.Table.from_pylist([row | {"incremental_period_min": 5}], BACKUP_POLICIES)
-    iceberg._schema_of.cache_clear()
+    iceberg_schema.schema_of.cache_clear()
     with monkeypatch.context() as before:
         before.setitem(SCHEMAS, "backup_policies", old.schema)
         store = lake.store()
         put = store.encode(key, old)
         store.put(key, put)
         store.commit(note)
-    iceberg._schema_of.cache_clear()
+    iceberg_schema.schema_of.cache_clear()
     store = lake.store()
     assert store.read(key) == put
     assert store.decode(key, put).equals(old)
@@ -265,26 +262,6 @@ def test_a_commit_that_another_one_beat_is_tried_again(lake: FormatLake) -> None
         {"values": "rival", "counts": 1},
     ]
     assert check_lake(lake.store()) == []
-
-
-def sync_as(project_id: str, service: ModelService, store: Store) -> None:
-    """One sync under another project's id; the model's rows bear the model's, so they are named."""
-
-    class Reader(type(service.reader())):  # type: ignore[misc]  # a reader of the model
-        def scan(self, *arguments: Any, **options: Any) -> Any:
-            for part in super().scan(*arguments, **options):
-                yield replace(part, frames=renamed(part.frames, project_id))
-
-    sync_lake(Reader(service), store, project_id=project_id, clock=service.clock)
-
-
-def renamed(frames: Any, project_id: str) -> Any:
-    def rename(table: pa.Table) -> pa.Table:
-        place = table.schema.get_field_index("project_id")
-        column = pa.array([project_id] * table.num_rows, pa.string())
-        return table.set_column(place, table.schema.field(place), column)
-
-    return type(frames)(*(rename(table) for table in frames))
 
 
 @each_format

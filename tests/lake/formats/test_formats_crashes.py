@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support.crash_scenes import SCENES, first, fleet
 from support.format_lake import FORMATS, FormatLake, Strike
+from support.lake_life import simulate
 from support.lake_service import DAY, HOUR, PROJECT, ModelService, sync
 from support.stores import Fault, FaultStore, Killed, faults_of
-from test_lake_simulation import simulate
-from test_sync_crashes import SCENES, first, fleet
 
 from backup_frames.errors import LakeError
 from backup_frames.sync.maintenance.check import check_lake

@@ -10,11 +10,9 @@ import polars as pl
 import pytest
 from pyiceberg.catalog import load_catalog
 from support.format_lake import FORMATS
-from support.lake_service import HOUR, PROJECT, sync
-from support.lake_world import World
+from support.lake_service import HOUR, PROJECT, World, sync, sync_as
 from support.rest_catalog import RestCatalogServer
 from support.stores import snapshot
-from test_formats import sync_as
 
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight.kpi.publish import connect_lake

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from support.format_lake import FORMATS, FormatLake
-from support.lake_service import DAY, HOUR, PROJECT, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, World, sync
 
 from backup_frames.frames import partitions
 from backup_frames.frames.schema import SYNC_RUNS

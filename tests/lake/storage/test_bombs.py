@@ -11,8 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.lake_service import PROJECT, sync
-from support.lake_world import World
+from support.lake_service import PROJECT, World, sync
 
 from backup_frames.errors import LakeError
 from backup_frames.frames import partitions

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from support.bucket_server import BucketServer, Request
 from support.format_lake import FormatLake
-from support.lake_service import DAY, HOUR, PROJECT, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, World, sync
 from support.stores import MemoryStore, snapshot
 
 from backup_frames.clock import read_uptime

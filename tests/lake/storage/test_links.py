@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.lake_service import DAY, HOUR, PROJECT, sync
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, PROJECT, World, sync
 
 from backup_frames.errors import LakeError
 from backup_frames.lake.lake import open_lake

@@ -11,8 +11,7 @@ import threading
 import time
 
 import pytest
-from support.bucket_server import BucketServer, Request, Stored
-from test_object_store import open_bucket
+from support.bucket_server import BucketServer, Request, Stored, open_bucket
 
 from backup_frames.clock import SystemClock
 from backup_frames.errors import LakeConflictError, LakeError

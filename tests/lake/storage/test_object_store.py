@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import time
@@ -11,29 +10,15 @@ from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
 import pytest
-from support.bucket_server import BucketServer, Request
+from support.bucket_server import BucketServer, Request, open_bucket
 
-from backup_frames.clock import SystemClock
 from backup_frames.errors import ConfigError, LakeError
-from backup_frames.lake.storage.bucket import ObjectStore
 from backup_frames.lake.storage.bucket_url import read_object_url
 from backup_frames.lake.storage.urls import check_store, open_store
 
 SCRATCH = "_meta/p/tmp"
 LOCK = "_meta/p/lock"
 KEYS = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK"}
-
-
-def open_bucket(bucket: BucketServer, *, retries: int = 0, timeout_s: float = 20) -> ObjectStore:
-    address = read_object_url(bucket.url, os.environ)
-    return ObjectStore(
-        address,
-        url=bucket.url,
-        scratch=SCRATCH,
-        clock=SystemClock(),
-        timeout_s=timeout_s,
-        retries=retries,
-    )
 
 
 def at_each_put(vice: object):

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.lake_service import DAY, HOUR, LEVELS, PROJECT, START, rows_of, sync, table_of
-from support.lake_world import World
+from support.lake_service import DAY, HOUR, LEVELS, PROJECT, START, World, rows_of, sync, table_of
 from support.stores import snapshot
 
 from backup_frames.errors import LakeConflictError, UnavailableError

@@ -24,6 +24,7 @@ from backup_frames.settings import Settings, load_settings
 from backup_frames.sync.maintenance.verify import verify_lake
 from backup_frames.sync.one_project import sync_backups
 
+BACKUPS = 24
 ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/EXAMPLEKEY"
 
 
@@ -38,7 +39,7 @@ def keys(monkeypatch: pytest.MonkeyPatch, _clean_environment: None) -> None:
 def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox that the environment points to, as old as a few days."""
     start = datetime.now(UTC) - timedelta(days=2)
-    with Sandbox(backups=60, seed=8, start=start) as sandbox:
+    with Sandbox(backups=BACKUPS, seed=8, start=start) as sandbox:
         for name, text in sandbox.environment().items():
             if "SDK" not in name:
                 monkeypatch.setenv(name, text)
@@ -86,7 +87,7 @@ def live_through_days(box: Sandbox, url: str, folder: Path) -> None:
     settings = settings_of(box, url)
     sync_backups(settings=settings_of(box, str(folder)), clock=box.clock)
     first = sync_backups(settings=settings, clock=box.clock)
-    assert (first.exit_code, first.counts["new"], first.warnings) == (0, 60, ())
+    assert (first.exit_code, first.counts["new"], first.warnings) == (0, BACKUPS, ())
     quiet = sync_backups(settings=settings, clock=box.clock)
     assert (quiet.file_count, quiet.exit_code) == (0, 0)
     box.clock.advance(timedelta(days=1))
@@ -100,8 +101,8 @@ def live_through_days(box: Sandbox, url: str, folder: Path) -> None:
     lake = open_lake(url)
     present = lake.backups()
     assert set(present["backup_id"].to_pylist()) == set(box.fleet.ids())
-    assert lake.backups(present=False).num_rows == 60 + later.counts["new"]
-    assert lake.dataset("backups").to_table().num_rows == 60 + later.counts["new"]
+    assert lake.backups(present=False).num_rows == BACKUPS + later.counts["new"]
+    assert lake.dataset("backups").to_table().num_rows == BACKUPS + later.counts["new"]
     assert lake.runs().num_rows == 3
     store = open_store(url, scratch="_meta/test/tmp")
     on_disk = data_files(folder)

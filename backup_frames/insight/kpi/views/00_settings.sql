@@ -15,11 +15,7 @@ CREATE TABLE settings AS SELECT
     7::INTEGER AS assumed_keep_days,
     26.0::DOUBLE AS stale_after_h,
     400::INTEGER AS history_days,
-    (
-        SELECT max(coalesce(greatest(updated_at, gone_at), greatest(begin_time, end_time)))
-        FROM backups
-        WHERE NOT EXISTS (SELECT 1 FROM sync_runs)
-    ) AS now_without_runs;
+    NULL::TIMESTAMP AS now_without_runs;
 
 COMMENT ON TABLE settings IS 'What the KPIs measure against: exactly one row. UPDATE settings SET rpo_h = 12 changes every view at once; a fresh publish writes the defaults or the values handed to it.';
 COMMENT ON COLUMN settings.rpo_h IS 'Recovery point objective: the oldest that the newest restorable state may be. Unit: hours.';

@@ -1,0 +1,32 @@
+"""Files that nobody vouches for: decoded elsewhere, told as ever."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from backup_frames.errors import LakeError
+from backup_frames.frames.partitions import decode_apart, encode_table
+from backup_frames.frames.schema import BACKUPS
+
+
+def test_rows_and_descriptions_come_through() -> None:
+    """A sound file comes out as it was written, columns' descriptions included, time and again."""
+    table = BACKUPS.empty_table()
+    names = pa.table({"name": ["ü", None, "x" * 100_000]})
+    for _ in range(2):
+        assert decode_apart(encode_table(table)).schema.equals(BACKUPS, check_metadata=True)
+        assert decode_apart(encode_table(names)).sort_by("name") == names.sort_by("name")
+
+
+def test_after_a_file_that_ends_the_process_the_next_is_read() -> None:
+    """Each of them is an error of its own, and costs no other file."""
+    whole = encode_table(pa.table({"name": ["a", "b", None]}))
+    data = bytearray(whole)
+    data[len(data) - 8 - int.from_bytes(data[-8:-4], "little") + 20] ^= 4
+    for _ in range(2):
+        with pytest.raises(LakeError, match="ends the process"):
+            decode_apart(bytes(data))
+        with pytest.raises(LakeError, match="not an intact Parquet file"):
+            decode_apart(whole[:-9])
+        assert decode_apart(whole).num_rows == 3
