@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import QueryError
+from ..insight.kpi.narrow import narrow_to
 from ..insight.kpi.publish import connect_lake
 from ..lake.outside import check_outside
 from ..lake.storage.urls import absolute_path
-from ..settings.owners import OwnerRule
+from ..settings.owners import Attestation, OwnerRule
 from ..settings.values import Place
 from ..whole_files import write_whole
 from .cover import months_of, render_calendar
@@ -23,7 +24,7 @@ from .pack import read_day
 from .rewind import set_back
 
 
-def write_calendar(
+def write_calendar(  # noqa: PLR0913 - filters, each by its name
     lake: Place,
     out: Place,
     *,
@@ -33,6 +34,7 @@ def write_calendar(
     owner: str | None = None,
     enterprise_project_id: str | None = None,
     owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
 ) -> Path:
     """Write the calendar of some instances: ok, late, failed, missed, not due, not watched.
 
@@ -45,9 +47,11 @@ def write_calendar(
         owner: only instances of this owner.
         enterprise_project_id: only instances of this enterprise project.
         owners: who answers for which instances, as ``load_owners`` reads them.
+        attestations: what people vouch for; the page ends with it.
 
     Raises:
-        QueryError: a day cannot be read, or the last is before the first.
+        QueryError: a day cannot be read, the last is before the first, or no instance belongs to whom
+            is asked for.
         LakeError: no lake there, or a file of it is unreadable.
 
     Example:
@@ -58,20 +62,14 @@ def write_calendar(
         raise QueryError(f"to {last} is before from {first}. Swap them.")
     target = absolute_path(out)
     check_outside(target, lake)
-    wanted = {
-        "i": instance_id,
-        "o": owner,
-        "e": enterprise_project_id,
-        "first": first,
-        "last": last,
-    }
+    wanted = {"i": instance_id, "first": first, "last": last}
     with connect_lake(lake, materialize=True, owners=owners) as connection:
         now = set_back(connection, None, first)
+        narrow_to(connection, owner, enterprise_project_id)
         rows = connection.execute(
             "SELECT project_id, instance_id, instance_name, date, outcome FROM v_control_result "
             "WHERE control_id = 'daily_success' AND date BETWEEN $first AND $last "
-            "AND ($i IS NULL OR instance_id = $i) AND ($o IS NULL OR owner = $o) "
-            "AND ($e IS NULL OR enterprise_project_id = $e) ORDER BY 3, 1, 2, 4",
+            "AND ($i IS NULL OR instance_id = $i) ORDER BY 3, 1, 2, 4",
             wanted,
         ).fetchall()
         topics = connection.execute("SELECT topic, words FROM v_not_visible").fetchall()
@@ -87,6 +85,8 @@ def write_calendar(
         }
     title = instance_id or owner or enterprise_project_id or "all instances"
     as_of = f"{now:%Y-%m-%d %H:%M}" if now else "never"
-    page = render_calendar(title, as_of, list(found.values()), (["topic", "words"], topics))
+    page = render_calendar(
+        title, as_of, list(found.values()), (["topic", "words"], topics), attestations
+    )
     write_whole(target, page)
     return target

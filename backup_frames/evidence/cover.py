@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..api.scrub import as_printable
+from ..settings.owners import Attestation
 
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 MAX_GAPS = 6
@@ -58,12 +59,20 @@ def render_cover(
 
 
 def render_calendar(
-    title: str, as_of: str, sections: Sequence[Mapping[str, Any]], not_visible: Rows
+    title: str,
+    as_of: str,
+    sections: Sequence[Mapping[str, Any]],
+    not_visible: Rows,
+    attestations: Sequence[Attestation] = (),
 ) -> bytes:
     """A calendar: a section per instance, a row per month, a cell per day."""
     template = _environment().get_template("calendar.html.j2")
     page = template.render(
-        title=title, as_of=as_of, sections=sections, not_visible=_dicts(not_visible)
+        title=title,
+        as_of=as_of,
+        sections=sections,
+        not_visible=_dicts(not_visible),
+        attestations=attestations,
     )
     return page.encode()
 

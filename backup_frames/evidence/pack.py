@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import LakeError, QueryError
+from ..insight.kpi.narrow import check_fits
 from ..insight.kpi.publish import connect_lake
 from ..lake.formats.open_tables import open_lake_store
 from ..lake.ledger.metadata import LakeRecord, decode_record
@@ -111,7 +112,8 @@ def write_evidence(  # noqa: PLR0913 - filters, each by its name
         thresholds: values for columns of the table ``settings``.
 
     Raises:
-        QueryError: a day cannot be read, or the last is before the first.
+        QueryError: a day cannot be read, the last is before the first, or no instance belongs to whom
+            is asked for.
         LakeError: no lake there, a file of it is unreadable, or `out` cannot be written.
         ConfigError: `out` lies in the lake; an unknown threshold.
 
@@ -227,6 +229,7 @@ def _tables(connection: duckdb.DuckDBPyConnection, request: PackRequest) -> dict
         "WHERE coalesce(i.owner = w.owner, w.owner IS NULL) AND coalesce(i.enterprise_project_id = "
         "w.enterprise_project_id, w.enterprise_project_id IS NULL)"
     )
+    check_fits(connection, "people", request.owner, request.enterprise_project_id)
     tables = {name: _select(connection, query) for name, query in QUERIES.items()}
     for (control,) in connection.execute("SELECT control_id FROM dim_control").fetchall():
         tables[f"controls/{control}"] = _select(

@@ -51,7 +51,8 @@ def _undo(connection: duckdb.DuckDBPyConnection, moment: datetime) -> None:
         run(f"DELETE FROM {changes} WHERE seen_at > ?", [moment])  # noqa: S608 - our names
         run(
             f"UPDATE {table} AS t SET updated_at = coalesce((SELECT max(c.seen_at) FROM {changes} "  # noqa: S608 - our names
-            "AS c WHERE c.project_id = t.project_id AND c.instance_id = t.instance_id), "
+            "AS c WHERE c.project_id = t.project_id AND c.instance_id = t.instance_id "
+            "AND c.field <> 'is_readable'), "
             "t.first_seen_at) WHERE t.updated_at > ?",
             [moment],
         )

@@ -250,7 +250,9 @@ def _changes(of: str, example: str) -> pa.Schema:
     )
 
 
-BACKUP_POLICY_CHANGES = _changes("a backup policy", "keep_days")
+BACKUP_POLICY_CHANGES = _changes(
+    "a backup policy", "keep_days; is_readable where the service began or ceased to refuse it"
+)
 INSTANCE_CHANGES = _changes("an instance", "instance_name, status or node_count")
 
 

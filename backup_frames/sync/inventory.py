@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from ..clock import Clock
-from ..errors import FetchError, SchemaError
+from ..errors import AuthError, FetchError, RejectedError, SchemaError
 from ..frames.inventory_rows import upgrade_policies
 from ..frames.schema import TABLES
 from ..lake.ledger.metadata import InventoryState, Pending, State, decode_record, encode_record
@@ -30,7 +30,7 @@ from ..lake.storage.store import Lock, Store
 from ..scan.plan import to_moment
 from ..scan.ranges import DAY_S
 from .apply import looks_like_a_fault
-from .inventory_changes import VOLATILE, Row, append_changes
+from .inventory_changes import VOLATILE, Row, append_changes, append_readable
 from .report import SyncReport
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class _InventoryRun:
         self._history = {name: self._load_table(store, name).to_pylist() for name in CHANGES_OF}
         self._counts = dict.fromkeys(("present", "new", "changed", "gone", "policies_asked"), 0)
         self._warnings = list[str]()
+        self._readable = dict[str, bool]()
         self._writer = LakeWriter(
             store=store,
             lock=lock,
@@ -147,6 +148,8 @@ class _InventoryRun:
             if as_of_s is not None:
                 coverage = f"Coverage is that of {to_moment(as_of_s):%Y-%m-%d %H:%M} UTC."
             self._warnings.append(f"The instances were not read. {coverage} {error}")
+            if isinstance(error, AuthError | RejectedError):  # then no policy is asked for either
+                self._readable |= dict.fromkeys(self._rows["backup_policies"], False)
             return False
         known, before = self._state.inventory, self._rows["instances"]
         merge = _merge_rows(before, fresh, self._as_of)
@@ -193,6 +196,10 @@ class _InventoryRun:
         merge = _merge_rows(self._rows["backup_policies"], read.table, self._as_of)
         self._rows["backup_policies"] = merge.rows
         answered = [*read.table["instance_id"].to_pylist(), *read.missing, *read.refused]
+        if isinstance(read.stopped_by, AuthError | RejectedError):
+            self._readable |= dict.fromkeys(self._rows["backup_policies"], False)
+        self._readable |= dict.fromkeys(answered, False)
+        self._readable |= dict.fromkeys(read.table["instance_id"].to_pylist(), True)
         asked_at |= dict.fromkeys(answered, int(self._as_of.timestamp()))
         self._counts["policies_asked"] = len(answered)
         if read.stopped_by is not None:
@@ -214,6 +221,13 @@ class _InventoryRun:
                 read_at=self._read_at[of],
                 seen_at=self._as_of,
             )
+        rows["backup_policy_changes"] = append_readable(
+            rows["backup_policy_changes"],
+            self._rows["backup_policies"],
+            self._readable,
+            read_at=self._read_at["backup_policies"],
+            seen_at=self._as_of,
+        )
         # Changes first, lest one be lost; policies before instances, since an instance that looks
         # as stored is not asked for its policy again.
         for name in reversed(INVENTORY_NAMES):

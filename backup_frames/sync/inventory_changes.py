@@ -15,6 +15,8 @@ Row = dict[str, Any]
 
 VOLATILE: Final = frozenset({"volume_used_gb"})
 """Columns that change all the time and tell nothing."""
+READABLE: Final = "is_readable"
+"""What a history of policies tells beside their values: whether the service lets one be read."""
 _KEPT_APART: Final = VOLATILE | {"first_seen_at", "updated_at", "gone_at"}
 
 
@@ -40,6 +42,7 @@ def append_changes(
         for change in history
         if (row := before.get(change["instance_id"])) is None
         or change["seen_at"] <= row["updated_at"]
+        or change["field"] == READABLE
     ]
     for instance_id, old in before.items():
         new = after.get(instance_id, old)
@@ -56,6 +59,47 @@ def append_changes(
             for field, value in new.items()
             if field not in _KEPT_APART and old.get(field) != value
         ]
+    return _in_order(changes)
+
+
+def append_readable(
+    history: Iterable[Row],
+    rows: Mapping[str, Row],
+    readable: Mapping[str, bool],
+    *,
+    read_at: Mapping[str, datetime],
+    seen_at: datetime,
+) -> list[Row]:
+    """The history with each policy that was read before and is refused now, or the other way about.
+
+    A stored policy stays as it was last read; from a refusal on nobody knows whether it still is so.
+
+    Args:
+        history: the changes so far.
+        rows: the policies that are stored, by instance.
+        readable: by instance whether this run could read it; who was not asked is left out.
+        read_at: by instance when it was last asked for, where that is known.
+        seen_at: the moment of this run.
+    """
+    changes = list(history)
+    last = {one["instance_id"]: one["new_value"] for one in changes if one["field"] == READABLE}
+    changes += [
+        {
+            "project_id": rows[instance_id]["project_id"],
+            "instance_id": instance_id,
+            "field": READABLE,
+            "old_value": _as_text(not is_readable),
+            "new_value": _as_text(is_readable),
+            "old_seen_at": read_at.get(instance_id, rows[instance_id]["updated_at"]),
+            "seen_at": seen_at,
+        }
+        for instance_id, is_readable in readable.items()
+        if instance_id in rows and last.get(instance_id, "true") != _as_text(is_readable)
+    ]
+    return _in_order(changes)
+
+
+def _in_order(changes: Iterable[Row]) -> list[Row]:
     return sorted(changes, key=lambda row: (row["instance_id"], row["seen_at"], row["field"]))
 
 

@@ -78,3 +78,33 @@ def test_a_damaged_history_is_left_alone_and_nothing_passes_it_by(lab: Lab) -> N
     lab.sync(after=DAY)
     (row,) = open_lake(str(lab.root)).instance_changes().to_pylist()
     assert (row["old_value"], row["new_value"]) == ("once", "twice")
+
+
+def test_a_policy_that_is_refused_is_not_known_until_it_is_read_again(lab: Lab) -> None:
+    """The stored row stays as last read; the history says from when to when nobody could ask."""
+    lab.fill(1)
+    first = lab.sync().as_of
+    lab.denied = {"policy"}
+    second = lab.sync(after=WEEK).as_of
+    lab.sync(after=WEEK)
+    lab.denied = set()
+    third = lab.sync(after=WEEK).as_of
+    lab.sync(after=WEEK)
+    rows = open_lake(str(lab.root)).policy_changes().to_pylist()
+    found = [(row["field"], row["new_value"], row["seen_at"]) for row in rows]
+    assert found == [("is_readable", "false", second), ("is_readable", "true", third)]
+    assert rows[0]["old_seen_at"] == first
+    assert lab.rows("backup_policies")[instance_id(0)]["updated_at"] == first
+
+
+def test_without_the_list_of_instances_no_policy_is_known(lab: Lab) -> None:
+    """A list that is refused asks for no policy: those of all instances are noted as not readable."""
+    lab.fill(2)
+    lab.sync()
+    lab.denied = {"instances"}
+    moment = lab.sync(after=DAY).as_of
+    rows = open_lake(str(lab.root)).policy_changes().to_pylist()
+    assert [(row["instance_id"], row["new_value"], row["seen_at"]) for row in rows] == [
+        (instance_id(0), "false", moment),
+        (instance_id(1), "false", moment),
+    ]

@@ -14,7 +14,7 @@ import typer
 
 from ...api.scrub import as_printable
 from ..screen.exceptions import print_exceptions
-from ..session.options import Config, Lake, lake_of
+from ..session.options import Config, EnterpriseProject, Lake, Owner, lake_of
 from ..session.session import Session, command
 
 ALARM_CODE = 7
@@ -44,6 +44,8 @@ def show_exceptions(
     new: Annotated[
         bool, typer.Option("--new", help="Only those that were none before the last run.")
     ] = False,
+    owner: Owner = None,
+    enterprise_project: EnterpriseProject = None,
     config: Config = None,
 ) -> None:
     """Say what somebody should look at, as a short text; exit code 7 if there is anything.
@@ -54,8 +56,12 @@ def show_exceptions(
     url = lake_of(session.load(config, lake=lake))
     with session.step(f"Asking {url}"):
         from ...insight.kpi.changes import find_exceptions
+        from ...settings.owners import load_owners
 
-        found = find_exceptions(url, at_least=fail_on.value, new=new)
+        found = find_exceptions(
+            url, at_least=fail_on.value, new=new, owners=load_owners(config),
+            owner=owner, enterprise_project_id=enterprise_project,
+        )  # fmt: skip
     kind = "new exceptions" if new else "exceptions"
     worse = "" if fail_on is FailOn.HIGH else " or worse"
     session.print(

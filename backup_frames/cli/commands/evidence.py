@@ -14,7 +14,7 @@ import typer
 
 from ...api.scrub import as_printable
 from ...errors import ConfigError
-from ..session.options import Config, Lake, lake_of
+from ..session.options import Config, EnterpriseProject, Lake, Owner, lake_of
 from ..session.session import Session, command
 
 
@@ -49,10 +49,8 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
             metavar="PACK", help="Check a pack against its sums, and with --lake against the lake."
         ),
     ] = None,
-    owner: Annotated[str | None, typer.Option(help="Only instances of this owner.")] = None,
-    enterprise_project: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only instances of this enterprise project.")
-    ] = None,
+    owner: Owner = None,
+    enterprise_project: EnterpriseProject = None,
     instance_id: Annotated[
         str | None, typer.Option(help="Only this instance, in the calendar.")
     ] = None,
@@ -87,6 +85,7 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
         write_calendar(
             url, calendar, begin=begin, end=end, instance_id=instance_id, owner=owner,
             enterprise_project_id=enterprise_project, owners=owners,
+            attestations=load_attestations(config),
         )  # fmt: skip
         session.note(f"Wrote {calendar}")
     if out is not None:

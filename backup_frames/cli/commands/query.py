@@ -51,8 +51,14 @@ def answer_query(
     check_target(form, out, url)
     with session.step(f"Asking {url}"):
         from ...insight.kpi.query import list_views, query_lake
+        from ...settings.owners import load_attestations, load_owners
 
-        answer = query_lake(url, sql) if sql is not None else list_views(url)
+        if sql is None:
+            answer = list_views(url)
+        else:
+            answer = query_lake(
+                url, sql, owners=load_owners(config), attestations=load_attestations(config)
+            )
     if sql is None and form is AnswerFormat.TABLE:
         answer = answer.set_column(1, "answers", [_first_words(answer["description"])])
     if form is AnswerFormat.TABLE and limit is None:

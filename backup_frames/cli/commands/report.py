@@ -13,7 +13,16 @@ from typing import Annotated
 
 import typer
 
-from ..session.options import OUTPUT, Config, Lake, default_name, lake_of, named
+from ..session.options import (
+    OUTPUT,
+    Config,
+    EnterpriseProject,
+    Lake,
+    Owner,
+    default_name,
+    lake_of,
+    named,
+)
 from ..session.session import Session, command
 
 
@@ -40,6 +49,8 @@ def write_page(
         bool,
         typer.Option("--open", help="Show the page in a browser.", rich_help_panel=OUTPUT),
     ] = False,
+    owner: Owner = None,
+    enterprise_project: EnterpriseProject = None,
     config: Config = None,
 ) -> None:
     """Write one self-contained HTML page about the lake's backups."""
@@ -47,8 +58,12 @@ def write_page(
     out = out or default_name(url, ".html")
     with session.step(f"Drawing {out}"):
         from ...insight.charts.report import write_report
+        from ...settings.owners import load_attestations, load_owners
 
-        write_report(url, out)
+        write_report(
+            url, out, owners=load_owners(config), attestations=load_attestations(config),
+            owner=owner, enterprise_project_id=enterprise_project,
+        )  # fmt: skip
     session.note(f"Wrote {out}")
     if open_page and not webbrowser.open(out.absolute().as_uri()):
         session.warn(f"No browser could be started. Open {out.absolute()} in one.")

@@ -105,6 +105,22 @@ Out = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Owner = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Only instances of this owner, as [[owner]] in the config file says.",
+        rich_help_panel=FILTER,
+    ),
+]
+EnterpriseProject = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="Only instances of this enterprise project.",
+        rich_help_panel=FILTER,
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(metavar="A,B", help="Only these columns, in this order.", rich_help_panel=OUTPUT),

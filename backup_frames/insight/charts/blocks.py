@@ -246,7 +246,7 @@ def read_attention(connection: duckdb.DuckDBPyConnection) -> Content:
         "exception_count": sum(row["findings"] for row in kinds),
         "filters": {
             name: sorted({row[name] for row in exceptions if row[name]})
-            for name in ("project_id", "engine")
+            for name in ("project_id", "engine", "owner", "enterprise_project_id")
         },
     }
 
@@ -258,4 +258,5 @@ BLOCKS: Final = (
     Block("changes.html.j2", read_changes),
     Block("projects.html.j2", read_projects, tail="project_sections.html.j2"),
     Block("attention.html.j2", read_attention),
+    Block("evidence.html.j2", data.evidence_rows),
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from markupsafe import Markup
 
 from ...lake.outside import check_outside
 from ...lake.storage.urls import absolute_path
+from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import find_target, write_whole
+from ..kpi.narrow import narrow_to
 from ..kpi.publish import open_views
 from . import words
 from .blocks import BLOCKS, read_kpi
@@ -40,7 +42,16 @@ _HELD = {
 }
 
 
-def write_report(lake: Place, out: Place, *, thresholds: Mapping[str, float] | None = None) -> Path:
+def write_report(
+    lake: Place,
+    out: Place,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    owner: str | None = None,
+    enterprise_project_id: str | None = None,
+    owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
+) -> Path:
     """Write the report about a lake: one self-contained HTML page.
 
     Reads the lake once and holds it while the report is made (about 400 bytes of memory per
@@ -51,6 +62,10 @@ def write_report(lake: Place, out: Place, *, thresholds: Mapping[str, float] | N
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         out: the file to write or replace; its folder must exist.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
+        owner: only instances of this owner, and the projects that they are in.
+        enterprise_project_id: only instances of this enterprise project.
+        owners: who answers for which instances, as ``load_owners`` reads them.
+        attestations: what people vouch for, as ``load_attestations`` reads them.
 
     Returns:
         The page's absolute path.
@@ -59,6 +74,7 @@ def write_report(lake: Place, out: Place, *, thresholds: Mapping[str, float] | N
         LakeError: no lake there, a file of it is unreadable, or the disk of `out` failed.
         ConfigError: no file can be written at `out`; an unknown threshold, or one that is no number
             above zero.
+        QueryError: no instance belongs to whom is asked for.
 
     Example:
         >>> write_report("/data/lake", "/data/report.html")  # doctest: +SKIP
@@ -67,7 +83,10 @@ def write_report(lake: Place, out: Place, *, thresholds: Mapping[str, float] | N
     target = absolute_path(out)
     check_outside(target, lake)
     find_target(target)
-    with open_views(lake, materialize=True, thresholds=thresholds) as connection:
+    with open_views(
+        lake, materialize=True, thresholds=thresholds, owners=owners, attestations=attestations
+    ) as connection:
+        narrow_to(connection, owner, enterprise_project_id)
         write_whole(target, render_report(connection).encode())
     return target
 

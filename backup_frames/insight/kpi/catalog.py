@@ -17,7 +17,7 @@ import duckdb
 
 from ...errors import ConfigError
 from ...frames.schema import DESCRIPTIONS, comment_of
-from ...settings.owners import OwnerRule
+from ...settings.owners import Attestation, OwnerRule
 from .relations import LAKE_FILES, RELATIONS
 from .sql_text import quoted
 
@@ -47,11 +47,12 @@ def create_views(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
     *,
     inner: str = "main",
     only: str | None = None,
 ) -> None:
-    """Create `settings` and all views; put the thresholds into `settings`, the rules into `owner_rule`.
+    """Create all views, and fill `settings`, `owner_rule` and `attestation`.
 
     Views that only other views ask go to the schema `inner`. With `only` there are no words, and no
     views but this one and those that it asks: whoever asks one view need not wait for all.
@@ -75,6 +76,11 @@ def create_views(
     for place, rule in enumerate(owners, 1):
         row = [place, rule.owner, rule.enterprise_project_id, rule.instance_name]
         connection.execute("INSERT INTO owner_rule VALUES (?, ?, ?, ?)", row)
+    for place, one in enumerate(attestations, 1):
+        connection.execute(
+            "INSERT INTO attestation VALUES (?, ?, ?, ?, ?)",
+            [place, one.text, one.who, one.when, one.link],
+        )
 
 
 def set_now(connection: duckdb.DuckDBPyConnection) -> None:
@@ -87,11 +93,11 @@ def set_now(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _asked_by(view: str, text: str) -> str:
-    """The statements that make the two tables, the view, and what it asks, which stands before it."""
+    """The statements that make what is set, the view, and what it asks, which stands before it."""
     parts = re.split(r"(?m)^(?=CREATE |COMMENT )", text)
     made = {part.split(None, 2)[2]: part for part in parts if part.startswith("CREATE ")}
     made = {re.split(r"\W", name, maxsplit=1)[0]: part for name, part in made.items()}
-    asked = {view, "settings", "owner_rule"}
+    asked = {view, "settings", "owner_rule", "attestation"}
     for name in reversed(made):
         if name in asked:
             asked |= made.keys() & set(re.findall(r"\w+", made[name]))

@@ -8,7 +8,7 @@ no older version of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from os import PathLike
@@ -20,7 +20,9 @@ import pyarrow.compute as pc
 
 from ...api.query import parse_moment
 from ...errors import QueryError
+from ...settings.owners import OwnerRule
 from .catalog import create_views
+from .narrow import narrow_to
 from .publish import open_views
 from .relations import RELATIONS, create_arrow_relations, open_memory
 
@@ -45,7 +47,8 @@ _EVENTS: Final = """
 """
 _EXCEPTIONS: Final = """
     SELECT ['high', 'medium', 'low'][severity] AS severity, kind, project_id, instance_id,
-        instance_name, backup_id, since, measured, limit_value, unit, message
+        instance_name, backup_id, since, measured, limit_value, unit, message,
+        opened_on, days_open, owner, enterprise_project_id
     FROM v_exceptions
     ORDER BY v_exceptions.severity, kind, project_id, instance_name, instance_id, backup_id
 """
@@ -58,6 +61,8 @@ _EARLIER: Final = {
         SELECT * REPLACE (CASE WHEN gone_at <= moment THEN gone_at END AS gone_at)
         FROM instances JOIN moments USING (project_id) WHERE first_seen_at <= moment""",
     "backup_policies": "SELECT * FROM backup_policies JOIN moments USING (project_id)",
+    "backup_policy_changes": """
+        SELECT * FROM backup_policy_changes JOIN moments USING (project_id) WHERE seen_at <= moment""",
     "sync_runs": "SELECT * FROM sync_runs JOIN moments USING (project_id) WHERE as_of <= moment",
 }
 
@@ -119,7 +124,13 @@ def changes_since(connection: duckdb.DuckDBPyConnection, moment: datetime) -> La
 
 
 def find_exceptions(
-    lake: str | PathLike[str], *, at_least: Severity = "low", new: bool = False
+    lake: str | PathLike[str],
+    *,
+    at_least: Severity = "low",
+    new: bool = False,
+    owner: str | None = None,
+    enterprise_project_id: str | None = None,
+    owners: Sequence[OwnerRule] = (),
 ) -> pa.Table:
     """Tell what somebody should look at: the rows of ``v_exceptions``, the most severe first.
 
@@ -127,9 +138,12 @@ def find_exceptions(
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         at_least: ``high``: only those; ``medium``: those and worse ones; ``low``: all.
         new: only those that were none before each project's last run.
+        owner: only those of this owner's instances, and of the projects that they are in.
+        enterprise_project_id: likewise of this enterprise project.
+        owners: who answers for which instances, as ``load_owners`` reads them.
 
     Raises:
-        QueryError: there is no such severity.
+        QueryError: there is no such severity, or no instance belongs to whom is asked for.
         LakeError: no lake there, or a file of it is unreadable.
 
     Examples:
@@ -138,7 +152,8 @@ def find_exceptions(
     """
     if at_least not in SEVERITIES:
         raise QueryError(f"There is no severity {at_least!r}. Choose high, medium or low.")
-    with open_views(lake, materialize=True, only=_VIEW) as connection:
+    with open_views(lake, materialize=True, owners=owners, only=_VIEW) as connection:
+        narrow_to(connection, owner, enterprise_project_id)
         if new:
             runs = connection.execute("SELECT project_id, last_run_at FROM dim_project").fetchall()
             step = timedelta(microseconds=1)

@@ -24,7 +24,7 @@ import duckdb
 from ...errors import LakeError
 from ...lake.outside import check_outside
 from ...lake.storage.urls import absolute_path
-from ...settings.owners import OwnerRule
+from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything, set_now
@@ -65,6 +65,7 @@ def publish_lake(
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
 ) -> PublishReport:
     """Write a DuckDB file with described tables and KPI views over a lake.
 
@@ -81,6 +82,7 @@ def publish_lake(
             each reader creates.
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
         owners: who answers for which instances, as ``load_owners`` reads them.
+        attestations: what people vouch for, as ``load_attestations`` reads them.
 
     Returns:
         What was written.
@@ -106,7 +108,13 @@ def publish_lake(
             connection.begin()  # else each of hundreds of comments is flushed to disk
             connection.execute(f"CREATE SCHEMA {INNER_SCHEMA}")
             found = _create_all(
-                connection, lake, thresholds, owners, materialize=materialize, inner=INNER_SCHEMA
+                connection,
+                lake,
+                thresholds,
+                owners,
+                attestations,
+                materialize=materialize,
+                inner=INNER_SCHEMA,
             )
             describe_everything(connection)
             connection.commit()
@@ -136,6 +144,7 @@ def connect_lake(
     materialize: bool = False,
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
 ) -> duckdb.DuckDBPyConnection:
     """Open the KPI views over a lake in memory: for notebooks, the charts and the report.
 
@@ -148,6 +157,7 @@ def connect_lake(
         materialize: hold the rows in memory.
         thresholds: values for columns of ``settings``, such as ``{"rpo_h": 12}``.
         owners: who answers for which instances, as ``load_owners`` reads them.
+        attestations: what people vouch for, as ``load_attestations`` reads them.
 
     Returns:
         A connection; close it when done.
@@ -160,7 +170,13 @@ def connect_lake(
         >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
         >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
     """
-    connection = open_views(lake, materialize=materialize, thresholds=thresholds, owners=owners)
+    connection = open_views(
+        lake,
+        materialize=materialize,
+        thresholds=thresholds,
+        owners=owners,
+        attestations=attestations,
+    )
     describe_everything(connection)
     return connection
 
@@ -171,6 +187,7 @@ def open_views(
     materialize: bool,
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
     only: str | None = None,
     follow: bool = True,
 ) -> duckdb.DuckDBPyConnection:
@@ -188,6 +205,7 @@ def open_views(
                 lake,
                 thresholds,
                 owners,
+                attestations,
                 materialize=materialize or is_remote,
                 only=only,
                 follow=follow,
@@ -198,11 +216,12 @@ def open_views(
     return connection
 
 
-def _create_all(
+def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     connection: duckdb.DuckDBPyConnection,
     lake: Place,
     thresholds: Mapping[str, float] | None,
     owners: Sequence[OwnerRule],
+    attestations: Sequence[Attestation],
     *,
     materialize: bool,
     inner: str = "main",
@@ -210,7 +229,7 @@ def _create_all(
     follow: bool = True,
 ) -> LakeRelations:
     declare_relations(connection, inner)
-    create_views(connection, thresholds, owners, inner=inner, only=only)
+    create_views(connection, thresholds, owners, attestations, inner=inner, only=only)
     found = create_relations(
         connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
     )

@@ -5,6 +5,7 @@ In: a lake and one SELECT. Out: an Arrow table. Without SQL: the list of views a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike, fspath
 from typing import Final
 
@@ -12,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from ...errors import QueryError
+from ...settings.owners import Attestation, OwnerRule
 from .catalog import INNER, describe_everything
 from .publish import open_views
 
@@ -26,7 +28,13 @@ _CATALOGUE: Final = f"""
 """  # noqa: S608 - names of ours
 
 
-def query_lake(lake: str | PathLike[str], sql: str) -> pa.Table:
+def query_lake(
+    lake: str | PathLike[str],
+    sql: str,
+    *,
+    owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
+) -> pa.Table:
     """Answer one SQL query over a lake's tables and KPI views; nothing can be written.
 
     Costs what the query reads of the lake's files. Times are UTC without zone. The dialect is
@@ -35,6 +43,8 @@ def query_lake(lake: str | PathLike[str], sql: str) -> pa.Table:
     Args:
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         sql: one statement that reads.
+        owners: who answers for which instances, as ``load_owners`` reads them.
+        attestations: what people vouch for, as ``load_attestations`` reads them.
 
     Returns:
         The answer's rows in its order; empty, with its columns, if there are none.
@@ -47,7 +57,9 @@ def query_lake(lake: str | PathLike[str], sql: str) -> pa.Table:
         >>> query_lake("/data/lake", "SELECT success_rate FROM v_kpi_current")  # doctest: +SKIP
     """
     statement = _reading_statement(sql)
-    with open_views(fspath(lake), materialize=False, follow=False) as connection:
+    with open_views(
+        fspath(lake), materialize=False, owners=owners, attestations=attestations, follow=False
+    ) as connection:
         describe_everything(connection)
         connection.execute("SET lock_configuration = true")
         try:

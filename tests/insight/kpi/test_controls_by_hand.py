@@ -15,6 +15,7 @@ off         policy off since it was first read; one backup by hand on 03-01
 weakened    keep_days went from 14 to 7 between 03-03 and 03-04; weekday 7 was removed on 03-05
 losing      backups of 03-03 and 03-04 were gone on 03-06
 stuck       that of 03-05 is BUILDING
+refused     its policy was read on 03-02 and 03-06, and refused in between, on 03-04
 ==========  ================================================================================
 """
 
@@ -39,7 +40,7 @@ from support.lake_maker import (
 
 NOW = at("2026-03-08 12:00")
 DAY = timedelta(days=1)
-NAMES = ("good", "weekly", "tired", "bare", "off", "weakened", "losing", "stuck")
+NAMES = ("good", "weekly", "tired", "bare", "off", "weakened", "losing", "stuck", "refused")
 
 
 def day(text: str) -> date:
@@ -78,6 +79,7 @@ def fleet() -> dict[str, Any]:
         *daily("weakened", *since("02-13")),
         *losing,
         *stuck,
+        *daily("refused", *since("02-13")),
         backup("off-1", "off", at("2026-03-01 05:00"), backup_type="Manual"),
     ]
     seen = {"first_seen_at": at("2026-02-20 12:00"), "updated_at": at("2026-02-20 12:00")}
@@ -88,7 +90,7 @@ def fleet() -> dict[str, Any]:
             instance(one, created_at=created.get(one, at("2026-01-01 00:00"))) for one in NAMES
         ],
         "policies": [
-            *(policy(one, **seen) for one in ("good", "tired", "losing", "stuck")),
+            *(policy(one, **seen) for one in ("good", "tired", "losing", "stuck", "refused")),
             policy("weekly", **seen | {"period": "1", "keep_days": 14}),
             policy("off", **seen | {"is_enabled": False}),
             policy(
@@ -100,6 +102,12 @@ def fleet() -> dict[str, Any]:
             policy_change("weakened", "keep_days", "14", "7", seen_at=at("2026-03-04 12:00")),
             policy_change(
                 "weakened", "period", "1,2,3,4,5,6,7", "1,2,3,4,5,6", seen_at=at("2026-03-05 12:00")
+            ),
+            policy_change(
+                "refused", "is_readable", "true", "false", seen_at=at("2026-03-04 12:00")
+            ),
+            policy_change(
+                "refused", "is_readable", "false", "true", seen_at=at("2026-03-06 12:00")
             ),
         ],
         "runs": [
@@ -165,6 +173,13 @@ BY_HAND = [
     ("policy_not_weakened", "weakened", ["03-04", "03-05"], ALARM, "weakened", "seen on these days"),
     ("policy_not_weakened", "weakened", ["03-03", "03-06"], OK, "ok", "not on these"),
     ("policy_not_weakened", "good", since("02-20", "03-07"), OK, "ok", "never"),
+    ("policy_enabled", "refused", ["03-03", "03-06", "03-07"], OK, "ok", "read before and after"),
+    ("policy_enabled", "refused", ["03-04", "03-05"], UNKNOWN, "not known", "refused on 03-04"),
+    ("policy_not_weakened", "refused", ["03-04", "03-05"], UNKNOWN, "not known", "refused"),
+    ("no_early_loss", "refused", ["03-04", "03-05"], UNKNOWN, "not known", "refused"),
+    ("retention_kept", "refused", ["03-04", "03-05"], UNKNOWN, "not known", "refused"),
+    ("retention_kept", "refused", ["03-03", "03-07"], OK, "ok", "no change of the policy"),
+    ("daily_success", "refused", ["03-04", "03-05"], OK, "ok", "its backups are there"),
     ("policy_not_weakened", "bare", ["03-05"], UNKNOWN, "not known", "no policy read"),
 ]  # fmt: skip
 

@@ -20,6 +20,8 @@ SELECT
             WHEN c.new_value = 'false' THEN 'It was switched off' ELSE 'Whether it is on became unknown' END
         WHEN 'period' THEN 'Its weekdays went from ' || coalesce(c.old_value, 'unknown') || ' to '
             || coalesce(c.new_value, 'unknown')
+        WHEN 'is_readable' THEN CASE WHEN c.new_value = 'true' THEN 'It could be read again'
+            ELSE 'It could no longer be read: it is refused or missing' END
         ELSE c.field || ' went from ' || coalesce(c.old_value, 'unknown') || ' to '
             || coalesce(c.new_value, 'unknown')
     END || ', between ' || strftime(c.old_seen_at, '%Y-%m-%d %H:%M') || ' and '
@@ -39,8 +41,9 @@ COMMENT ON COLUMN v_policy_change.old_run_id IS 'The run that last read the old 
 COMMENT ON COLUMN v_policy_change.run_id IS 'The run that first read the new value.';
 
 CREATE VIEW v_policy_version AS
-WITH ends AS (
-    SELECT DISTINCT project_id, instance_id, seen_at AS to_at FROM backup_policy_changes
+WITH changes AS (SELECT * FROM backup_policy_changes WHERE field <> 'is_readable'),
+ends AS (
+    SELECT DISTINCT project_id, instance_id, seen_at AS to_at FROM changes
     UNION ALL
     SELECT project_id, instance_id, TIMESTAMP '9999-12-31' FROM backup_policies
 ),
@@ -59,7 +62,7 @@ olds AS (
         arg_min({'value': c.old_value}, c.seen_at) FILTER (c.field = 'period') AS period,
         max(c.seen_at) AS last_change_at
     FROM spans AS s
-    LEFT JOIN backup_policy_changes AS c ON c.project_id = s.project_id
+    LEFT JOIN changes AS c ON c.project_id = s.project_id
         AND c.instance_id = s.instance_id AND c.seen_at >= s.to_at
     GROUP BY s.project_id, s.instance_id, s.to_at, s.changed_at
 ),
@@ -69,7 +72,7 @@ known AS (
         CASE WHEN p.updated_at > coalesce(max(c.seen_at), p.first_seen_at) THEN p.updated_at END
             AS untold_at
     FROM backup_policies AS p
-    LEFT JOIN backup_policy_changes AS c
+    LEFT JOIN changes AS c
         ON c.project_id = p.project_id AND c.instance_id = p.instance_id
     GROUP BY p.project_id, p.instance_id, p.updated_at, p.first_seen_at
 )

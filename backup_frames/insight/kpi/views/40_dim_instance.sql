@@ -11,6 +11,7 @@ WITH ledger AS (
         min(b.begin_time) AS first_backup_at,
         max(b.begin_time) AS last_backup_at,
         max(b.gone_at) AS last_gone_at,
+        max(b.gone_at) FILTER (b.is_restore_point) AS last_restore_point_gone_at,
         count(*) AS ledger_count,
         count(*) FILTER (b.is_present) AS present_count,
         count(*) FILTER (b.is_present AND b.is_restore_point) AS restore_point_count,
@@ -112,6 +113,7 @@ CROSS JOIN settings CROSS JOIN v_now;
 COMMENT ON VIEW v_instance_ledger IS 'Inventory and backups brought together: one row per instance that either names, and one per project for backups without instance_id. The other views on instances select from it; start with dim_instance or v_instance_current.';
 COMMENT ON COLUMN v_instance_ledger.oldest_auto_at IS 'Begin of the oldest present automated restore point. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_ledger.first_auto_at IS 'Begin of the first automated backup that the lake saw. Unit: UTC time.';
+COMMENT ON COLUMN v_instance_ledger.last_restore_point_gone_at IS 'When the last of its restore points to go was missed. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_ledger.last_gone_at IS 'When the last of its backups to go was missed. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_ledger.ledger_count IS 'Backups that the lake ever saw of it. Unit: backups.';
 COMMENT ON COLUMN v_instance_ledger.recent_restore_points IS 'Its restore points, gone ones too, that can keep the RPO in the last settings.trend_days. Unit: list of UTC times.';

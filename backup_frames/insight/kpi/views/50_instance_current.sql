@@ -7,11 +7,12 @@ CREATE VIEW v_instance_health AS
 WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
 known AS MATERIALIZED (SELECT * FROM v_instance_ledger),
 failures AS (
-    SELECT project_id, instance_id, count(*) AS consecutive_failures
+    SELECT project_id, instance_id, count(*) AS consecutive_failures,
+        list_sort(list(failed_at))[any_value(failures_alert)::BIGINT] AS failing_since
     FROM (
         SELECT project_id, instance_id, last_success_at, unnest(failures_at) AS failed_at
         FROM known
-    )
+    ) CROSS JOIN clock
     WHERE last_success_at IS NULL OR failed_at > last_success_at
     GROUP BY project_id, instance_id
 ),
@@ -24,6 +25,7 @@ slots AS (
     SELECT project_id, instance_id,
         count(*) AS slots_recent,
         count(*) FILTER (is_missed) AS missed_slots_recent,
+        min(slot_at) FILTER (is_missed) AS first_missed_slot_at,
         max(slot_at) FILTER (is_missed) AS last_missed_slot_at
     FROM v_slot
     WHERE is_recent
@@ -87,8 +89,10 @@ joined AS (
         rpo_h + rpo_tolerance_h AS rpo_limit_h,
         l.last_failure_at,
         coalesce(f.consecutive_failures, 0) AS consecutive_failures,
+        f.failing_since,
         coalesce(s.slots_recent, 0) AS slots_recent,
         coalesce(s.missed_slots_recent, 0) AS missed_slots_recent,
+        s.first_missed_slot_at,
         s.last_missed_slot_at,
         CASE WHEN i.is_policy_enabled
             THEN coalesce(epoch(now_at) - epoch(i.oldest_auto_at), 0) / 86400 END
@@ -145,7 +149,9 @@ COMMENT ON COLUMN v_instance_health.consecutive_failures IS 'Failed backups of l
 COMMENT ON COLUMN v_instance_health.completed_recent IS 'Completed backups begun in the last settings.recent_days full days, gone ones too. Unit: backups.';
 COMMENT ON COLUMN v_instance_health.failed_recent IS 'Failed backups begun in the last settings.recent_days full days, gone ones too. Unit: backups.';
 COMMENT ON COLUMN v_instance_health.slots_recent IS 'Slots of the policy in the last settings.recent_days full days; see v_slot. Unit: slots.';
+COMMENT ON COLUMN v_instance_health.failing_since IS 'Begin of the one of these with which settings.failures_alert was reached; null below it. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_health.missed_slots_recent IS 'Slots of these without any automated backup. Unit: slots.';
+COMMENT ON COLUMN v_instance_health.first_missed_slot_at IS 'The first of them. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_health.last_missed_slot_at IS 'The last of them. Unit: UTC time.';
 COMMENT ON COLUMN v_instance_health.retention_depth_days IS 'Retention depth: age of the oldest present automated restore point, 0 if there is none; null without an enabled policy. Unit: days.';
 COMMENT ON COLUMN v_instance_health.retention_target_days IS 'What the policy promises: keep_days, or less where the instance or the present form of its policy is younger; null without an enabled policy. Unit: days.';

@@ -11,7 +11,7 @@ fleet AS MATERIALIZED (
             AS last_day
     FROM dim_instance AS i CROSS JOIN clock
     WHERE i.is_existing OR i.is_in_inventory
-        OR i.project_id NOT IN (SELECT project_id FROM instances)
+        OR i.project_id NOT IN (FROM v_inventory_project)
 ),
 grid AS (
     SELECT f.* EXCLUDE (first_day, last_day), w.date, w.day_end, w.proven_at, w.proving_run_id
@@ -26,6 +26,7 @@ points AS (
 SELECT
     g.* EXCLUDE (is_incremental_enabled),
     v.instance_id IS NOT NULL AND g.day_end >= v.known_from AND v.is_enabled IS NOT NULL
+        AND coalesce(r.new_value, 'true') = 'true'
         AS is_policy_known,
     coalesce(v.is_enabled AND v.keep_days > 0, false) AS is_policy_enabled,
     g.is_incremental_enabled AS is_incremental,
@@ -45,6 +46,8 @@ FROM grid AS g
 CROSS JOIN clock
 LEFT JOIN v_policy_version AS v ON v.project_id = g.project_id AND v.instance_id = g.instance_id
     AND g.day_end >= v.from_at AND g.day_end < v.to_at
+ASOF LEFT JOIN (FROM backup_policy_changes WHERE field = 'is_readable') AS r
+    ON r.project_id = g.project_id AND r.instance_id = g.instance_id AND r.seen_at <= g.day_end
 LEFT JOIN v_instance_daily AS n ON n.project_id = g.project_id AND n.instance_id = g.instance_id
     AND n.date = g.date
 LEFT JOIN points AS p ON p.project_id = g.project_id AND p.instance_id = g.instance_id
@@ -53,7 +56,7 @@ LEFT JOIN points AS p ON p.project_id = g.project_id AND p.instance_id = g.insta
     );
 
 COMMENT ON VIEW v_control_day IS 'The population of the controls: one row per instance and full UTC day at whose end it existed, with its policy as it was and what is proven of the day; key (project_id, instance_id, date). v_control_result judges it.';
-COMMENT ON COLUMN v_control_day.is_policy_known IS 'The policy had been read by the end of the day, and no change of it since is missing from the history.';
+COMMENT ON COLUMN v_control_day.is_policy_known IS 'The policy had been read by the end of the day, was not refused when it was last asked for, and no change of it since is missing from the history.';
 COMMENT ON COLUMN v_control_day.is_policy_enabled IS 'Automated backups were on at the end of the day; false also where the policy is not known.';
 COMMENT ON COLUMN v_control_day.is_incremental IS 'The policy, as it is now, takes increments between its full backups; the list of backups does not show them.';
 COMMENT ON COLUMN v_control_day.unwatched_because IS 'Why nothing can be said of the day; null if it is proven.';

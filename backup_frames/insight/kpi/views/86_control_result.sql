@@ -293,7 +293,7 @@ of_projects AS (
         'The lake has no list of the project''s instances: one without a backup is in no list of backups.']
     FROM v_watched_daily AS w
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
-    WHERE w.project_id NOT IN (SELECT project_id FROM instances)
+    WHERE w.project_id NOT IN (FROM v_inventory_project)
 ),
 results AS (
     SELECT j.control_id, d.project_id, d.instance_id, d.instance_name, d.enterprise_project_id,

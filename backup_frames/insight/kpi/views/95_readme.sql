@@ -9,7 +9,11 @@ SELECT * FROM (VALUES
     (7, 'v_backups_current', 'Which backups are there now? One row per present backup, with its instance.'),
     (8, 'fact_backup', 'All backups that the lake ever saw; join dim_instance, dim_project and dim_date.'),
     (9, 'dim_project', 'Up to when are the numbers proven? One row per project: certified_at, last_verdict.'),
-    (10, 'settings', 'What is measured against what? One row; UPDATE it and every view follows.')
+    (10, 'v_control_result', 'What held on which day, passes too? One row per control, instance and full UTC day; dim_control says how it is judged.'),
+    (11, 'v_exception_history', 'When did each alarm open and close? One row per control, instance and stretch of alarms.'),
+    (12, 'v_policy_change', 'Which backup policies changed, and which became weaker? One row per change.'),
+    (13, 'v_kpi_owner', 'How is each owner doing? One row per owner and enterprise project.'),
+    (14, 'settings', 'What is measured against what? One row; UPDATE it and every view follows.')
 ) AS guide (place, name, answers);
 
 COMMENT ON VIEW v_readme IS 'Where to begin: the tables and views to ask first, in order, and what each answers; key place. What only other views need stands in the schema internal of a published file.';
