@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,17 +85,23 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield Lab(tmp_path / "lake", box)
 
 
-@pytest.fixture
-def bucket_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of moto's S3 on loopback."""
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    """moto's S3 on loopback."""
     from moto.server import ThreadedMotoServer
 
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/EXAMPLEKEY")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    urlopen(Request(f"{endpoint}/box", method="PUT")).close()
-    yield f"s3://box/some/lake?endpoint={endpoint}"
+    yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture
+def moto_url(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A lake's place in a bucket of its own there, and made-up keys."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/EXAMPLEKEY")
+    bucket = uuid.uuid4().hex
+    urlopen(Request(f"{moto_endpoint}/{bucket}", method="PUT")).close()
+    return f"s3://{bucket}/some/lake?endpoint={moto_endpoint}"

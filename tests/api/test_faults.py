@@ -287,6 +287,10 @@ WIRES: dict[str, tuple[Act, End]] = {
         DONE,
     ),
     "gzip cut": (zipped(page(), keep=0.5), NO_PAGE),
+    "gzip cut in its checksum": (
+        answer(gzip.compress(PAGE)[:-4], headers={"Content-Encoding": "gzip"}),
+        NO_PAGE,
+    ),
     "gzip that is none": (answer(PAGE, headers={"Content-Encoding": "gzip"}), NO_PAGE),
     "gzip with a wrong checksum": (
         answer(gzip.compress(PAGE)[:-8] + b"\0" * 8, headers={"Content-Encoding": "gzip"}),
@@ -428,11 +432,13 @@ def test_a_certificate_nobody_vouches_for_is_refused_once(read: Read, tmp_path: 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(status: int, read: Read) -> None:
-    """The target of a redirect gets no connection, let alone the credentials."""
+    """The target of a redirect gets no connection, let alone the credentials, and the user a word."""
     with FaultServer(answer(page())) as target:
         elsewhere = {"Location": f"{target.endpoint}/v3.1/x/backups"}
         with FaultServer(answer(b"", status, elsewhere)) as server:
-            check(read(server.endpoint), server, REFUSED)
+            ran = read(server.endpoint)
+            check(ran, server, REFUSED)
+        assert "a redirect, which is not followed" in ran.message
         assert target.connections == 0
 
 

@@ -15,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -26,10 +28,27 @@ from flattening import rates
 
 HERE = Path(__file__).parent
 SERVER = """
-import sys, time
+import sys
+from datetime import datetime, timedelta
 from backup_frames.sandbox import Sandbox, Throttle
 faults = [Throttle(limit=int(sys.argv[3]), period_s=60)] if sys.argv[3] != "0" else []
-with Sandbox(backups=int(sys.argv[1]), seed=1, latency_s=float(sys.argv[2]), faults=faults) as box:
+options = {"latency_s": float(sys.argv[2]), "faults": faults}
+backups, pace = int(sys.argv[1]), int(sys.argv[4])
+box = Sandbox(backups=backups, seed=1, **options)
+if pace:  # the same backups, moved together or apart so that so many begin in a day
+    levels = {level: box.fleet.records(level) for level in ("Instance", "DatabaseTable")}
+    records = [record for some in levels.values() for record in some]
+    begun = [datetime.fromisoformat(record["begin_time"]) for record in records]
+    newest = max(begun)
+    share = backups / pace * 86400 / max((newest - min(begun)).total_seconds(), 1)
+    for record, begin in zip(records, begun):
+        by = (newest - begin) * (1 - share)
+        for name in ("begin_time", "end_time"):
+            if record.get(name):
+                moved = datetime.fromisoformat(record[name]) + by
+                record[name] = moved.strftime("%Y-%m-%dT%H:%M:%S%z")
+    box = Sandbox(records=levels, seed=1, **options)
+with box:
     print("\\n".join(f"{k}={v}" for k, v in box.environment().items()), flush=True)
     print("", flush=True)
     sys.stdin.read()
@@ -40,8 +59,10 @@ PEERS = {
     "httpx loop + json_normalize": "httpx_normalize.py",
 }
 OURS = "ours.py"
+COMMAND = "backup_frames"
 WIDE = {"BACKUP_FRAMES_MAX_CONNECTIONS": "32"}
 LIMIT_PER_MINUTE = 600
+SIZES = (300, 2_000, 20_000)  # backups that most projects have
 # Emptied at the very end: for half a minute ext4 passes over what was just deleted, file by file, so
 # that the next contender would pay up to a millisecond for each file that it creates.
 SCRATCH = tempfile.TemporaryDirectory()
@@ -58,9 +79,12 @@ class Run:
 
 
 @contextmanager
-def served(backups: int, latency_s: float = 0.0, limit: int = 0) -> Iterator[dict[str, str]]:
+def served(
+    backups: int, latency_s: float = 0.0, limit: int = 0, pace: int = 0
+) -> Iterator[dict[str, str]]:
     """A sandbox in a process of its own; the variables that point to it."""
-    command = [sys.executable, "-c", SERVER, str(backups), str(latency_s), str(limit)]
+    numbers = map(str, (backups, latency_s, limit, pace))
+    command = [sys.executable, "-c", SERVER, *numbers]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
@@ -70,12 +94,15 @@ def served(backups: int, latency_s: float = 0.0, limit: int = 0) -> Iterator[dic
         server.wait()
 
 
-def timed(python: str, script: str, environment: dict[str, str]) -> Run:
-    """Run one contender into an empty folder, and account for its process."""
-    folder = tempfile.mkdtemp(dir=SCRATCH.name)
+def timed(
+    python: str, script: str, environment: dict[str, str], folder: str = "", *more: str
+) -> Run:
+    """Run one contender into a folder, an empty one if none is given; account for its process."""
+    folder = folder or tempfile.mkdtemp(dir=SCRATCH.name)
     with tempfile.TemporaryFile("w+") as printed:
-        command = [python, str(HERE / script)]
+        command = [python, *(["-m", script] if script == COMMAND else [str(HERE / script)]), *more]
         variables = {**os.environ, **environment, "OUT": f"{folder}/lake", "HOME": folder}
+        variables.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody installs a package uncompiled
         started = time.perf_counter()
         process = subprocess.Popen(
             command, env=variables, stdout=printed, stderr=subprocess.DEVNULL
@@ -119,6 +146,43 @@ def whole_jobs(peers: str, backups: int, rounds: int, latency_s: float) -> list[
     ]
 
 
+def everyday(
+    peers: str, rounds: int, sizes: Sequence[int], latencies_s: Sequence[float]
+) -> list[str]:
+    """The sizes most projects have: what the commands cost, as shares of what each peer costs.
+
+    The commands are a first sync, one that finds nothing new, and a read into a CSV file; the peers
+    read all and write Parquet by day. All in turn; CPU and wall seconds, medians.
+    """
+    lines = []
+    for backups, pace, latency_s in product(sizes, (60, 600), latencies_s):
+        if backups < pace * 5:
+            continue
+        runs = defaultdict[str, list[Run]](list)
+        with served(backups, latency_s, pace=pace) as environment:
+            for _ in range(rounds):
+                folder = tempfile.mkdtemp(dir=SCRATCH.name)
+                sync = ("sync", "--quiet", "--lake", f"{folder}/lake")
+                read = ("read", "--quiet", "--format", "csv", "--out", f"{folder}/backups.csv")
+                for name, words in (("first sync", sync), ("nothing new", sync), ("CSV", read)):
+                    run = timed(sys.executable, COMMAND, environment, folder, *words)
+                    runs[name].append(run)
+                for name, script in PEERS.items():
+                    runs[name].append(timed(peers, script, environment))
+        measured = {name: middle(some) for name, some in runs.items()}
+        for name in ("first sync", "nothing new", "CSV"):
+            ours = measured[name]
+            shares = (
+                f"{ours.cpu_s / peer.cpu_s:.2f}, {ours.wall_s / peer.wall_s:.2f}"
+                for peer in map(measured.__getitem__, PEERS)
+            )
+            lines.append(
+                f"| {backups:,}, {pace} a day | {latency_s * 1000:.0f} ms | {name} | "
+                f"{ours.cpu_s:.2f}, {ours.wall_s:.2f} | {' | '.join(shares)} |"
+            )
+    return lines
+
+
 def scales(peers: str, sizes: list[int]) -> list[str]:
     """From small to large: what a row costs should not grow; at the end the SDK for comparison."""
     lines = []
@@ -155,6 +219,7 @@ def throttled(backups: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="20,000 backups, one round")
+    parser.add_argument("--everyday", action="store_true", help="only the sizes most projects have")
     parser.add_argument("--peers", default=sys.executable, help="interpreter that has the peers")
     options = parser.parse_args()
     backups, rounds = (20_000, 1) if options.quick else (100_000, 3)
@@ -164,14 +229,20 @@ def main() -> None:
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
         f"{versions}\n"
     )
+    sizes, latencies_s = ((300, 2_000), (0.0,)) if options.quick else (SIZES, (0.0, 0.02, 0.08))
+    print("| backups | latency | command | CPU s, wall s | " + " | ".join(PEERS) + " |")
+    print("|---|---|---|---|---|---|---|")
+    print("\n".join(everyday(options.peers, rounds, sizes, latencies_s)) + "\n", flush=True)
+    if options.everyday:
+        return
     print("| way | backups | latency | wall s | times ours | CPU ms per page | peak MB |")
     print("|---|---|---|---|---|---|---|")
     for latency_s in (0.0, 0.02):
         print("\n".join(whole_jobs(options.peers, backups, rounds, latency_s)), flush=True)
     print("\n| backups | way | wall s | CPU us per row | requests per 100 rows | peak MB |")
     print("|---|---|---|---|---|---|")
-    sizes = [10_000, 20_000] if options.quick else [10_000, 100_000, 1_000_000]
-    print("\n".join(scales(options.peers, sizes)), flush=True)
+    grown = [10_000, 20_000] if options.quick else [10_000, 100_000, 1_000_000]
+    print("\n".join(scales(options.peers, grown)), flush=True)
     print("\n| backups at 600 requests a minute | requests | refused | wall s | ideal s | ratio |")
     print("|---|---|---|---|---|---|")
     print(throttled(80_000 if options.quick else 180_000), flush=True)

@@ -81,7 +81,7 @@ def test_those_in_trouble_cost_the_others_a_fifth_at_most(tmp_path: Path) -> Non
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     good = [f"good-{number}" for number in range(PROJECTS - 3 * BAD)]
     bad = [f"{kind}-{n}" for n in range(BAD) for kind in ("throttled", "refused", "slow")]
     try:

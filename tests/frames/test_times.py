@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,6 +41,24 @@ def test_notations(text: str | None, moment: datetime | None) -> None:
     assert parse_times(pa.array([text], pa.string())).to_pylist() == [moment]
     mixed = pa.chunked_array([["2019-05-27T12:00:01+0000"], [text, "2019-05-27 12:00:01"]])
     assert parse_times(mixed).to_pylist() == [NOON, moment, NOON]
+
+
+@pytest.fixture
+def shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine eight hours ahead of UTC."""
+    with monkeypatch.context() as machine:
+        machine.setenv("TZ", "CST-8")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("shanghai")
+@pytest.mark.parametrize("text", ["2019-05-27T12:00:01", "2019-05-27 12:00:01"])
+def test_a_time_without_zone_is_utc_wherever_the_machine_is(text: str) -> None:
+    """In columns, and in the seconds that a walk goes by."""
+    assert read_seconds(text) == NOON.timestamp()
+    assert parse_times(pa.array([text])).to_pylist() == [NOON]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from backup_frames.insight import write_report
 from backup_frames.sandbox import Sandbox
 
 TARGET = Path(bf.__file__).parent / "guide" / "report.png"
-DAYS = 45
+DAYS = 32  # somewhat more than the trends need
 SIZE = {"width": 1280, "height": 1500}
 
 

@@ -22,7 +22,8 @@ from backup_frames.sandbox import Sandbox
 from backup_frames.settings import load_projects
 
 EXAMPLES = GUIDE / "examples"
-COMMAND = "/opt/backup-frames/bin/backup-frames"
+NAME = "backup-frames"
+COMMAND = f"/opt/backup-frames/bin/{NAME}"
 
 
 def text_of(name: str) -> str:
@@ -60,6 +61,39 @@ def test_crons_lines_are_five_fields_and_a_command_for_sh() -> None:
         assert subprocess.run(["/bin/sh", "-nc", command], check=False).returncode == 0
         (words,) = re.findall(rf"{COMMAND} ([^>)]+)", command)
         check_arguments(shlex.split(words))
+
+
+@pytest.mark.slow  # a process for each run
+def test_crons_lines_do_as_they_say(tmp_path: Path) -> None:
+    """As cron runs them: a line of JSON per run, a failed one too; errors and alarms are mailed once."""
+    text = text_of("backup-frames.cron").replace(COMMAND, str(Path(sys.executable).parent / NAME))
+    for place in ("/etc", "/var/lib/node_exporter", "/var/log"):
+        text = text.replace(f"{place}/backup", f"{tmp_path}/backup")
+    sync, alarm = (line.split(" ", 5)[5] for line in text.splitlines() if line[0] != "#")
+
+    def run(line: str) -> tuple[int, str, str]:
+        shell = ["/bin/sh", "-c", line]
+        done = subprocess.run(
+            shell, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    with Sandbox(backups=120, seed=7) as box:
+        (tmp_path / "backup-frames.toml").write_text(
+            f'[lake]\nurl = "{tmp_path}/lake"\n[[project]]\nendpoint = "{box.endpoint}"\n'
+            f'project_id = "{box.project_id}"\ntoken_env = "CRON_TOKEN"\n'
+        )
+        secrets = tmp_path / "backup-frames.secrets"
+        secrets.write_text(f"CRON_TOKEN={box.token}\n")
+        assert run(sync) == (0, "", "")
+        assert "exceptions of severity high" in run(alarm)[1]
+        secrets.write_text("CRON_TOKEN=expired\n")
+        code, out, errors = run(sync)
+        assert (code, out) == (3, "")
+        assert errors.count("\n") == 1
+    log = (tmp_path / "backup-frames.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["exit_code"] for line in log] == [0, 3]
+    assert "backup_frames_sync_exit_code" in (tmp_path / "backup_frames.prom").read_text("utf-8")
 
 
 def test_the_config_file_names_two_projects(monkeypatch: pytest.MonkeyPatch) -> None:

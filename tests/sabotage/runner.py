@@ -116,7 +116,7 @@ def try_tests(root: Path, arguments: Sequence[str]) -> Verdict:
     seconds = time.monotonic() - started
     if done.returncode in (0, 5):  # all passed, or nothing of these files is of the commit tier
         return Verdict(False, "", seconds)
-    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - |$)", done.stdout, re.MULTILINE)
     if failed is None:
         raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return Verdict(True, failed[1], seconds)

@@ -38,8 +38,8 @@ def data(store: Store) -> dict[str, bytes]:
 def heals(name: str, days: int, *, every: int = 1) -> int:
     """Strike a run at each of its calls, run again, compare; the number of faults tried.
 
-    Of `every` so many one is tried, deaths at calls that write excepted: all of those are. (A death
-    before a call that only reads leaves what a death before the next one that writes does.)
+    Of `every` so many one is tried, deaths in or after calls that write excepted: all of those are.
+    (A death before a call leaves what a death after the last one that wrote does.)
     What several faults leave alike is healed once: the next run sees nothing but the files.
     """
     scene = SCENES[name]
@@ -52,7 +52,8 @@ def heals(name: str, days: int, *, every: int = 1) -> int:
     writes, others = list[Fault](), list[Fault]()
     for fault in faults_of(calm.calls):
         is_write = calm.calls[fault.at].method in ("put", "commit", "delete")
-        (writes if is_write and fault.how == "kill" else others).append(fault)
+        is_tried = is_write and fault.how == "kill" and fault.when != "before"
+        (writes if is_tried else others).append(fault)
     faults = [*writes, *others[::every]]
     seen = set[frozenset[tuple[str, bytes]]]()
     for fault in faults:

@@ -18,11 +18,11 @@ def tables(store: Store) -> dict[str, bytes]:
     return {key: data for key, data in snapshot(store).items() if key.startswith("backup")}
 
 
-def test_a_bucket_holds_the_same_lake_as_memory(bucket_url: str) -> None:
+def test_a_bucket_holds_the_same_lake_as_memory(moto_url: str) -> None:
     """First sync, changes, damage, repair: byte for byte, with a lock that excludes."""
     world = World()
     world.fill(days=3)
-    store = open_store(bucket_url, scratch=f"_meta/{PROJECT}/tmp")
+    store = open_store(moto_url, scratch=f"_meta/{PROJECT}/tmp")
     for _ in range(2):
         world.service.random.seed(1)
         sync(world.service, store, threads=4)
@@ -33,12 +33,12 @@ def test_a_bucket_holds_the_same_lake_as_memory(bucket_url: str) -> None:
         world.service.remove(world.ids()[1])
         world.service.add(world.clock.now() - HOUR)
     assert check_lake(store) == []
-    assert open_lake(bucket_url).backups().num_rows == 24
-    assert open_lake(bucket_url).dataset("backups").count_rows() == 25
+    assert open_lake(moto_url).backups().num_rows == 24
+    assert open_lake(moto_url).dataset("backups").count_rows() == 25
     key = min(tables(store))
     store.put(key, b"damaged")
     assert [finding.path for finding in check_lake(store)] == [key]
     repair_project(world.service.reader(), store, project_id=PROJECT, clock=world.clock)
     assert check_lake(store) == []
     with store.lock(f"_meta/{PROJECT}/lock"), pytest.raises(LakeConflictError):
-        sync(world.service, open_store(bucket_url, scratch=f"_meta/{PROJECT}/tmp"))
+        sync(world.service, open_store(moto_url, scratch=f"_meta/{PROJECT}/tmp"))

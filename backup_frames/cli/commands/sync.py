@@ -200,18 +200,19 @@ def _load(
 
 def _sort_out(
     projects: list[Settings | RefusedProject], *, is_forced: bool
-) -> tuple[list[Settings], list[tuple[Settings | RefusedProject, ConfigError]]]:
+) -> tuple[list[Settings], list[tuple[Settings | RefusedProject, Exception]]]:
     """The projects that can be synced; and the others, each with what is wrong."""
-    from ...settings import RefusedProject
+    from ...settings import RefusedProject, Settings
 
-    usable, refused = [], []
+    usable = list[Settings]()
+    refused = list[tuple[Settings | RefusedProject, Exception]]()
     for project in projects:
         try:
             if isinstance(project, RefusedProject):
                 raise project.error
             if not is_forced:
                 check_place(project.lake)
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:  # OSError: a path that may not be looked at
             refused.append((project, error))
         else:
             usable.append(project)
@@ -219,17 +220,21 @@ def _sort_out(
 
 
 def check_place(url: str | None) -> None:
-    """Refuse a folder that holds other things, lest a lake is strewn among them.
+    """Refuse a folder that holds other things, or lies in another lake, lest they get mixed.
 
     Raises:
-        ConfigError: it holds something, and no lake.
+        ConfigError: it is no lake, and holds something, or lies in one.
     """
+    from ...lake.outside import check_outside
     from ...lake.storage.urls import local_root, scheme_of
 
     if url is None or scheme_of(url) not in ("", "file"):
         return
     folder = Path(local_root(url))
-    if not folder.is_dir() or (folder / "_meta").exists():
+    if (folder / "_meta").exists():
+        return
+    check_outside(folder)
+    if not folder.is_dir():
         return
     held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     others = [name for name in held if name != "lost+found"]  # of a freshly mounted disk

@@ -65,7 +65,7 @@ def verify_lake_files(
                 findings += verify_lake(
                     url, settings=projects, against_service=against_service, repair=repair
                 )
-        except BackupFramesError as error:  # the other lakes get their turn
+        except (BackupFramesError, OSError) as error:  # the other lakes get their turn
             codes.append(session.fail(error))
     for finding in findings:
         session.print(session.scrub(f"{finding.path}: {finding.kind}: {finding.message}"))

@@ -154,7 +154,7 @@ class RunLog:
         for lake in self._lakes:
             try:
                 found = find_exceptions(lake, at_least="medium", new=True)
-            except BackupFramesError as error:
+            except (BackupFramesError, OSError) as error:  # of one lake, which may be no place
                 self._session.warn(f"What is new to look at is not known: {error}")
                 continue
             if found.num_rows:
@@ -166,7 +166,7 @@ class RunLog:
         for lake in self._lakes:
             try:
                 kpis |= read_kpis(lake)
-            except BackupFramesError as error:
+            except (BackupFramesError, OSError) as error:  # of one lake, which may be no place
                 self._session.warn(f"The metrics lack the KPIs of {lake}: {error}")
         return kpis
 

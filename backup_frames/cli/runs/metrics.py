@@ -80,9 +80,9 @@ def read_kpis(lake: str) -> dict[str, dict[str, float | None]]:
     Raises:
         BackupFramesError: no lake there, or a file of it is unreadable.
     """
-    from ...insight.kpi.publish import connect_lake
+    from ...insight.kpi.publish import open_views
 
-    with connect_lake(lake) as connection:
+    with open_views(lake, materialize=False, follow=False) as connection:
         rows = connection.sql(KPIS).to_arrow_table().to_pylist()
     kpis = {}
     for row in rows:

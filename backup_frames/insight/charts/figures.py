@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ...frames.schema import SYNC_RUNS
 from ..kpi.catalog import create_views
-from ..kpi.relations import create_arrow_relations
+from ..kpi.relations import create_arrow_relations, open_memory
 from . import backup_pictures, data, day_pictures, instance_pictures
 from .style import Rows, Spec, Theme
 
@@ -156,7 +156,7 @@ def connect_frames(frames: BackupFrames) -> duckdb.DuckDBPyConnection:
         run = {"run_id": "read", **{name: getattr(certificate, name) for name in names}}
         schema = pa.schema([SYNC_RUNS.field(name) for name in run])
         tables["sync_runs"] = pa.Table.from_pylist([run], schema=schema)
-    connection = duckdb.connect()
+    connection = open_memory()
     create_arrow_relations(connection, tables)
     create_views(connection)
     return connection

@@ -178,11 +178,13 @@ def _bands(counts: dict[str, int], theme: Theme, width: int) -> tuple[Rows, Spec
     }
 
 
-def _age_bars(
-    rows: Rows, limit: float, reach: float, theme: Theme, width: int
-) -> tuple[Rows, Spec]:
-    unit, size = ("days", 24) if reach > 72 else ("hours", 1)
-    most = reach * (1.12 if is_wide(width) else 1.3)
+def _age_unit(reach: float) -> tuple[str, int]:
+    """The unit of an axis of ages that long, and how many hours it has."""
+    return ("days", 24) if reach > 72 else ("hours", 1)
+
+
+def _age_values(rows: Rows, limit: float, reach: float, most: float, width: int) -> Rows:
+    unit, size = _age_unit(reach)
     text_width = most * 50 / (width - names_width(width))
     values = [
         row
@@ -197,6 +199,15 @@ def _age_bars(
     for value in values:  # beside the bar, or behind the line if that would cross it
         is_crossed = value["bar_h"] <= limit < value["bar_h"] + text_width
         value["text_h"] = limit if is_crossed else value["bar_h"]
+    return values
+
+
+def _age_bars(
+    rows: Rows, limit: float, reach: float, theme: Theme, width: int
+) -> tuple[Rows, Spec]:
+    unit, size = _age_unit(reach)
+    most = reach * (1.12 if is_wide(width) else 1.3)
+    values = _age_values(rows, limit, reach, most, width)
     seen = {value["verdict"] for value in values}
     colours = {verdict: colour for verdict, colour in _VERDICTS.items() if verdict in seen}
     x = {

@@ -65,7 +65,7 @@ def create_views(
     text = "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
     text = text if only is None else _asked_by(only, text)
     connection.execute(text if inner == "main" else _placed(text, inner))
-    put_now(connection)
+    set_now(connection)
     known = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
     for name, value in (thresholds or {}).items():
         if name not in known:
@@ -83,7 +83,7 @@ def create_views(
         )
 
 
-def put_now(connection: duckdb.DuckDBPyConnection) -> None:
+def set_now(connection: duckdb.DuckDBPyConnection) -> None:
     """Put into `settings` what stands for the now of a lake that no sync has written into."""
     connection.execute(
         "UPDATE settings SET now_without_runs = ("

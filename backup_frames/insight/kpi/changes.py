@@ -24,7 +24,7 @@ from ...settings.owners import OwnerRule
 from .catalog import create_views
 from .narrow import narrow_to
 from .publish import open_views
-from .relations import RELATIONS, create_arrow_relations
+from .relations import RELATIONS, create_arrow_relations, open_memory
 
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
@@ -195,7 +195,7 @@ def _earlier_views(
         for name, query in _EARLIER.items()
     }
     connection.unregister("moments")
-    earlier = duckdb.connect()
+    earlier = open_memory()
     create_arrow_relations(earlier, tables)
     names = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
     values = connection.execute("FROM settings").fetchall()[0]

@@ -27,8 +27,8 @@ from ...lake.storage.urls import absolute_path
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
-from .catalog import create_views, describe_everything, put_now
-from .relations import LakeRelations, create_relations, declare_relations
+from .catalog import create_views, describe_everything, set_now
+from .relations import LakeRelations, create_relations, declare_relations, open_memory
 from .sql_text import quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
@@ -189,24 +189,26 @@ def open_views(
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
     only: str | None = None,
+    follow: bool = True,
 ) -> duckdb.DuckDBPyConnection:
     """As `connect_lake`, without the words on columns, for who reads none of them.
 
-    With `only` there is no other view than this one and those that it asks.
+    With `only` there is no other view than this one and those that it asks. Who asks once need not
+    `follow` the lake.
     """
-    connection = duckdb.connect()
+    connection = open_memory()
     try:
         with _explained(os.fspath(lake)):
             is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
-            is_held = materialize or is_remote
             _create_all(
                 connection,
                 lake,
                 thresholds,
                 owners,
                 attestations,
-                materialize=is_held,
+                materialize=materialize or is_remote,
                 only=only,
+                follow=follow,
             )
     except BaseException:
         connection.close()
@@ -214,7 +216,7 @@ def open_views(
     return connection
 
 
-def _create_all(
+def _create_all(  # noqa: PLR0913 - what open_views and publish_lake are asked for
     connection: duckdb.DuckDBPyConnection,
     lake: Place,
     thresholds: Mapping[str, float] | None,
@@ -224,11 +226,14 @@ def _create_all(
     materialize: bool,
     inner: str = "main",
     only: str | None = None,
+    follow: bool = True,
 ) -> LakeRelations:
     declare_relations(connection, inner)
     create_views(connection, thresholds, owners, attestations, inner=inner, only=only)
-    found = create_relations(connection, os.fspath(lake), materialize=materialize, inner=inner)
-    put_now(connection)
+    found = create_relations(
+        connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
+    )
+    set_now(connection)
     return found
 
 
@@ -245,7 +250,7 @@ def _attachable(path: Path) -> Iterator[str]:
 
 @contextmanager
 def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    connection = duckdb.connect()
+    connection = open_memory()
     try:
         yield connection
     finally:

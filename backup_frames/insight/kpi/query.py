@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from ...errors import QueryError
 from ...settings.owners import Attestation, OwnerRule
-from .catalog import INNER
-from .publish import connect_lake
+from .catalog import INNER, describe_everything
+from .publish import open_views
 
 _CATALOGUE: Final = f"""
     SELECT name, description FROM (
@@ -57,7 +57,10 @@ def query_lake(
         >>> query_lake("/data/lake", "SELECT success_rate FROM v_kpi_current")  # doctest: +SKIP
     """
     statement = _reading_statement(sql)
-    with connect_lake(fspath(lake), owners=owners, attestations=attestations) as connection:
+    with open_views(
+        fspath(lake), materialize=False, owners=owners, attestations=attestations, follow=False
+    ) as connection:
+        describe_everything(connection)
         connection.execute("SET lock_configuration = true")
         try:
             relation = connection.sql(statement)
@@ -71,7 +74,8 @@ def query_lake(
 
 def list_views(lake: str | PathLike[str]) -> pa.Table:
     """The tables and views that `query_lake` can ask, with what each answers: name, description."""
-    with connect_lake(fspath(lake)) as connection:
+    with open_views(fspath(lake), materialize=False, follow=False) as connection:
+        describe_everything(connection)
         return connection.sql(_CATALOGUE).to_arrow_table()
 
 

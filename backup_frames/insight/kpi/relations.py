@@ -20,7 +20,7 @@ from ...errors import LakeError
 from ...frames.schema import BACKUPS, TABLES, with_ledger
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.named_files import NamedFiles, find_named_files
-from ...lake.storage.layout import INVENTORY_NAMES, RUNS, parse_key
+from ...lake.storage.layout import INVENTORY_NAMES, RUNS, TABLE_NAMES, parse_key
 from ...lake.storage.store import Store
 from ...lake.storage.urls import local_root, scheme_of
 from .columns import columns_of, no_rows
@@ -39,6 +39,13 @@ _LAKE_FILES_WORDS = {
     "project_id": "Project whose manifest names the file.",
     "file_key": "Where the file is below the lake.",
 }
+
+
+def open_memory() -> duckdb.DuckDBPyConnection:
+    """A database in memory that never draws a bar into a terminal, as DuckDB does after two seconds."""
+    connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def _find_root(lake: str) -> Path | None:
@@ -77,17 +84,25 @@ def declare_relations(connection: duckdb.DuckDBPyConnection, inner: str = "main"
 
 
 def create_relations(
-    connection: duckdb.DuckDBPyConnection, lake: str, *, materialize: bool, inner: str = "main"
+    connection: duckdb.DuckDBPyConnection,
+    lake: str,
+    *,
+    materialize: bool,
+    inner: str = "main",
+    follow: bool = True,
 ) -> LakeRelations:
     """Create all base relations in the connection's current database, in place of declared ones.
 
-    Only files that a manifest names are in them, in views at every query anew.
+    Only files that a manifest names are in them, in views at every query anew; unless they follow
+    the lake, as it is now.
 
     Args:
         connection: where to.
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         materialize: hold the rows (one read of the whole lake) instead of pointing at files.
         inner: schema for what only views ask.
+        follow: views read the manifests with each use, so that they show later syncs. For one query
+            it is enough to read them now: a query uses a relation up to twenty times.
 
     Returns:
         How many backups there are, and whether the rows are held: as asked, and always of a lake of
@@ -115,12 +130,12 @@ def create_relations(
     for _ in range(_TRIES):
         files = find_named_files(store)
         _refuse_links(root, files)
-        _create_lake_files(connection, None if is_held else place, files, inner)
+        _create_lake_files(connection, place if follow and not is_held else None, files, inner)
         for name, schema in RELATIONS.items():
             if by_arrow:
                 _hold_files(connection, store, name, schema, files.of_table(name))
             else:
-                _point_at(connection, place, name, files, is_held=is_held, inner=inner)
+                _point_at(connection, place, name, files, inner, is_held=is_held, follow=follow)
         counts = _row_counts(connection)
         wrong = _wrong_counts(counts, files)
         if not wrong:
@@ -209,20 +224,18 @@ def _point_at(
     place: str,
     name: str,
     files: NamedFiles,
+    inner: str,
     *,
     is_held: bool,
-    inner: str,
+    follow: bool,
 ) -> None:
-    """Create a relation over the table's files, or from them."""
-    kind, schema, keys = (
-        "TABLE" if is_held else "VIEW",
-        RELATIONS[name],
-        files.of_table(name),
-    )
+    """Create a relation over the table's files, or from them; what is small is held for one query."""
+    is_table = is_held or (not follow and name not in TABLE_NAMES)
+    kind, schema, keys = "TABLE" if is_table else "VIEW", RELATIONS[name], files.of_table(name)
     paths = [f"{escaped(place)}/{key}" for key in keys]
     if not keys:
         source = no_rows(schema)
-    elif is_held:
+    elif is_held or not follow:
         source = _source(connection, paths, name)
     elif name in INVENTORY_NAMES:
         source = f"{_source(connection, paths, name)} WHERE {_is_named(place, files, inner)}"

@@ -22,12 +22,13 @@ import pyarrow.parquet as pq
 from ...clock import Clock
 from ...errors import LakeError, MissingExtraError
 from ...frames.partitions import decode_table, encode_sorted
-from ...frames.schema import DESCRIPTIONS, as_written
+from ...frames.schema import DESCRIPTIONS
 from ..storage.store import RunNote
 from .table_format import (
     SCHEMAS,
     Slot,
     TableFile,
+    as_table,
     commented_fields,
     failed_table,
     partition_columns,
@@ -95,17 +96,10 @@ class DeltaTables:
     def decode(self, table: str, slot: Slot, data: bytes, *, rows: int | None = None) -> pa.Table:
         """The rows, with the project that the partition names."""
         found = decode_table(data, rows=rows)
-        # of an earlier version it has the bytes that the manifest knows without later columns
-        schema = as_written(SCHEMAS[table], [*found.column_names])
         project = pa.repeat(pa.scalar(slot[0]), found.num_rows)
-        try:
-            columns = [
-                project if field.name == "project_id" else found[field.name].cast(field.type)
-                for field in schema
-            ]
-        except (KeyError, pa.ArrowException) as error:
-            raise LakeError(f"A file of {table} lacks a column: {error}.") from error
-        return pa.Table.from_arrays(columns, schema=schema)
+        return as_table(
+            table, dict(zip(found.column_names, found.columns, strict=True), project_id=project)
+        )
 
     def new_file(self, table: str, slot: Slot, name: str, data: bytes) -> TableFile:
         """A file in the partition's folder."""

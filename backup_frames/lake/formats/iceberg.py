@@ -20,13 +20,13 @@ import pyarrow.parquet as pq
 
 from ...errors import ConfigError, LakeError, MissingExtraError
 from ...frames.partitions import decode_table, encode_sorted
-from ...frames.schema import as_written
 from ..storage.store import RunNote
 from .table_format import (
     DATE,
     SCHEMAS,
     Slot,
     TableFile,
+    as_table,
     failed_table,
     partition_columns,
 )
@@ -173,13 +173,7 @@ class IcebergTables:
     ) -> pa.Table:
         """The rows, under the table's own schema."""
         found = decode_table(data, rows=rows)
-        # of an earlier version it has the bytes that the manifest knows without later columns
-        schema = as_written(SCHEMAS[table], [*found.column_names])
-        try:
-            columns = [found[field.name].cast(field.type) for field in schema]
-        except (KeyError, pa.ArrowException) as error:
-            raise LakeError(f"A file of {table} lacks a column: {error}.") from error
-        return pa.Table.from_arrays(columns, schema=schema)
+        return as_table(table, dict(zip(found.column_names, found.columns, strict=True)))
 
     def new_file(self, table: str, slot: Slot, name: str, data: bytes) -> TableFile:
         """A file in the partition's folder, with the statistics that engines skip files by."""

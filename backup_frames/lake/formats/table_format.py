@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ...api.scrub import without_secrets
 from ...errors import LakeError
-from ...frames.schema import LEDGER_SCHEMAS, TABLES, comment_of
+from ...frames.schema import LEDGER_SCHEMAS, TABLES, as_written, comment_of
 from ..storage.layout import INVENTORY_NAMES
 from ..storage.store import RunNote
 
@@ -105,6 +105,22 @@ def commented_fields(table: str) -> list[tuple[pa.Field, str]]:
     """The table's columns with what to say of each, and the partition's date."""
     fields = [(field, comment_of(field)) for field in SCHEMAS[table]]
     return fields if table in INVENTORY_NAMES else [*fields, (DATE, DATE_WORDS)]
+
+
+def as_table(table: str, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    """What a data file holds, under the table's own schema.
+
+    A file of an earlier version has the bytes that the manifest knows: without later columns.
+
+    Raises:
+        LakeError: a column is not there, or holds something else.
+    """
+    schema = as_written(SCHEMAS[table], [*columns])
+    try:
+        arrays = [columns[field.name].cast(field.type) for field in schema]
+    except (KeyError, pa.ArrowException) as error:
+        raise LakeError(f"A file of {table} lacks a column: {error}.") from error
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def failed_table(

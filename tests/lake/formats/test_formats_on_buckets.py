@@ -25,9 +25,9 @@ CATALOG = "BACKUP_FRAMES_ICEBERG_CATALOG"
 
 
 @pytest.fixture
-def place(bucket_url: str) -> str:
+def place(moto_url: str) -> str:
     """A prefix of its own: moto's buckets outlive its server."""
-    return bucket_url.replace("some/lake", uuid.uuid4().hex)
+    return moto_url.replace("some/lake", uuid.uuid4().hex)
 
 
 def opened(url: str, lake_format: str | None = None, project_id: str = PROJECT) -> Store:

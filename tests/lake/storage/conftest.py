@@ -6,7 +6,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -32,25 +31,6 @@ def bucket() -> Iterator[BucketServer]:
     server = BucketServer()
     yield server
     server.close()
-
-
-@pytest.fixture(scope="session")
-def moto_endpoint() -> Iterator[str]:
-    """moto's S3 on loopback, one for the session; every test takes a bucket of its own."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second, only if asked for
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def moto_url(moto_endpoint: str) -> str:
-    bucket = uuid.uuid4().hex
-    urlopen(Request(f"{moto_endpoint}/{bucket}", method="PUT")).close()
-    return f"s3://{bucket}/some/lake?endpoint={moto_endpoint}"
 
 
 @pytest.fixture(scope="session")
