@@ -43,7 +43,7 @@ def test_a_query_alone_lists_what_can_be_asked(run, lake) -> None:
 @pytest.mark.parametrize("sql", ["DELETE FROM settings", "SELEC", "FROM nowhere"])
 def test_a_bad_query_is_the_users_error(run, lake, sql) -> None:
     """Exit code 2, one line, no traceback."""
-    done = run("query", sql, "--quiet", "--lake", lake)
+    done = run("query", sql, "--lake", lake)
     assert done.code == 2
     assert done.err.startswith("Error: ")
     assert done.err.count("\n") == 1

@@ -60,7 +60,7 @@ def show_changes(
     check_target(form, out)
     url = lake_of(session.load(config, lake=lake))
     check_target(form, out, url)
-    with session.step(f"Asking {url}"):
+    with session.step(f"Asking {url}", is_announced=False):
         from ...insight.kpi.changes import find_changes
 
         found = find_changes(url, since=since)

@@ -54,7 +54,7 @@ def show_exceptions(
     low: worth a look. With --new an alarm goes off once, not with every run.
     """
     url = lake_of(session.load(config, lake=lake))
-    with session.step(f"Asking {url}"):
+    with session.step(f"Asking {url}", is_announced=False):
         from ...insight.kpi.changes import find_exceptions
         from ...settings.owners import load_owners
 

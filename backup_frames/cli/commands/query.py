@@ -49,7 +49,7 @@ def answer_query(
     check_target(form, out)
     url = lake_of(session.load(config, lake=lake))
     check_target(form, out, url)
-    with session.step(f"Asking {url}"):
+    with session.step(f"Asking {url}", is_announced=False):
         from ...insight.kpi.query import list_views, query_lake
         from ...settings.owners import load_attestations, load_owners
 

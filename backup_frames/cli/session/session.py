@@ -20,7 +20,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import wraps
@@ -172,14 +172,16 @@ class Session:
             yield advance
 
     @contextmanager
-    def step(self, label: str) -> Iterator[None]:
+    def step(self, label: str, *, is_announced: bool = True) -> Iterator[None]:
         """Say what takes a while: a moving sign on a terminal until it is done, else a line.
 
         Args:
             label: what is being done, such as "Drawing the report".
+            is_announced: with a line where there is no terminal; not for questions, whose stderr cron
+                mails.
         """
         if self.is_quiet or self.log_format is LogFormat.JSON or not _is_terminal():
-            with self._announced(label):
+            with self._announced(label) if is_announced else nullcontext():
                 yield
             return
         from rich.console import Console
