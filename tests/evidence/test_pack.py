@@ -15,7 +15,16 @@ from typing import Any
 
 import pytest
 from support.hostile import HOSTILE
-from support.lake_maker import at, backup, instance, make_lake, policy, policy_change, run
+from support.lake_maker import (
+    at,
+    backup,
+    instance,
+    make_big_lake,
+    make_lake,
+    policy,
+    policy_change,
+    run,
+)
 
 from backup_frames.cli import main
 from backup_frames.errors import LakeError, QueryError
@@ -133,6 +142,27 @@ def test_the_same_lake_and_days_give_the_same_bytes(lake: Path, pack: Path, tmp_
         if path.is_file()
     } == files_of(pack)
     assert verify_evidence(tmp_path / "b", lake=lake) == []
+
+
+@pytest.mark.slow
+def test_a_quarter_of_200_instances_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Enough rows for several threads of the engine, which then come in any order."""
+    lake = make_big_lake(tmp_path / "lake", backups=18_000, instances=200)
+    for name in ("a.zip", "b.zip"):
+        write_evidence(lake, tmp_path / name, begin="2025-12-10", end="2026-03-09")
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    success = rows_of(files_of(tmp_path / "a.zip"), "controls/daily_success.csv")
+    assert len(success) == 200 * 90
+
+
+def test_a_damaged_day_is_an_error_and_never_a_pass(tmp_path: Path) -> None:
+    """What cannot be read has no evidence: no pack is written."""
+    lake = make_lake(tmp_path / "lake", **fleet())
+    (path,) = (lake / "backups" / "date=2026-02-12").iterdir()
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(LakeError, match="2026-02-12"):
+        write_evidence(lake, tmp_path / "pack.zip", **DAYS)
+    assert not (tmp_path / "pack.zip").exists()
 
 
 def test_a_pack_stays_true_while_its_lake_goes_on(pack: Path, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def _judge_projects(
 ) -> None:
     for project in {r["project_id"] for r in fleet.runs} | firsts.keys():
         days = [r["as_of"].date() for r in fleet.runs if r["project_id"] == project]
-        day = min([*days, firsts.get(project, fleet.today)])
+        day = min([*days, firsts.get(project, fleet.today), fleet.today - DAY])
         good = {moment.date() for moment in certified(fleet, project)}
         while day < fleet.today:
             is_before = not days or day < min(days)
@@ -145,7 +145,9 @@ def _judge(fleet: Fleet, health: Health, day: date) -> dict[str, str]:
     policy_status = UNKNOWN if not (is_watched and is_known) else None
     result = {
         "policy_enabled": policy_status or ("ok" if is_on else "alarm"),
-        "policy_not_weakened": "alarm" if weak else policy_status or "ok",
+        "policy_not_weakened": "alarm"
+        if weak
+        else policy_status or (UNKNOWN if weak is None else "ok"),
     }
     if not is_watched:
         names = ("has_restore_point", "daily_success", "rpo_kept", "retention_kept")
@@ -180,20 +182,33 @@ def _judge(fleet: Fleet, health: Health, day: date) -> dict[str, str]:
     }
 
 
-def _weakened(fleet: Fleet, key: tuple[str, str | None], day: date) -> bool:
-    for change in fleet.policy_changes:
-        if (change["project_id"], change["instance_id"]) != key or change["seen_at"].date() != day:
-            continue
-        old, new = change["old_value"], change["new_value"]
-        if old is None or new is None:
-            continue
-        if change["field"] == "keep_days" and int(new) < int(old):
-            return True
-        if change["field"] == "is_enabled" and (old, new) == ("true", "false"):
-            return True
-        if change["field"] == "period" and weekdays(old) - weekdays(new):
-            return True
-    return False
+def _weakened(fleet: Fleet, key: tuple[str, str | None], day: date) -> bool | None:
+    """Whether a change of the day weakened the policy; None if a value of one is not known."""
+    mine = [
+        c
+        for c in fleet.policy_changes
+        if (c["project_id"], c["instance_id"]) == key and c["seen_at"].date() == day
+    ]
+    switched_on_at = {
+        c["seen_at"]
+        for c in mine
+        if (c["field"], c["old_value"], c["new_value"]) == ("is_enabled", "false", "true")
+    }
+    found = []
+    for change in mine:
+        is_weaker = _is_weaker(change["field"], change["old_value"], change["new_value"])
+        was_off = change["seen_at"] in switched_on_at
+        found.append(False if is_weaker is None and was_off else is_weaker)
+    return True if True in found else None if None in found else False
+
+
+def _is_weaker(field: str, old: str | None, new: str | None) -> bool | None:
+    if field == "keep_days":
+        return None if old is None or new is None else int(new) < int(old)
+    if field == "period":
+        before, after = weekdays(old), weekdays(new)
+        return bool(before - after) if before and after else None
+    return field == "is_enabled" and (old, new) == ("true", "false")
 
 
 def _success(fleet: Fleet, health: Health, day: date, version: Version | None) -> str:

@@ -1,18 +1,25 @@
 CREATE VIEW v_policy_change AS
--- What is no weekday leaves an empty text on both sides, which then does not count.
+-- What is no weekday leaves an empty text on both sides, which then does not count; with no weekday at
+-- all it is not known which were meant.
 WITH changes AS (
     SELECT *,
-        string_split(coalesce(regexp_replace(old_value, '[^1-7,]', '', 'g'), '') || ',', ',') AS old_weekdays,
-        string_split(coalesce(regexp_replace(new_value, '[^1-7,]', '', 'g'), '') || ',', ',') AS new_weekdays
+        CASE WHEN regexp_matches(old_value, '[1-7]')
+            THEN string_split(regexp_replace(old_value, '[^1-7,]', '', 'g') || ',', ',') END AS old_weekdays,
+        CASE WHEN regexp_matches(new_value, '[1-7]')
+            THEN string_split(regexp_replace(new_value, '[^1-7,]', '', 'g') || ',', ',') END AS new_weekdays,
+        -- what was off promised nothing, whatever else could not be read of it
+        bool_or(field = 'is_enabled' AND old_value = 'false' AND new_value = 'true')
+            OVER (PARTITION BY project_id, instance_id, seen_at) AS is_switched_on
     FROM backup_policy_changes
 )
 SELECT
-    c.* EXCLUDE (old_weekdays, new_weekdays),
+    c.* EXCLUDE (old_weekdays, new_weekdays, is_switched_on),
     coalesce(CASE c.field
         WHEN 'keep_days' THEN try_cast(c.new_value AS INTEGER) < try_cast(c.old_value AS INTEGER)
         WHEN 'is_enabled' THEN c.old_value = 'true' AND c.new_value = 'false'
         WHEN 'period' THEN NOT list_has_all(new_weekdays, old_weekdays)
-    END, false) AS is_weakening,
+        ELSE false
+    END, CASE WHEN is_switched_on THEN false END) AS is_weakening,
     CASE c.field
         WHEN 'keep_days' THEN 'Retention went from ' || coalesce(c.old_value, 'unknown') || ' to '
             || coalesce(c.new_value, 'unknown') || ' days'
@@ -35,7 +42,7 @@ LEFT JOIN (SELECT project_id, as_of, max(run_id) AS run_id FROM sync_runs GROUP 
     ON after.project_id = c.project_id AND after.as_of = c.seen_at;
 
 COMMENT ON VIEW v_policy_change IS 'Changes of backup policies in words, and which of them weaken a policy; key (project_id, instance_id, seen_at, field). Source: backup_policy_changes. A policy is read at least once a week, so a change may be seen that much later.';
-COMMENT ON COLUMN v_policy_change.is_weakening IS 'Retention was shortened, the policy was switched off, or weekdays were removed.';
+COMMENT ON COLUMN v_policy_change.is_weakening IS 'Retention was shortened, the policy was switched off, or weekdays were removed; null if that cannot be known, because the old or the new value cannot be read.';
 COMMENT ON COLUMN v_policy_change.change IS 'The change in a sentence.';
 COMMENT ON COLUMN v_policy_change.old_run_id IS 'The run that last read the old value; null where the lake does not know it.';
 COMMENT ON COLUMN v_policy_change.run_id IS 'The run that first read the new value.';

@@ -175,8 +175,9 @@ stuck AS (
 ),
 weakened AS (
     SELECT project_id, instance_id, seen_at::DATE AS date, max(run_id) AS run_id,
-        string_agg(change, ' ' ORDER BY seen_at, field) AS change
-    FROM v_policy_change WHERE is_weakening
+        string_agg(change, ' ' ORDER BY seen_at, field) FILTER (is_weakening) AS change,
+        string_agg(change, ' ' ORDER BY seen_at, field) FILTER (is_weakening IS NULL) AS doubt
+    FROM v_policy_change WHERE is_weakening IS DISTINCT FROM false
     GROUP BY ALL
 ),
 firsts_of_project AS (
@@ -184,6 +185,7 @@ firsts_of_project AS (
     FROM (
         SELECT project_id, date FROM days
         UNION ALL SELECT project_id, as_of::DATE FROM fact_sync_run
+        UNION ALL SELECT project_id, today - 1 FROM dim_project CROSS JOIN v_now
     )
     GROUP BY project_id
 ),
@@ -269,6 +271,7 @@ judged AS (
         WHEN d.proven_at IS NULL THEN ['not watched', d.unwatched_because]
         WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read before.']
         WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
+        WHEN w.doubt IS NOT NULL THEN ['not known', 'Whether it became weaker cannot be told: ' || w.doubt]
         ELSE ['ok', 'No weaker policy was seen.'] END
     FROM days AS d
     LEFT JOIN weakened AS w ON w.project_id = d.project_id AND w.instance_id = d.instance_id
