@@ -94,16 +94,19 @@ def check_lake(store: Store) -> list[Finding]:
 
 
 def check_project(store: Store, project_id: str, files: list[StoredFile]) -> list[Finding]:
-    """Check one project's files; again if a sync changed its records meanwhile."""
-    for _ in range(_TRIES):
+    """Check one project's files; again if a sync changed its records meanwhile.
+
+    Where syncs never leave off, what is found each time is so: a file on its way differs by then.
+    """
+    lasting = list[Finding]()
+    for number in range(_TRIES):
         before = _record_bytes(store, project_id)
         findings = list(_ProjectCheck(store, project_id, before).run(files))
-        if not findings:
-            break
+        lasting = [found for found in findings if not number or found in lasting]
         listed, files = files, store.list("")  # the listing may be older than the records
-        if files == listed and _record_bytes(store, project_id) == before:
-            break
-    return findings
+        if not findings or (files == listed and _record_bytes(store, project_id) == before):
+            return findings
+    return lasting
 
 
 def _record_bytes(store: Store, project_id: str) -> dict[str, bytes | None]:

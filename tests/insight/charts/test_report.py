@@ -173,11 +173,11 @@ def test_what_changed_stands_at_the_head(tmp_path: Path) -> None:
 
 
 def test_every_chart_twice_with_its_table(page: Page) -> None:
-    """Seven charts, each wide and narrow, and a table under each; projects, and two tables of findings."""
+    """Seven charts, each wide and narrow, with a table; projects, controls, and two tables of findings."""
     names = [tag for tag, _ in page.tags]
     assert names.count("svg") == 14
     assert names.count("details") == 7
-    assert names.count("table") == 10
+    assert names.count("table") == 11
 
 
 def test_exceptions_with_ids(page: Page, hostile_lake: Path) -> None:

@@ -308,6 +308,26 @@ def test_a_sync_that_runs_meanwhile_is_no_finding(aged):
     assert state["runs"] == 1
 
 
+def test_syncs_that_never_leave_off_are_no_finding_and_hide_none(aged):
+    """Each look meets a partition that was written after its records; damage elsewhere is found."""
+    damaged = next(key for key in sorted(aged.store.files) if key.startswith("sync_runs/"))
+    aged.store.files[damaged] += b"x"
+    inner_read, runs = aged.store.read, []
+
+    def read(key):
+        if key == DAY_FILE and (not runs or runs[-1] is not None):
+            runs.append(None)  # the sync itself reads it as well
+            aged.clock.advance(HOUR)
+            aged.service.add(START - 4 * DAY + HOUR / 3)
+            sync(aged.service, aged.store, reread_requests=200)
+            runs[-1] = key
+        return inner_read(key)
+
+    aged.store.read = read
+    assert [(one.path, one.kind) for one in check_lake(aged.store)] == [(damaged, "damaged")]
+    assert len(runs) > 2
+
+
 def test_the_service_sees_what_the_lake_lacks(aged):
     """New, changed and vanished backups of before the last sync are findings, later ones not."""
     reader = aged.service.reader()
