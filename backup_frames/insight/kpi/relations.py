@@ -327,19 +327,15 @@ def _hold_files(
     files: NamedFiles,
 ) -> None:
     connection.execute(f"CREATE OR REPLACE TABLE {name} AS {no_rows(schema)}")
-    is_plain = store.format == "parquet"  # else the table itself says which files it consists of
     for key in files.of_table(name):
         data = store.read(key)
         if data is None:
             continue  # the count of rows will tell
+        known = files.entries[key] if store.format == "parquet" else ()
         try:
-            rows = rows_by_record(files.entries[key], data) if is_plain else None
-            table = store.decode(key, data, rows=rows)
+            table = store.decode(key, data, rows=rows_by_record(known, data))
         except LakeError as error:
-            raise LakeError(
-                f"{key} is not readable as Parquet: {error}. Run `backup-frames verify`.",
-                path=key,
-            ) from error
+            raise LakeError(f"{key} of {store.url}: {error}", path=key) from error
         insert_arrow(connection, name, table)
 
 
