@@ -265,7 +265,7 @@ def explained(data: bytes) -> Iterator[None]:
     """Turn what Arrow raises about a file into a `LakeError`."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a name
         raise LakeError(
             f"A file of {len(data)} bytes is not an intact Parquet file: {error}. "
             "Run verify --repair to read its partition again."

@@ -20,7 +20,7 @@ from pyarrow import dataset as ds
 from ..api.query import Moment, parse_moment
 from ..errors import LakeError, QueryError
 from ..facts import Facts
-from ..frames.partitions import NO_DATE, open_parquet
+from ..frames.partitions import NO_DATE
 from ..frames.schema import (
     KEYS,
     LEDGER_SCHEMAS,
@@ -260,27 +260,26 @@ class Lake(Facts):
         yield from self._listed.select(key for key, one in found.items() if one in projects)
 
     def _load(self, key: str, missing: pa.Table | None = None) -> pa.Table:
-        def read(most_rows: int | None) -> pa.Table:
+        def read() -> pa.Table:
             data = self._store.read(key)
             if data is None and missing is not None:
                 return missing
             if data is None:
                 raise LakeError("It vanished while it was read. Run `backup-frames verify`.")
-            return self._store.decode(key, data, rows=most_rows)
+            return self._store.decode(key, data, rows=self._listed.rows_of(key, data))
 
         return self._explained(read, key)
 
     def _check(self, key: str, data: bytes) -> None:
-        """Raise a `LakeError` if a file would decode to more than it may."""
-        self._explained(lambda rows: open_parquet(data, rows=rows), key).close()
+        self._explained(lambda: self._listed.check(key, data), key)
 
-    def _explained(self, read: Callable[[int | None], Result], key: str) -> Result:
+    def _explained(self, read: Callable[[], Result], key: str) -> Result:
         try:
             try:
-                return read(self._listed.most_rows(key))
+                return read()
             except LakeError:
-                self._listed.forget()  # a sync may just have written the file with more rows
-                return read(self._listed.most_rows(key))
+                self._listed.forget()  # a sync may just have written the file anew
+                return read()
         except LakeError as error:
             raise LakeError(f"{key} of {self.url}: {error}", path=key) from error
 

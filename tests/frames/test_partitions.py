@@ -235,3 +235,13 @@ def test_refusing_disk(tmp_path: Path) -> None:
         frames_of(DAY_1).write(tmp_path)
     assert caught.value.path == "backups/date=2026-01-01/p1.parquet"
     assert list(files_of(tmp_path)) == ["backups"]
+
+
+def test_a_name_that_is_no_text_is_a_damaged_file() -> None:
+    """One flipped bit in a column's name is no UTF-8 any more: an error of the file, in words."""
+    data = encode_table(pa.table({"named": ["a", "b"]}))
+    for place in (data.rindex(b"named", 0, -8), data.index(b"named")):
+        flipped = bytearray(data)
+        flipped[place] ^= 0x80
+        with pytest.raises(LakeError, match="not an intact Parquet file"):
+            decode_table(bytes(flipped))

@@ -315,3 +315,17 @@ def test_nothing_is_written_into_a_lake(
         assert "lies in the lake" in capsys.readouterr().err
     assert sorted(lake.rglob("*")) == before
     assert json.loads((lake / "_meta" / "lake.json").read_text())
+
+
+def test_a_held_file_is_not_decoded_if_it_is_not_as_written(
+    synced: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Where Arrow reads for DuckDB, a flipped bit is an error that names the file, wherever it lies."""
+    lake = Path(shutil.copytree(synced[0], tmp_path / "a\\lake"))
+    path = max(lake.glob("backups/*/*.parquet"))
+    data = bytearray(path.read_bytes())
+    data[-40] ^= 4  # who wrote the file: it would decode as if nothing were
+    path.write_bytes(data)
+    with pytest.raises(LakeError, match="not as they were written") as caught:
+        publish_lake(lake, tmp_path / "out.duckdb", materialize=True)
+    assert caught.value.path == path.relative_to(lake).as_posix()

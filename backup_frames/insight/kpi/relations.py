@@ -19,7 +19,7 @@ import pyarrow as pa
 from ...errors import LakeError
 from ...frames.schema import BACKUPS, TABLES, with_ledger
 from ...lake.formats.open_tables import open_lake_store
-from ...lake.named_files import NamedFiles, find_named_files
+from ...lake.named_files import NamedFiles, find_named_files, rows_by_record
 from ...lake.storage.layout import INVENTORY_NAMES, RUNS, TABLE_NAMES, parse_key
 from ...lake.storage.store import Store
 from ...lake.storage.urls import local_root, scheme_of
@@ -135,7 +135,7 @@ def create_relations(
         _create_lake_files(connection, place if follow and not is_held else None, files, inner)
         for name, schema in RELATIONS.items():
             if by_arrow:
-                _hold_files(connection, store, name, schema, files.of_table(name))
+                _hold_files(connection, store, name, schema, files)
             else:
                 _point_at(connection, place, name, files, inner, is_held=is_held, follow=follow)
         counts = _row_counts(connection)
@@ -151,7 +151,7 @@ def create_relations(
 
 def _refuse_links(root: Path | None, files: NamedFiles) -> None:
     """What no other reader of the lake follows, DuckDB would."""
-    for key in files.rows if root else ():
+    for key in files.entries if root else ():
         if root and (root / key).is_symlink():
             raise LakeError(
                 f"{root / key} is a link, and nothing inside a lake may be one. Put the file itself "
@@ -195,8 +195,8 @@ def _create_lake_files(
         kind, words = "TABLE", "as its manifests named them when this was published"
         source = "SELECT ''::VARCHAR AS project_id, ''::VARCHAR AS file_key WHERE false"
     connection.execute(f"CREATE OR REPLACE {kind} {inner}.{LAKE_FILES} AS {source}")
-    if kind == "TABLE" and files.rows:
-        projects = [(key, parts.project_id) for key in files.rows if (parts := parse_key(key))]
+    if kind == "TABLE" and files.entries:
+        projects = [(key, parts.project_id) for key in files.entries if (parts := parse_key(key))]
         keys, owners = ([pair[n] for pair in projects] for n in (0, 1))
         # not as an Arrow table: DuckDB would load pandas to see that it is none of its
         connection.execute(
@@ -324,20 +324,18 @@ def _hold_files(
     store: Store,
     name: str,
     schema: pa.Schema,
-    keys: Sequence[str],
+    files: NamedFiles,
 ) -> None:
     connection.execute(f"CREATE OR REPLACE TABLE {name} AS {no_rows(schema)}")
-    for key in keys:
+    for key in files.of_table(name):
         data = store.read(key)
         if data is None:
             continue  # the count of rows will tell
+        known = files.entries[key] if store.format == "parquet" else ()
         try:
-            table = store.decode(key, data)
+            table = store.decode(key, data, rows=rows_by_record(known, data))
         except LakeError as error:
-            raise LakeError(
-                f"{key} is not readable as Parquet: {error}. Run `backup-frames verify`.",
-                path=key,
-            ) from error
+            raise LakeError(f"{key} of {store.url}: {error}", path=key) from error
         insert_arrow(connection, name, table)
 
 
