@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from backup_frames.errors import IncompleteReadError, QueryError
@@ -169,6 +170,31 @@ def test_what_cannot_be_proven_is_an_error_with_the_frames() -> None:
         frames = read_backups(**connection(box), allow_incomplete=True)
         assert frames.certificate is not None
         assert frames.certificate.verdict == "incomplete"
+
+
+@pytest.mark.parametrize("row_count", [1, 100])
+def test_a_count_that_no_page_bears_out_does_not_read_for_ever(row_count: int) -> None:
+    """The same rows at every offset, and 10**18 of them promised: what came is there, unproven."""
+    rows = [{"id": f"b{n}", "begin_time": "2026-01-01T00:00:00Z"} for n in range(row_count)]
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        assert len(asked) < 10_000
+        return httpx.Response(200, json={"total_count": 10**18, "backups": rows})
+
+    with pytest.raises(IncompleteReadError, match="completeness is not proven") as caught:
+        read_backups(
+            endpoint="http://127.0.0.1:9",
+            project_id="p",
+            token="t",
+            transport=httpx.MockTransport(answer),
+        )
+    assert caught.value.frames is not None
+    assert sorted(ids_of(caught.value.frames)) == sorted(row["id"] for row in rows)
+    assert any(
+        "only rows that were read before" in one for one in caught.value.frames.certificate.reasons
+    )
 
 
 class NoCassandraHere(Fault):

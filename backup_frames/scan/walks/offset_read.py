@@ -19,6 +19,8 @@ from ..finished import FinishedRange, Piece
 from ..plan import CEILING_S, FLOOR_S
 
 MAX_PASSES: Final = 6
+MAX_REPEATS: Final = 20
+"""Pages in a row without a row that is new to their pass: the list does not go on as its count says."""
 
 
 class OffsetRead:
@@ -44,7 +46,7 @@ class OffsetRead:
         self._spans = spans
         self._is_full = is_full
         self._reasons = [reason]
-        self._is_refused = False
+        self._is_over = False
         self._requests = 0
 
     def steps(self) -> Generator[BackupQuery, Page, None]:
@@ -53,7 +55,7 @@ class OffsetRead:
         kept: list[Page] = []
         for _ in range(MAX_PASSES):
             pages = yield from self._pass()
-            if self._is_refused:
+            if self._is_over:
                 kept += pages
                 break
             ids = [backup_id for page in pages for backup_id in page.ids]
@@ -71,20 +73,30 @@ class OffsetRead:
 
     def _pass(self) -> Generator[BackupQuery, Page, list[Page]]:
         pages: list[Page] = []
-        offset = 0
+        seen: set[str] = set()
+        offset = repeats = 0
         while True:
             try:
                 page = yield from ask_sound(replace(self.query, offset=offset))
             except RejectedError as refused:
                 if not pages:
                     raise
-                self._is_refused = True
+                self._is_over = True
                 self._reasons.append(f"{self.query.level}: offset {offset} is refused: {refused}")
                 return pages
             self._requests += 1
             pages.append(page)
             offset += len(page.ids)
+            repeats = repeats + 1 if seen.issuperset(page.ids) else 0
+            seen.update(page.ids)
             if not page.ids or offset >= page.total_count:
+                return pages
+            if repeats == MAX_REPEATS:
+                self._is_over = True
+                self._reasons.append(
+                    f"{self.query.level}: {repeats} pages up to offset {offset} held only rows that "
+                    f"were read before, though there should be {page.total_count}"
+                )
                 return pages
 
     def _finish(self, pages: list[Page]) -> None:
