@@ -172,6 +172,14 @@ class Fleet:
                 return self._policies.get(instance_id, {"keep_days": 0})
             return None
 
+    def update_policy(self, instance_id: str, **fields: object) -> None:
+        """Set fields of an instance's policy, such as ``keep_days=3``."""
+        with self.lock:
+            known = self.policy(instance_id)
+            if known is None:
+                raise KeyError(instance_id)
+            self._policies[instance_id] = known | fields
+
     def delete_instance(self, instance_id: str) -> None:
         """Delete an instance: its automated backups go too, manual ones stay."""
         with self.lock:
