@@ -166,10 +166,11 @@ class ListedFiles:
     def check(self, key: str, data: bytes) -> None:
         """Raise a `LakeError` if a data file is none that this process may decode lazily.
 
-        One that the records do not vouch for is decoded once before that, by the store.
+        One that no manifest vouches for is decoded once before that, by the store; tables of a
+        format are not, whose own log names their files.
         """
         rows = self.rows_of(key, data)
-        if rows is None:
+        if rows is None and self._store.format == "parquet":
             self._store.decode(key, data)
         else:
             open_parquet(data, rows=rows).close()
