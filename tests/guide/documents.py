@@ -54,12 +54,13 @@ class Block(NamedTuple):
         return int(self.mark.removeprefix("exit code ")) if "exit code " in self.mark else 0
 
     def is_truly_shown(self, printed: str) -> bool:
-        """Whether this was printed: numbers and ids may differ, and a line … stands for any."""
+        """Whether this was printed: numbers and ids may differ, and a line … stands for any, or none."""
         if not self.shown:
             return True
         shown = _without_numbers(self.shown)
-        lines = [".*" if line == "…" else re.escape(line) for line in shown]
-        return bool(re.fullmatch("\n".join(lines), "\n".join(_without_numbers(printed)), re.DOTALL))
+        lines = ["(\n.*)?" if line == "…" else f"\n{re.escape(line)}" for line in shown]
+        found = "".join(f"\n{line}" for line in _without_numbers(printed))
+        return bool(re.fullmatch("".join(lines), found, re.DOTALL))
 
 
 def blocks_of(text: str) -> list[Block]:
