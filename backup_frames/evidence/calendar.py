@@ -11,7 +11,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..errors import QueryError
 from ..insight.kpi.narrow import narrow_to
 from ..insight.kpi.publish import connect_lake
 from ..lake.outside import check_outside
@@ -20,7 +19,7 @@ from ..settings.owners import Attestation, OwnerRule
 from ..settings.values import Place
 from ..whole_files import write_whole
 from .cover import months_of, render_calendar
-from .pack import read_day
+from .pack import read_days
 from .rewind import set_back
 
 
@@ -57,9 +56,7 @@ def write_calendar(  # noqa: PLR0913 - filters, each by its name
     Example:
         >>> write_calendar("/data/lake", "q1.html", begin="2026-01-01", end="2026-03-31")  # doctest: +SKIP
     """
-    first, last = read_day(begin, "from"), read_day(end, "to")
-    if last < first:
-        raise QueryError(f"to {last} is before from {first}. Swap them.")
+    first, last = read_days(begin, end)
     target = absolute_path(out)
     check_outside(target, lake)
     wanted = {"i": instance_id, "first": first, "last": last}

@@ -26,6 +26,7 @@ from ..lake.storage.layout import LAKE_KEY
 from ..lake.storage.urls import absolute_path
 from ..settings.owners import Attestation, OwnerRule
 from ..settings.values import Place
+from ..version import VERSION
 from ..whole_files import write_whole
 from .cover import render_cover
 from .files import SUMS, encode_csv, encode_json, encode_sums, encode_zip
@@ -120,17 +121,16 @@ def write_evidence(  # noqa: PLR0913 - filters, each by its name
     Example:
         >>> write_evidence("/data/lake", "q1.zip", begin="2026-01-01", end="2026-03-31")  # doctest: +SKIP
     """
+    first, last = read_days(begin, end)
     request = PackRequest(
-        first=read_day(begin, "from"),
-        last=read_day(end, "to"),
+        first=first,
+        last=last,
         owner=owner,
         enterprise_project_id=enterprise_project_id,
         owners=tuple(owners),
         attestations=tuple(attestations),
         thresholds=tuple(sorted((thresholds or {}).items())),
     )
-    if request.last < request.first:
-        raise QueryError(f"to {request.last} is before from {request.first}. Swap them.")
     target = absolute_path(out)
     check_outside(target, lake)
     pack = build_pack(lake, request)
@@ -140,12 +140,19 @@ def write_evidence(  # noqa: PLR0913 - filters, each by its name
     )
 
 
-def read_day(value: str | date, name: str) -> date:
-    """A day as it was given.
+def read_days(begin: str | date, end: str | date) -> tuple[date, date]:
+    """The first and the last day as they were given.
 
     Raises:
-        QueryError: it is none.
+        QueryError: one is no day, or the last is before the first.
     """
+    first, last = _read_day(begin, "from"), _read_day(end, "to")
+    if last < first:
+        raise QueryError(f"to {last} is before from {first}. Swap them.")
+    return first, last
+
+
+def _read_day(value: str | date, name: str) -> date:
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):
@@ -168,8 +175,6 @@ class Pack:
 
 def build_pack(lake: Place, request: PackRequest) -> Pack:
     """Make the files of a pack, `SHA256SUMS` with them."""
-    from importlib.metadata import version  # noqa: PLC0415 - needed here alone
-
     record = decode_record(
         open_lake_store(os.fspath(lake), scratch="_meta/reader/tmp").read(LAKE_KEY), LakeRecord
     )
@@ -182,7 +187,7 @@ def build_pack(lake: Place, request: PackRequest) -> Pack:
         certificates = _certificates(connection, tables)
     facts: dict[str, Any] = {
         "format": 1,
-        "tool_version": version("backup-frames"),
+        "tool_version": VERSION,
         "lake_id": record.lake_id if record else "",
         "from": request.first.isoformat(),
         "to": request.last.isoformat(),

@@ -209,6 +209,15 @@ def _end() -> None:
     _process = None
 
 
+def _forget() -> None:
+    """A forked process starts one of its own: who held the lock may not be in it."""
+    global _process, _process_lock
+    _process, _process_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 def _read(stream: IO[bytes], length: int) -> bytes:
     data = stream.read(length)
     if len(data) < length:

@@ -57,7 +57,11 @@ def test_no_exit_but_0_is_silent(options, how, capsys):
     ("error", "code", "words"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "/full/x"), 5, "/full/x: No space left"),
-        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), 2, "/root/x: Permission"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/locked/x"),
+            2,
+            "/locked/x: Permission",
+        ),
         (OSError(errno.EMFILE, "Too many open files"), 2, "ulimit -n"),
         (RuntimeError("can't start new thread"), 2, "ulimit -u"),
         (MemoryError(), 2, "memory"),

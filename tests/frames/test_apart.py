@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pyarrow as pa
 import pytest
 
@@ -30,3 +33,24 @@ def test_after_a_file_that_ends_the_process_the_next_is_read() -> None:
         with pytest.raises(LakeError, match="not an intact Parquet file"):
             decode_apart(whole[:-9])
         assert decode_apart(whole).num_rows == 3
+
+
+FORKED = """
+import os, sys
+import pyarrow as pa
+from backup_frames.frames import partitions
+
+data = partitions.encode_table(pa.table({"name": ["a", "b", None]}))
+with partitions._process_lock:  # another thread waits for an answer
+    if not (child := os.fork()):
+        os._exit(partitions.decode_apart(data).num_rows != 3)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_process_forked_while_one_waits_for_an_answer_reads_on() -> None:
+    """It starts a process of its own, and waits for nobody who is not in it."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], check=False, timeout=60, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
