@@ -132,9 +132,8 @@ class SyncRun:
             raise
         certificate = self._reader.certificate
         reasons = [*certificate.reasons, *_gaps(collector), *([doubt] if doubt else [])]
-        is_trusted = not has_failures(
-            certificate
-        )  # else what is not shown may be there all the same
+        # else what is not shown may be there all the same
+        is_trusted = not has_failures(certificate)
         guard = None
         if doubt is None and is_trusted:
             guard = merge.mark_absent(allow_mass_deletion=self._settings.allow_mass_deletion)
