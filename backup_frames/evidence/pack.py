@@ -52,6 +52,7 @@ class PackRequest:
         enterprise_project_id: only instances of it; None: all.
         owners: who answers for what.
         attestations: what people vouch for.
+        projects: those that should be in the lake.
         thresholds: values for columns of ``settings``.
     """
 
@@ -62,6 +63,7 @@ class PackRequest:
     enterprise_project_id: str | None = None
     owners: tuple[OwnerRule, ...] = ()
     attestations: tuple[Attestation, ...] = ()
+    projects: tuple[str, ...] = ()
     thresholds: tuple[tuple[str, float], ...] = ()
 
 
@@ -94,6 +96,7 @@ def write_evidence(  # noqa: PLR0913 - filters, each by its name
     enterprise_project_id: str | None = None,
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
+    projects: Sequence[str] = (),
     thresholds: Mapping[str, float] | None = None,
 ) -> EvidenceReport:
     """Write an evidence pack about some days of a lake.
@@ -110,6 +113,7 @@ def write_evidence(  # noqa: PLR0913 - filters, each by its name
         enterprise_project_id: only instances of this enterprise project.
         owners: who answers for which instances, as ``load_owners`` reads them.
         attestations: what people vouch for, as ``load_attestations`` reads them.
+        projects: those that should be in the lake, as ``load_project_ids`` reads them.
         thresholds: values for columns of the table ``settings``.
 
     Raises:
@@ -129,6 +133,7 @@ def write_evidence(  # noqa: PLR0913 - filters, each by its name
         enterprise_project_id=enterprise_project_id,
         owners=tuple(owners),
         attestations=tuple(attestations),
+        projects=tuple(sorted(projects)),
         thresholds=tuple(sorted((thresholds or {}).items())),
     )
     target = absolute_path(out)
@@ -179,7 +184,11 @@ def build_pack(lake: Place, request: PackRequest) -> Pack:
         open_lake_store(os.fspath(lake), scratch="_meta/reader/tmp").read(LAKE_KEY), LakeRecord
     )
     with connect_lake(
-        lake, materialize=True, thresholds=dict(request.thresholds), owners=request.owners
+        lake,
+        materialize=True,
+        thresholds=dict(request.thresholds),
+        owners=request.owners,
+        projects=request.projects,
     ) as connection:
         connection.execute("SET threads = 1")  # ties are broken by the order of rows alone
         as_of = set_back(connection, request.as_of, request.first)
@@ -196,6 +205,7 @@ def build_pack(lake: Place, request: PackRequest) -> Pack:
         "enterprise_project_id": request.enterprise_project_id,
         "owners": [asdict(rule) for rule in request.owners],
         "attestations": [asdict(one) for one in request.attestations],
+        "projects": list(request.projects),
         "thresholds": dict(request.thresholds),
     }
     files = {f"{name}.csv": encode_csv(*rows) for name, rows in tables.items()} | certificates
@@ -333,5 +343,6 @@ def request_of(facts: Mapping[str, Any]) -> PackRequest:
         enterprise_project_id=facts["enterprise_project_id"],
         owners=tuple(OwnerRule(**rule) for rule in facts["owners"]),
         attestations=tuple(Attestation(**one) for one in facts["attestations"]),
+        projects=tuple(map(str, facts["projects"])),
         thresholds=tuple(sorted((str(k), float(v)) for k, v in facts["thresholds"].items())),
     )

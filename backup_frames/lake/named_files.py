@@ -39,6 +39,10 @@ class NamedFiles:
         """The keys of a table's files, sorted."""
         return sorted(key for key in self.entries if key.partition("/")[0] == table)
 
+    def is_empty(self, key: str) -> bool:
+        """Whether the records say that the file has no row."""
+        return bool(self.entries[key]) and not any(one.rows for one in self.entries[key])
+
     def row_range(self, table: str) -> tuple[int, int] | None:
         """How many rows the table has; None if the records do not say."""
         counts = [[one.rows for one in self.entries[key]] for key in self.of_table(table)]

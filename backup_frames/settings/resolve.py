@@ -152,6 +152,20 @@ def load_each_project(
     return loaded
 
 
+def load_project_ids(config: str | Path | None, lake: str) -> list[str]:
+    """The projects that the ``[[project]]`` tables of a TOML file put into a lake; else none.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    file = read_config_file(config)
+    homes = {
+        str(one.get("project_id") or ""): one.get("lake", file.shared.get("lake"))
+        for one in file.projects
+    }
+    return [one for one, home in homes.items() if one and home in (None, lake)]
+
+
 def describe_settings(config: str | Path | None = None, **arguments: Any) -> list[SettingRow]:
     """Every setting with its value (secrets as ``***``) and its source, for people.
 

@@ -103,6 +103,34 @@ def told(findings: list[Any]) -> list[tuple[str, str]]:
     return [(one.path, one.kind) for one in findings]
 
 
+def test_a_lost_file_proves_nothing(tmp_path: Path) -> None:
+    """Of days whose backups' file was lost nothing is said, neither ok nor an alarm."""
+    lake = make_lake(tmp_path / "lake", **fleet())
+    shutil.rmtree(lake / "backups" / "date=2026-02-12")
+    write_evidence(lake, tmp_path / "all.zip", **DAYS)
+    write_evidence(lake, tmp_path / "one.zip", **DAYS, enterprise_project_id="ep-1", owners=OWNERS)
+    for pack in ("all.zip", "one.zip"):
+        rows = rows_of(files_of(tmp_path / pack), "controls/daily_success.csv")
+        status = {(row["instance_id"], row["date"][-2:]): row["status"] for row in rows}
+        assert {day for (_, day), one in status.items() if one == "cannot_be_known"} >= {"11", "12"}
+        assert status["orders-1", "20"] == "ok"
+        assert verify_evidence(tmp_path / pack, lake=lake) == []
+    write_calendar(lake, tmp_path / "c.html", **DAYS, enterprise_project_id="ep-2")
+    assert (
+        "missed" not in (tmp_path / "c.html").read_text().partition("<body")[2].partition("<ul")[0]
+    )
+
+
+def test_a_run_without_certificate(tmp_path: Path) -> None:
+    """A day on which a run wrote rows and whose certificate was lost may not read as one without a run."""
+    rows = fleet()
+    rows["runs"] = [one for one in rows["runs"] if one["as_of"].day != 14]
+    lake = make_lake(tmp_path / "lake", **rows)
+    write_evidence(lake, tmp_path / "p.zip", **DAYS)
+    certified = rows_of(files_of(tmp_path / "p.zip"), "controls/list_certified.csv")
+    assert {r["date"]: r["status"] for r in certified}["2026-02-14"] == "cannot_be_known"
+
+
 def test_an_auditor_answers_from_the_pack_alone(pack: Path) -> None:
     """Which had no successful backup on the 14th; is the list complete; who asked; was retention cut."""
     files = files_of(pack)

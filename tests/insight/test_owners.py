@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.compute as pc
 import pytest
 from support.hostile import HOSTILE
 from support.lake_maker import at, backup, instance, make_lake, policy, policy_change, run
@@ -18,10 +20,12 @@ from backup_frames.cli import main
 from backup_frames.errors import QueryError
 from backup_frames.evidence.calendar import write_calendar
 from backup_frames.evidence.pack import write_evidence
+from backup_frames.evidence.verify import verify_evidence
 from backup_frames.insight.charts.report import write_report
 from backup_frames.insight.kpi.changes import find_exceptions
 from backup_frames.insight.kpi.publish import connect_lake, publish_lake
 from backup_frames.insight.kpi.query import query_lake
+from backup_frames.settings import load_project_ids
 from backup_frames.settings.owners import Attestation, OwnerRule
 
 DAY = timedelta(days=1)
@@ -148,6 +152,7 @@ def test_since_when(lake: Path) -> None:
         (row["kind"], row["instance_id"] or row["project_id"]): (row["opened_on"], row["days_open"])
         for row in find_exceptions(lake).to_pylist()
     }
+    assert set(find_exceptions(lake)["closed_on"].to_pylist()) == {None}
     assert found["policy weakened", "orders-1"] == (date(2026, 2, 19), 1)
     assert found["unprotected", "bare"] == (date(2026, 2, 5), 15)
     (limit_h,) = query_lake(lake, "SELECT rpo_h + rpo_tolerance_h AS h FROM settings")[
@@ -265,3 +270,36 @@ def test_hostile_names_stay_text_in_every_output(
         main([*arguments, "--lake", str(lake), "--config", str(config)])
         shown = capsys.readouterr()
         assert not set(shown.out + shown.err) & CONTROLS
+
+
+def test_a_project_that_never_synced(tmp_path: Path) -> None:
+    """A project that only the config names has rows everywhere, and nothing of it is ever ok."""
+    lake = make_lake(tmp_path / "lake", **fleet())
+    config = tmp_path / "lake.toml"
+    tables = "".join(f'[[project]]\nproject_id = "{name}"\n' for name in ("p1", "p2", "p9"))
+    config.write_text(f'lake = "{lake}"\n{tables}[[project]]\nproject_id = "p8"\nlake = "other"\n')
+    projects = load_project_ids(config, str(lake))
+    assert projects == ["p1", "p2", "p9"]
+    query = "SELECT DISTINCT project_id, status FROM v_control_result WHERE project_id > 'p2'"
+    found = query_lake(lake, query, projects=projects).to_pylist()
+    assert found == [{"project_id": "p9", "status": "cannot_be_known"}]
+    stale = find_exceptions(lake, projects=projects).filter(pc.field("project_id") == "p9")
+    assert stale["kind"].to_pylist() == ["stale data"]
+    assert "p9" not in find_exceptions(lake, projects=projects, new=True)["project_id"].to_pylist()
+    assert (
+        "p9"
+        not in find_exceptions(lake, projects=projects, enterprise_project_id="ep-2")[
+            "project_id"
+        ].to_pylist()
+    )
+    page = write_report(lake, tmp_path / "r.html", projects=projects).read_text()
+    assert page.index(">p9</code>") < page.index('class="tiles"')
+    pack = tmp_path / "pack.zip"
+    write_evidence(lake, pack, begin="2026-01-01", end="2026-01-03", projects=projects)
+    with zipfile.ZipFile(pack) as archive:
+        rows = list(
+            csv.DictReader(io.StringIO(archive.read("controls/list_certified.csv").decode()))
+        )
+        assert "No certified run between" in archive.read("gaps.csv").decode()
+    assert [r["status"] for r in rows if r["project_id"] == "p9"] == ["cannot_be_known"] * 3
+    assert verify_evidence(pack, lake=lake) == []

@@ -93,6 +93,27 @@ def test_given_instances_and_policies(connect: Callable[[Sandbox], Get]) -> None
         assert get(policy_path("a")).status_code == 404
 
 
+def test_a_policy_changes(connect: Callable[[Sandbox], Get]) -> None:
+    """What is set of a policy is what the service says from then on; nobody else's changes."""
+    policies = {"a": {"keep_days": 7, "start_time": "19:00-20:00", "period": "1"}}
+    with Sandbox(records={}, instances=[{"id": "a"}, {"id": "b"}], policies=policies) as sandbox:
+        get = connect(sandbox)
+        sandbox.fleet.update_policy("a", keep_days=3, period="1,2")
+        changed = {"keep_days": 3, "start_time": "19:00-20:00", "period": "1,2"}
+        assert get(policy_path("a")).json() == {"backup_policy": changed}
+        assert get(policy_path("b")).json() == {"backup_policy": {"keep_days": 0}}
+        assert policies["a"]["keep_days"] == 7
+        with pytest.raises(KeyError):
+            sandbox.fleet.update_policy("c", keep_days=3)
+    with Sandbox(backups=20) as sandbox:
+        one = sandbox.fleet.instances()[0]["id"]
+        before = sandbox.fleet.policy(one)
+        sandbox.fleet.update_policy(one, keep_days=0)
+        assert connect(sandbox)(policy_path(one)).json() == {
+            "backup_policy": before | {"keep_days": 0}
+        }
+
+
 @pytest.mark.parametrize("operation", ["instances", "policy"])
 def test_permission_can_be_taken(connect: Callable[[Sandbox], Get], operation: str) -> None:
     """A denied inventory call is 403, and the backup list still answers."""

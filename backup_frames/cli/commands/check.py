@@ -57,9 +57,11 @@ def show_exceptions(
     with session.step(f"Asking {url}", is_announced=False):
         from ...insight.kpi.changes import find_exceptions
         from ...settings.owners import load_owners
+        from ...settings.resolve import load_project_ids
 
         found = find_exceptions(
             url, at_least=fail_on.value, new=new, owners=load_owners(config),
+            projects=load_project_ids(config, url),
             owner=owner, enterprise_project_id=enterprise_project,
         )  # fmt: skip
     kind = "new exceptions" if new else "exceptions"

@@ -77,6 +77,7 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
         )
     url = lake_of(session.load(config, lake=lake))
     from ...settings.owners import load_attestations, load_owners
+    from ...settings.resolve import load_project_ids
 
     owners = load_owners(config)
     if calendar is not None:
@@ -94,6 +95,7 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
         made = write_evidence(
             url, out, begin=begin, end=end, owner=owner, owners=owners,
             enterprise_project_id=enterprise_project, attestations=load_attestations(config),
+            projects=load_project_ids(config, url),
         )  # fmt: skip
         session.print(
             f"{made.counts['ok']:,} ok, {made.counts['alarm']:,} alarm, {made.counts['not_due']:,} not "

@@ -44,12 +44,13 @@ def publish_file(
     url = lake_of(session.load(config, lake=lake))
     from ...insight.kpi.publish import publish_lake
     from ...settings.owners import load_attestations, load_owners
+    from ...settings.resolve import load_project_ids
 
     out = out or default_name(url, ".duckdb")
     with session.step(f"Writing {out}"):
         written = publish_lake(
             url, out, materialize=materialize, owners=load_owners(config),
-            attestations=load_attestations(config),
+            attestations=load_attestations(config), projects=load_project_ids(config, url),
         )  # fmt: skip
     holds = " It holds the rows: publish again after a sync." if written.is_materialized else ""
     session.note(f"Wrote {out}.{holds}")

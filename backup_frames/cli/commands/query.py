@@ -52,13 +52,15 @@ def answer_query(
     with session.step(f"Asking {url}", is_announced=False):
         from ...insight.kpi.query import list_views, query_lake
         from ...settings.owners import load_attestations, load_owners
+        from ...settings.resolve import load_project_ids
 
         if sql is None:
             answer = list_views(url)
         else:
             answer = query_lake(
-                url, sql, owners=load_owners(config), attestations=load_attestations(config)
-            )
+                url, sql, owners=load_owners(config), attestations=load_attestations(config),
+                projects=load_project_ids(config, url),
+            )  # fmt: skip
     if sql is None and form is AnswerFormat.TABLE:
         answer = answer.set_column(1, "answers", [_first_words(answer["description"])])
     if form is AnswerFormat.TABLE and limit is None:

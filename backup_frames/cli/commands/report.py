@@ -59,9 +59,11 @@ def write_page(
     with session.step(f"Drawing {out}"):
         from ...insight.charts.report import write_report
         from ...settings.owners import load_attestations, load_owners
+        from ...settings.resolve import load_project_ids
 
         write_report(
             url, out, owners=load_owners(config), attestations=load_attestations(config),
+            projects=load_project_ids(config, url),
             owner=owner, enterprise_project_id=enterprise_project,
         )  # fmt: skip
     session.note(f"Wrote {out}")

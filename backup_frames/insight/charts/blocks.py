@@ -41,7 +41,7 @@ def read_kpi(connection: duckdb.DuckDBPyConnection) -> Content:
 
 
 def read_notice(connection: duckdb.DuckDBPyConnection) -> Content | None:
-    """Which projects' numbers are not proven to the end; stands above everything."""
+    """Which projects' numbers are not proven to the end; stands above all numbers but theirs."""
     projects = data.rows_of(
         connection,
         "SELECT project_id, certified_at FROM dim_project CROSS JOIN settings "
@@ -253,10 +253,10 @@ def read_attention(connection: duckdb.DuckDBPyConnection) -> Content:
 
 #: In the order of the page; the charts follow.
 BLOCKS: Final = (
+    Block("projects.html.j2", read_projects, tail="project_sections.html.j2"),
     Block("notice.html.j2", read_notice),
     Block("tiles.html.j2", read_tiles),
     Block("changes.html.j2", read_changes),
-    Block("projects.html.j2", read_projects, tail="project_sections.html.j2"),
     Block("attention.html.j2", read_attention),
     Block("evidence.html.j2", data.evidence_rows),
 )

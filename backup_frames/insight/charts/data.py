@@ -8,6 +8,7 @@ picture never says more than its table.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -28,9 +29,11 @@ def plain(text: str) -> str:
     )
 
 
-def rows_of(connection: duckdb.DuckDBPyConnection, query: str) -> Rows:
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()
+) -> Rows:
     """A query's rows as dicts; times and days as ISO text, other text made visible."""
-    result = connection.execute(query)
+    result = connection.execute(query, list(parameters))
     names = [column[0] for column in result.description]
     return [
         {name: _value(value) for name, value in zip(names, row, strict=True)}
@@ -273,15 +276,20 @@ def retention_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
     )
 
 
-#: Full days that the block of evidence judges, and instance days, which take seconds.
-_MAX_DAYS: Final = 28
+#: How many full days the block of evidence judges, as many as take seconds, and the first of them.
+_JUDGED: Final = """
+    SELECT days, today - days FROM v_now CROSS JOIN (
+        SELECT greatest(1, least(28, 200000 // greatest(1, count(*))))::INTEGER AS days
+        FROM v_instance_current
+    )
+"""
 #: Owners and attestations that the page lists; it counts the rest.
 _MAX_LISTED: Final = 50
-_MAX_JUDGED: Final = 200_000
 
 _CONTROLS: Final = """
     WITH judged AS (
-        SELECT control_id, status, count(*) AS results FROM v_control_result GROUP BY ALL
+        SELECT control_id, status, count(*) AS results FROM v_control_result
+        WHERE date >= ? GROUP BY ALL
     )
     SELECT c.control_id, c.title, c.threshold, c.definition,
         coalesce(sum(results) FILTER (status = 'ok'), 0)::BIGINT AS ok,
@@ -295,13 +303,11 @@ _CONTROLS: Final = """
 
 def evidence_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """The same rows as the evidence pack has, counted over as many full days as take seconds."""
-    ((history_days, instance_count),) = connection.execute(
-        "SELECT history_days, (SELECT count(*) FROM v_instance_current) FROM settings"
-    ).fetchall()
-    days = min(_MAX_DAYS, max(1, _MAX_JUDGED // max(1, instance_count)))
-    connection.execute("UPDATE settings SET history_days = ?", [days])
-    controls = rows_of(connection, _CONTROLS)
-    connection.execute("UPDATE settings SET history_days = ?", [history_days])
+    ((days, first),) = connection.execute(_JUDGED).fetchall()
+    # a day that is known beforehand spares the views all others
+    connection.execute("CREATE TABLE judged_day AS FROM v_control_day WHERE date >= ?", [first])
+    connection.execute("CREATE OR REPLACE VIEW v_control_day AS FROM judged_day")
+    controls = rows_of(connection, _CONTROLS, [first])
     order = [one for (one,) in connection.execute("SELECT control_id FROM dim_control").fetchall()]
     controls.sort(key=lambda row: order.index(row["control_id"]))
     owners = rows_of(

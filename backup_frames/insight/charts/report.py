@@ -32,13 +32,13 @@ from .blocks import BLOCKS, read_kpi
 from .figures import FIGURES, Figure
 
 WIDE, NARROW = 640, 340
-#: In the order in which one answers from the other.
+#: In the order in which one answers from the other: with how many days back, or all.
 _HELD = {
-    "v_watched_daily": "",
-    "v_instance_health": "",
-    "v_instance_daily": "WHERE date >= (SELECT today - 61 FROM v_now)",
-    "v_exceptions": "",
-    "v_kpi_current": "",
+    "v_watched_daily": None,
+    "v_instance_health": None,
+    "v_instance_daily": 61,
+    "v_exceptions": None,
+    "v_kpi_current": None,
 }
 
 
@@ -51,6 +51,7 @@ def write_report(
     enterprise_project_id: str | None = None,
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
+    projects: Sequence[str] = (),
 ) -> Path:
     """Write the report about a lake: one self-contained HTML page.
 
@@ -66,6 +67,7 @@ def write_report(
         enterprise_project_id: only instances of this enterprise project.
         owners: who answers for which instances, as ``load_owners`` reads them.
         attestations: what people vouch for, as ``load_attestations`` reads them.
+        projects: those that should be in the lake, as ``load_project_ids`` reads them.
 
     Returns:
         The page's absolute path.
@@ -84,7 +86,12 @@ def write_report(
     check_outside(target, lake)
     find_target(target)
     with open_views(
-        lake, materialize=True, thresholds=thresholds, owners=owners, attestations=attestations
+        lake,
+        materialize=True,
+        thresholds=thresholds,
+        owners=owners,
+        attestations=attestations,
+        projects=projects,
     ) as connection:
         narrow_to(connection, owner, enterprise_project_id)
         write_whole(target, render_report(connection).encode())
@@ -129,10 +136,15 @@ def render_report(connection: duckdb.DuckDBPyConnection) -> str:
 def _hold(connection: duckdb.DuckDBPyConnection) -> None:
     """Answer the views that nearly every part of the page asks once, and keep the answers.
 
-    What is said of instances' days reaches back no further than the charts do.
+    What is said of instances' days reaches back no further than the page does.
     """
-    for view, condition in _HELD.items():
-        connection.execute(f"CREATE TABLE {view}_held AS FROM {view} {condition}")
+    for view, days in _HELD.items():
+        query = f"CREATE TABLE {view}_held AS FROM {view}"
+        if days is None:
+            connection.execute(query)
+        else:  # a day that is known beforehand spares the views all others
+            first = connection.execute("SELECT today - ?::INTEGER FROM v_now", [days]).fetchall()[0]
+            connection.execute(f"{query} WHERE date >= ?", first)
         connection.execute(f"CREATE OR REPLACE VIEW {view} AS FROM {view}_held")
 
 

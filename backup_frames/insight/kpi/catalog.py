@@ -22,12 +22,12 @@ from .relations import LAKE_FILES, RELATIONS
 from .sql_text import quoted
 
 #: How a table or view begins that an inner view may ask.
-_MAIN_NAMES: Final = r"(?:v_|fact_|dim_|(?:settings|owner_rule|instances|sync_runs)\b)"
+_MAIN_NAMES: Final = r"(?:v_|fact_|dim_|backup_polic|(?:settings|owner_rule|instances|sync_runs)\b)"
 #: What only other views ask: a published file keeps it apart.
 INNER: Final = frozenset(
     {
         *("v_backup_state", "v_backup_norm", "v_instance_ledger", "v_policy_weekday"),
-        *("v_inventory_project", LAKE_FILES),
+        *("v_period_weekday", "v_inventory_project", LAKE_FILES),
     }
 )
 # Where a view's undescribed columns come from; the other views are about backups.
@@ -48,11 +48,12 @@ def create_views(
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
+    projects: Sequence[str] = (),
     *,
     inner: str = "main",
     only: str | None = None,
 ) -> None:
-    """Create all views, and fill `settings`, `owner_rule` and `attestation`.
+    """Create all views, and fill `settings`, `owner_rule`, `attestation` and `expected_project`.
 
     Views that only other views ask go to the schema `inner`. With `only` there are no words, and no
     views but this one and those that it asks: whoever asks one view need not wait for all.
@@ -81,6 +82,8 @@ def create_views(
             "INSERT INTO attestation VALUES (?, ?, ?, ?, ?)",
             [place, one.text, one.who, one.when, one.link],
         )
+    for project_id in projects:
+        connection.execute("INSERT INTO expected_project VALUES (?)", [project_id])
 
 
 def set_now(connection: duckdb.DuckDBPyConnection) -> None:
@@ -97,7 +100,7 @@ def _asked_by(view: str, text: str) -> str:
     parts = re.split(r"(?m)^(?=CREATE |COMMENT )", text)
     made = {part.split(None, 2)[2]: part for part in parts if part.startswith("CREATE ")}
     made = {re.split(r"\W", name, maxsplit=1)[0]: part for name, part in made.items()}
-    asked = {view, "settings", "owner_rule", "attestation"}
+    asked = {view, "settings", "owner_rule", "attestation", "expected_project"}
     for name in reversed(made):
         if name in asked:
             asked |= made.keys() & set(re.findall(r"\w+", made[name]))

@@ -24,7 +24,7 @@ from ...settings.owners import OwnerRule
 from .catalog import create_views
 from .narrow import narrow_to
 from .publish import open_views
-from .relations import RELATIONS, create_arrow_relations, open_memory
+from .relations import RELATIONS, declare_relations
 
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
@@ -48,7 +48,7 @@ _EVENTS: Final = """
 _EXCEPTIONS: Final = """
     SELECT ['high', 'medium', 'low'][severity] AS severity, kind, project_id, instance_id,
         instance_name, backup_id, since, measured, limit_value, unit, message,
-        opened_on, days_open, owner, enterprise_project_id
+        opened_on, closed_on, days_open, owner, enterprise_project_id
     FROM v_exceptions
     ORDER BY v_exceptions.severity, kind, project_id, instance_name, instance_id, backup_id
 """
@@ -56,14 +56,14 @@ _EXCEPTIONS: Final = """
 _EARLIER: Final = {
     "backups": """
         SELECT * REPLACE (CASE WHEN gone_at <= moment THEN gone_at END AS gone_at)
-        FROM backups JOIN moments USING (project_id) WHERE first_seen_at <= moment""",
+        FROM {} JOIN moments USING (project_id) WHERE first_seen_at <= moment""",
     "instances": """
         SELECT * REPLACE (CASE WHEN gone_at <= moment THEN gone_at END AS gone_at)
-        FROM instances JOIN moments USING (project_id) WHERE first_seen_at <= moment""",
-    "backup_policies": "SELECT * FROM backup_policies JOIN moments USING (project_id)",
+        FROM {} JOIN moments USING (project_id) WHERE first_seen_at <= moment""",
+    "backup_policies": "SELECT * FROM {} JOIN moments USING (project_id)",
     "backup_policy_changes": """
-        SELECT * FROM backup_policy_changes JOIN moments USING (project_id) WHERE seen_at <= moment""",
-    "sync_runs": "SELECT * FROM sync_runs JOIN moments USING (project_id) WHERE as_of <= moment",
+        SELECT * FROM {} JOIN moments USING (project_id) WHERE seen_at <= moment""",
+    "sync_runs": "SELECT * FROM {} JOIN moments USING (project_id) WHERE as_of <= moment",
 }
 
 
@@ -131,6 +131,7 @@ def find_exceptions(
     owner: str | None = None,
     enterprise_project_id: str | None = None,
     owners: Sequence[OwnerRule] = (),
+    projects: Sequence[str] = (),
 ) -> pa.Table:
     """Tell what somebody should look at: the rows of ``v_exceptions``, the most severe first.
 
@@ -141,6 +142,7 @@ def find_exceptions(
         owner: only those of this owner's instances, and of the projects that they are in.
         enterprise_project_id: likewise of this enterprise project.
         owners: who answers for which instances, as ``load_owners`` reads them.
+        projects: those that should be in the lake, as ``load_project_ids`` reads them.
 
     Raises:
         QueryError: there is no such severity, or no instance belongs to whom is asked for.
@@ -152,7 +154,9 @@ def find_exceptions(
     """
     if at_least not in SEVERITIES:
         raise QueryError(f"There is no severity {at_least!r}. Choose high, medium or low.")
-    with open_views(lake, materialize=True, owners=owners, only=_VIEW) as connection:
+    with open_views(
+        lake, materialize=True, owners=owners, projects=projects, only=_VIEW
+    ) as connection:
         narrow_to(connection, owner, enterprise_project_id)
         if new:
             runs = connection.execute("SELECT project_id, last_run_at FROM dim_project").fetchall()
@@ -172,39 +176,41 @@ def _new_exceptions(
     current = connection.sql(_EXCEPTIONS).to_arrow_table()
     if not current.num_rows:
         return current
-    before = _exception_keys(_earlier_views(connection, then))
+    before = _earlier_keys(connection, then)
     keys = zip(*(current[name].to_pylist() for name in _KEY), strict=True)
     return current.filter(pa.array([key not in before for key in keys], pa.bool_()))
 
 
-def _earlier_views(
+def _earlier_keys(
     connection: duckdb.DuckDBPyConnection, then: Mapping[str, datetime]
-) -> duckdb.DuckDBPyConnection:
-    """The views over what the lake had been told by then."""
-    moments = pa.table(
-        {
-            "project_id": pa.array(then.keys(), pa.string()),
-            "moment": pa.array(
-                [at.replace(tzinfo=None) for at in then.values()], pa.timestamp("us")
-            ),
-        }
+) -> set[tuple[str | None, ...]]:
+    """The exceptions that the views find in what the lake had been told by then.
+
+    They stand in a database beside the lake's for that long, so that no row leaves the engine.
+    """
+    found = connection.execute(
+        "SELECT * FROM settings CROSS JOIN (SELECT current_database() AS now)"
     )
-    connection.register("moments", moments)
-    tables = {
-        name: connection.sql(query).to_arrow_table().select(RELATIONS[name].names)
-        for name, query in _EARLIER.items()
-    }
-    connection.unregister("moments")
-    earlier = open_memory()
-    create_arrow_relations(earlier, tables)
-    names = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
-    values = connection.execute("FROM settings").fetchall()[0]
-    numbers = {n: v for n, v in zip(names, values, strict=True) if isinstance(v, int | float)}
-    create_views(earlier, numbers, only=_VIEW)
-    return earlier
-
-
-def _exception_keys(earlier: duckdb.DuckDBPyConnection) -> set[tuple[str | None, ...]]:
-    with earlier:
-        query = f"SELECT {', '.join(_KEY)} FROM v_exceptions"  # noqa: S608 - our own column names
-        return set(earlier.execute(query).fetchall())
+    names = [column[0] for column in found.description]
+    *values, now = found.fetchall()[0]
+    numbers = {n: v for n, v in zip(names, values, strict=False) if isinstance(v, int | float)}
+    with connection.cursor() as earlier:
+        run = earlier.execute
+        run("ATTACH ':memory:' AS earlier")
+        try:
+            run("USE earlier")
+            run(
+                "CREATE TABLE moments AS SELECT unnest(?) AS project_id, unnest(?)::TIMESTAMP AS moment",
+                [list(then), [at.replace(tzinfo=None) for at in then.values()]],
+            )
+            declare_relations(earlier)
+            for name, query in _EARLIER.items():
+                columns = ", ".join(RELATIONS[name].names)
+                source = f"{now}.main.{name}"
+                run(f"INSERT INTO {name} SELECT {columns} FROM ({query.format(source)})")  # noqa: S608 - our names
+            create_views(earlier, numbers, only=_VIEW)
+            run(f"INSERT INTO expected_project FROM {now}.main.expected_project")
+            return set(run(f"SELECT {', '.join(_KEY)} FROM {_VIEW}").fetchall())  # noqa: S608 - our names
+        finally:
+            run(f"USE {now}")
+            run("DETACH earlier")

@@ -42,6 +42,13 @@ def narrow_to(
     if now_at is not None:
         moment = f"TIMESTAMP '{now_at.isoformat(sep=' ')}'"
         run(f"CREATE OR REPLACE VIEW v_now AS SELECT {moment} AS now_at, {moment}::DATE AS today")
+    # what the runs counted is of all: afterwards the others' backups would count as lost
+    views = run(
+        "SELECT count(*) FROM duckdb_views() WHERE view_name = 'v_watched_daily'"
+    ).fetchall()
+    if views[0][0]:
+        run("CREATE TABLE watched AS FROM v_watched_daily SEMI JOIN narrowed USING (project_id)")
+        run("CREATE OR REPLACE VIEW v_watched_daily AS FROM watched")
     for table in ("backups", *INVENTORY_NAMES):
         run(
             f"DELETE FROM {table} AS t WHERE NOT EXISTS (FROM narrowed AS n "  # noqa: S608 - our names
@@ -52,7 +59,7 @@ def narrow_to(
             f"DELETE FROM {table} AS t WHERE NOT EXISTS (FROM backups AS b "  # noqa: S608 - our names
             "WHERE b.project_id = t.project_id AND b.backup_id = t.backup_id)"
         )
-    for table in (RUNS, "lake_files"):
+    for table in (RUNS, "lake_files", "expected_project"):
         run(f"DELETE FROM {table} WHERE project_id NOT IN (SELECT project_id FROM narrowed)")  # noqa: S608 - our names
 
 

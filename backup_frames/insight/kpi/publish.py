@@ -66,6 +66,7 @@ def publish_lake(
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
+    projects: Sequence[str] = (),
 ) -> PublishReport:
     """Write a DuckDB file with described tables and KPI views over a lake.
 
@@ -83,6 +84,7 @@ def publish_lake(
         thresholds: values for columns of the table ``settings``, such as ``{"rpo_h": 12}``.
         owners: who answers for which instances, as ``load_owners`` reads them.
         attestations: what people vouch for, as ``load_attestations`` reads them.
+        projects: those that should be in the lake, as ``load_project_ids`` reads them.
 
     Returns:
         What was written.
@@ -113,6 +115,7 @@ def publish_lake(
                 thresholds,
                 owners,
                 attestations,
+                projects,
                 materialize=materialize,
                 inner=INNER_SCHEMA,
             )
@@ -145,6 +148,7 @@ def connect_lake(
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
+    projects: Sequence[str] = (),
 ) -> duckdb.DuckDBPyConnection:
     """Open the KPI views over a lake in memory: for notebooks, the charts and the report.
 
@@ -158,6 +162,7 @@ def connect_lake(
         thresholds: values for columns of ``settings``, such as ``{"rpo_h": 12}``.
         owners: who answers for which instances, as ``load_owners`` reads them.
         attestations: what people vouch for, as ``load_attestations`` reads them.
+        projects: those that should be in the lake, as ``load_project_ids`` reads them.
 
     Returns:
         A connection; close it when done.
@@ -176,6 +181,7 @@ def connect_lake(
         thresholds=thresholds,
         owners=owners,
         attestations=attestations,
+        projects=projects,
     )
     describe_everything(connection)
     return connection
@@ -188,6 +194,7 @@ def open_views(
     thresholds: Mapping[str, float] | None = None,
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
+    projects: Sequence[str] = (),
     only: str | None = None,
     follow: bool = True,
 ) -> duckdb.DuckDBPyConnection:
@@ -206,6 +213,7 @@ def open_views(
                 thresholds,
                 owners,
                 attestations,
+                projects,
                 materialize=materialize or is_remote,
                 only=only,
                 follow=follow,
@@ -222,6 +230,7 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     thresholds: Mapping[str, float] | None,
     owners: Sequence[OwnerRule],
     attestations: Sequence[Attestation],
+    projects: Sequence[str],
     *,
     materialize: bool,
     inner: str = "main",
@@ -229,7 +238,7 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     follow: bool = True,
 ) -> LakeRelations:
     declare_relations(connection, inner)
-    create_views(connection, thresholds, owners, attestations, inner=inner, only=only)
+    create_views(connection, thresholds, owners, attestations, projects, inner=inner, only=only)
     found = create_relations(
         connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
     )

@@ -34,6 +34,7 @@ def query_lake(
     *,
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
+    projects: Sequence[str] = (),
 ) -> pa.Table:
     """Answer one SQL query over a lake's tables and KPI views; nothing can be written.
 
@@ -45,6 +46,7 @@ def query_lake(
         sql: one statement that reads.
         owners: who answers for which instances, as ``load_owners`` reads them.
         attestations: what people vouch for, as ``load_attestations`` reads them.
+        projects: those that should be in the lake, as ``load_project_ids`` reads them.
 
     Returns:
         The answer's rows in its order; empty, with its columns, if there are none.
@@ -58,7 +60,12 @@ def query_lake(
     """
     statement = _reading_statement(sql)
     with open_views(
-        fspath(lake), materialize=False, owners=owners, attestations=attestations, follow=False
+        fspath(lake),
+        materialize=False,
+        owners=owners,
+        attestations=attestations,
+        projects=projects,
+        follow=False,
     ) as connection:
         describe_everything(connection)
         connection.execute("SET lock_configuration = true")

@@ -20,11 +20,18 @@ from ...errors import LakeError
 from ...frames.schema import BACKUPS, TABLES, with_ledger
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.named_files import NamedFiles, find_named_files, rows_by_record
-from ...lake.storage.layout import INVENTORY_NAMES, RUNS, TABLE_NAMES, parse_key
+from ...lake.storage.layout import RUNS, TABLE_NAMES, parse_key
 from ...lake.storage.store import Store
 from ...lake.storage.urls import local_root, scheme_of
-from .columns import columns_of, no_rows
-from .sql_text import escaped, quoted
+from .sql_text import (
+    columns_of,
+    escaped,
+    few_threads,
+    no_rows,
+    quoted,
+    read_now,
+    rows_of_files,
+)
 
 #: Every base relation with its columns as they stand in a lake.
 RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
@@ -33,6 +40,7 @@ RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
 _DAY = "date=" + "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2))
 _RUN_ID = "[0-9]" * 8 + "T*"
 _TRIES = 5  # as often may a sync change the lake while its rows are counted
+
 
 LAKE_FILES = "lake_files"
 _LAKE_FILES_WORDS = {
@@ -136,7 +144,9 @@ def create_relations(
         for name, schema in RELATIONS.items():
             if by_arrow:
                 _hold_files(connection, store, name, schema, files)
-            else:
+                continue
+            rows = files.row_range(name)
+            with few_threads(connection, len(files.of_table(name)), rows and rows[1]):
                 _point_at(connection, place, name, files, inner, is_held=is_held, follow=follow)
         counts = _row_counts(connection)
         wrong = _wrong_counts(counts, files)
@@ -232,20 +242,26 @@ def _point_at(
     follow: bool,
 ) -> None:
     """Create a relation over the table's files, or from them; what is small is held for one query."""
-    is_table = is_held or (not follow and name not in TABLE_NAMES)
+    is_small = name not in TABLE_NAMES
+    is_table = is_held or (not follow and is_small)
     kind, schema, keys = "TABLE" if is_table else "VIEW", RELATIONS[name], files.of_table(name)
+    if is_table:  # two thirds of a lake's files may be without rows
+        keys = [key for key in keys if not files.is_empty(key)]
     paths = [f"{escaped(place)}/{key}" for key in keys]
     if not keys:
         source = no_rows(schema)
+    elif is_table and is_small:
+        source = read_now(connection, paths, schema)
     elif is_held or not follow:
-        source = _source(connection, paths, name)
-    elif name in INVENTORY_NAMES:
-        source = f"{_source(connection, paths, name)} WHERE {_is_named(place, files, inner)}"
+        source = rows_of_files(connection, paths, schema)
     elif name == RUNS:
         source = _later_runs(connection, paths, place, files, inner)
     else:
-        source = f"{_source(connection, _patterns(place, keys), name)} WHERE {_is_named(place, files, inner)}"
+        some = paths if is_small else _patterns(place, keys)
+        rows = rows_of_files(connection, some, schema, is_evolving=is_small)
+        source = f"{rows} WHERE {_is_named(place, files, inner)}"
     connection.execute(f"CREATE OR REPLACE {kind} {name} AS {source}")
+    connection.execute("DROP TABLE IF EXISTS just_read")
 
 
 def _patterns(place: str, keys: Sequence[str]) -> list[str]:
@@ -268,25 +284,6 @@ def _is_named(place: str, files: NamedFiles, inner: str) -> str:
     )
 
 
-def _source(
-    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], name: str, first: str | None = None
-) -> str:
-    """SQL that selects the table's rows from its files; what they lack is null.
-
-    Of many files only the first is asked for its columns: `first`, if it is given, which then comes
-    twice.
-    """
-    is_evolving = first is None and (name in INVENTORY_NAMES or name == RUNS)
-    some = ", ".join(map(quoted, [first, *paths] if first else paths))
-    parquet = (
-        f"read_parquet([{some}], hive_partitioning = false, filename = true, "
-        f"union_by_name = {is_evolving})"
-    )
-    found = connection.execute(f"SELECT * FROM {parquet} LIMIT 0")  # noqa: S608 - quoted paths
-    columns = columns_of(RELATIONS[name], [column[0] for column in found.description or ()])
-    return f"SELECT {columns} FROM {parquet}"  # noqa: S608 - our columns, quoted paths
-
-
 def _later_runs(
     connection: duckdb.DuckDBPyConnection,
     paths: Sequence[str],
@@ -298,7 +295,7 @@ def _later_runs(
 
     Every view asks for the last run; hourly runs leave 8,760 small files a year.
     """
-    source = _source(connection, paths, RUNS)
+    source = read_now(connection, paths, RELATIONS[RUNS])
     connection.execute(f"CREATE OR REPLACE TABLE {inner}.sync_runs_held AS {source}")
     connection.execute(
         f"COMMENT ON TABLE {inner}.sync_runs_held IS 'The runs that there were when this was published; "
@@ -307,7 +304,9 @@ def _later_runs(
     keys = files.of_table(RUNS)
     days = sorted(key.rpartition("/")[0] for key in keys)
     newest = f"{escaped(place)}/{max(keys, key=lambda key: key.rpartition('-')[2])}"
-    later = _source(connection, _patterns(place, keys), RUNS, newest)
+    later = rows_of_files(
+        connection, [newest, *_patterns(place, keys)], RELATIONS[RUNS]
+    )  # newest: twice
     # No held file is opened again: one of an earlier version may lack a column.
     held = ", ".join(quoted(f"{place}/{key}") for key in keys if key.startswith(f"{days[-1]}/"))
     return (

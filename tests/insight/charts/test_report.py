@@ -144,6 +144,7 @@ def test_projects_first(page: Page, hostile_lake: Path) -> None:
     assert len(projects) > 1
     assert {f"#p{place}" for place in range(1, len(projects) + 1)} <= set(links)
     assert page.ids.index("projects") < page.ids.index("exceptions") < page.ids.index("grid")
+    assert page.ids[0] == "projects"
 
 
 def test_an_empty_inventory_is_no_unread_one(tmp_path: Path) -> None:

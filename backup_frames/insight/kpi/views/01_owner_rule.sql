@@ -20,3 +20,8 @@ COMMENT ON COLUMN attestation.text IS 'What is attested.';
 COMMENT ON COLUMN attestation.who IS 'By whom.';
 COMMENT ON COLUMN attestation."when" IS 'The day, as it was written. Unit: text.';
 COMMENT ON COLUMN attestation.link IS 'Where the proof is; empty if there is none. Shown as text.';
+
+-- Which projects should be in the lake, as the config file says; filled likewise.
+CREATE TABLE expected_project (project_id VARCHAR);
+
+COMMENT ON TABLE expected_project IS 'The projects that the config file''s [[project]] tables name for this lake: one row per project; key project_id. One that never synced has its rows all the same, and nothing of it can be known. Empty where none are given.';

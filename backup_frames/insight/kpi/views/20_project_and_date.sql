@@ -22,6 +22,7 @@ projects AS (
     UNION SELECT project_id FROM backups
     UNION SELECT project_id FROM instances
     UNION SELECT project_id FROM lake_files
+    UNION SELECT project_id FROM expected_project
 )
 SELECT
     project_id,

@@ -18,12 +18,30 @@ COMMENT ON COLUMN v_policy.policy_changed_at IS 'When a change of the policy was
 COMMENT ON COLUMN v_policy.is_incremental_enabled IS 'The policy takes increments between its full backups (incremental_period_min above 0). The list of backups does not show them, so what is said of restore-point age and RPO is of full backups only: an upper bound.';
 COMMENT ON COLUMN v_policy.created_at IS 'When the instance was created, or first seen where the service does not say. Unit: UTC time.';
 
+-- A fleet has a few periods: each is taken apart once, not once per policy.
+CREATE VIEW v_period_weekday AS
+SELECT
+    period, weekday,
+    coalesce(lead(weekday) OVER week, min(weekday) OVER (PARTITION BY period) + 7) - weekday AS gap_days
+FROM (
+    SELECT DISTINCT period, try_cast(trim(entry) AS INTEGER) AS weekday
+    FROM (
+        SELECT period, unnest(string_split(period, ',')) AS entry
+        FROM (
+            SELECT period FROM backup_policies
+            UNION SELECT old_value FROM backup_policy_changes WHERE field = 'period'
+        )
+    )
+)
+WHERE weekday BETWEEN 1 AND 7
+WINDOW week AS (PARTITION BY period ORDER BY weekday);
+
+COMMENT ON VIEW v_period_weekday IS 'The weekdays of each period that a policy has or had; one row per period and weekday; key (period, weekday). Source: backup_policies, backup_policy_changes.';
+COMMENT ON COLUMN v_period_weekday.gap_days IS 'Until the next of its weekdays. Unit: days.';
+
 CREATE VIEW v_policy_weekday AS
-SELECT DISTINCT
-    project_id, instance_id, try_cast(window_start AS TIME) AS window_start,
-    try_cast(trim(entry) AS INTEGER) AS weekday
-FROM (SELECT *, unnest(string_split(period, ',')) AS entry FROM v_policy)
-WHERE try_cast(trim(entry) AS INTEGER) BETWEEN 1 AND 7;
+SELECT project_id, instance_id, try_cast(window_start AS TIME) AS window_start, weekday
+FROM v_policy JOIN v_period_weekday USING (period);
 
 COMMENT ON VIEW v_policy_weekday IS 'The weekdays on which a policy takes an automated backup; one row per policy and weekday; key (project_id, instance_id, weekday). Source: backup_policies.period.';
 
@@ -48,7 +66,7 @@ slots AS (
         FROM v_now
     ) AS d ON isodow(d.date) = w.weekday
 ),
-due AS MATERIALIZED (
+due AS NOT MATERIALIZED (
     SELECT s.project_id, s.instance_id, s.slot_at, s.slot_end, s.is_recent
     FROM slots AS s JOIN runs AS r ON r.project_id = s.project_id
     WHERE s.slot_end <= s.now_at
@@ -60,7 +78,7 @@ starts AS (
     SELECT project_id, instance_id, begin_time
     FROM fact_backup
     WHERE backup_type = 'Auto' AND backup_level = 'Instance'
-        AND begin_date >= (SELECT min(slot_at)::DATE FROM due)
+        AND begin_date >= (SELECT today - trend_days FROM v_now CROSS JOIN settings)
 )
 SELECT
     due.project_id,

@@ -23,6 +23,15 @@ on_the_day AS (
         max_by(run_id, as_of) AS last_run_id
     FROM fact_sync_run
     GROUP BY ALL
+),
+-- How many backups the lake has for each moment at which it learned of one, or lost one.
+held AS (
+    SELECT project_id, moment, sum(sum(step)) OVER (PARTITION BY project_id ORDER BY moment) AS row_count
+    FROM (
+        SELECT project_id, first_seen_at AS moment, 1 AS step FROM backups
+        UNION ALL SELECT project_id, gone_at, -1 FROM backups WHERE gone_at IS NOT NULL
+    )
+    GROUP BY project_id, moment
 )
 SELECT
     d.project_id,
@@ -33,6 +42,7 @@ SELECT
     d.day_end,
     c.as_of AS proven_at,
     c.run_id AS proving_run_id,
+    greatest(r.present_count - coalesce(h.row_count, 0), 0)::BIGINT AS lost_count,
     coalesce(o.run_count, 0) AS run_count,
     coalesce(o.certified_count, 0) AS certified_count,
     o.certified_run_id,
@@ -40,6 +50,8 @@ SELECT
 FROM days AS d
 ASOF LEFT JOIN looks AS l ON l.project_id = d.project_id AND l.as_of < d.day_end
 ASOF LEFT JOIN looks AS c ON c.project_id = d.project_id AND c.as_of >= d.day_end
+LEFT JOIN fact_sync_run AS r ON r.project_id = c.project_id AND r.run_id = c.run_id
+ASOF LEFT JOIN held AS h ON h.project_id = c.project_id AND h.moment <= c.as_of
 LEFT JOIN on_the_day AS o ON o.project_id = d.project_id AND o.date = d.date
 CROSS JOIN settings;
 
@@ -52,3 +64,4 @@ COMMENT ON COLUMN v_watched_daily.run_count IS 'Runs of the day, certified or no
 COMMENT ON COLUMN v_watched_daily.certified_count IS 'Certified runs of the day. Unit: runs.';
 COMMENT ON COLUMN v_watched_daily.certified_run_id IS 'The last certified run of the day; null if there is none.';
 COMMENT ON COLUMN v_watched_daily.last_run_id IS 'The last run of the day; null if there is none.';
+COMMENT ON COLUMN v_watched_daily.lost_count IS 'Backups that this run counted in the service''s list and of which the lake no longer has a row: a file was lost, or a crash left it out. Above 0 the day is not proven. Unit: backups.';

@@ -32,16 +32,7 @@ slots AS (
     GROUP BY project_id, instance_id
 ),
 gaps AS (
-    SELECT project_id, instance_id, max(gap_days) AS slot_gap_days
-    FROM (
-        SELECT project_id, instance_id, lead(weekday) OVER one - weekday AS gap_days
-        FROM (
-            SELECT project_id, instance_id, weekday FROM v_policy_weekday
-            UNION SELECT project_id, instance_id, weekday + 7 FROM v_policy_weekday
-        )
-        WINDOW one AS (PARTITION BY project_id, instance_id ORDER BY weekday)
-    )
-    GROUP BY project_id, instance_id
+    SELECT period, max(gap_days) AS slot_gap_days FROM v_period_weekday GROUP BY period
 ),
 watch AS (
     SELECT project_id, instance_id,
@@ -111,7 +102,7 @@ joined AS (
     LEFT JOIN failures AS f USING (project_id, instance_id)
     LEFT JOIN failed_last AS l USING (project_id, instance_id)
     LEFT JOIN slots AS s USING (project_id, instance_id)
-    LEFT JOIN gaps AS g USING (project_id, instance_id)
+    LEFT JOIN gaps AS g ON g.period = i.period AND i.is_policy_enabled
     LEFT JOIN watch AS w USING (project_id, instance_id)
     LEFT JOIN kept AS k USING (project_id, instance_id)
     CROSS JOIN clock

@@ -109,7 +109,8 @@ found AS (
     FROM v_odd_value AS o
     JOIN fact_backup AS b ON b.project_id = o.project_id AND b.backup_id = o.backup_id
 )
-SELECT f.* EXCLUDE (opened_at), opened_at::DATE AS opened_on, today - opened_at::DATE AS days_open,
+SELECT f.* EXCLUDE (opened_at), opened_at::DATE AS opened_on, NULL::DATE AS closed_on,
+    today - opened_at::DATE AS days_open,
     i.enterprise_project_id,
     (
         SELECT arg_min(o.owner, o.position)
@@ -124,6 +125,7 @@ CROSS JOIN v_now;
 
 COMMENT ON VIEW v_exceptions IS 'What somebody should look at: one row per finding, of an instance, a backup or a project. Kinds: unprotected, rpo missed, failing, stale data, early loss, missed slots, retention short, policy off, policy weakened, stuck, empty, tiny, unusual duration, old manual, odd value, clock ahead. Findings about single backups and weakened policies reach back settings.recent_days, stuck, old manual and odd ones any time.';
 COMMENT ON COLUMN v_exceptions.opened_on IS 'The day on which it became one: the RPO ran out, the failure that made it an alarm, the loss, the change, the first missed slot; null where the ledger cannot tell (retention short, and a project that was never certified). What was one and is none any more stands in v_exception_history. Unit: UTC day.';
+COMMENT ON COLUMN v_exceptions.closed_on IS 'Null: each of these is open. Of those that are closed v_exception_history has the day. Unit: UTC day.';
 COMMENT ON COLUMN v_exceptions.days_open IS 'From opened_on to the day of now_at. Unit: days.';
 COMMENT ON COLUMN v_exceptions.owner IS 'Who answers for the instance, by owner_rule; null if no rule fits.';
 COMMENT ON COLUMN v_exceptions.kind IS 'What was found; see the view''s description.';

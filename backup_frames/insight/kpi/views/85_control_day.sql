@@ -14,7 +14,7 @@ fleet AS MATERIALIZED (
         OR i.project_id NOT IN (FROM v_inventory_project)
 ),
 grid AS (
-    SELECT f.* EXCLUDE (first_day, last_day), w.date, w.day_end, w.proven_at, w.proving_run_id
+    SELECT f.* EXCLUDE (first_day, last_day), w.date, w.day_end, w.proven_at, w.proving_run_id, w.lost_count
     FROM fleet AS f
     JOIN v_watched_daily AS w
         ON w.project_id = f.project_id AND w.date BETWEEN f.first_day AND f.last_day
@@ -24,7 +24,7 @@ points AS (
     FROM fact_backup WHERE is_restore_point GROUP BY ALL
 )
 SELECT
-    g.* EXCLUDE (is_incremental_enabled),
+    g.* EXCLUDE (is_incremental_enabled, lost_count),
     v.instance_id IS NOT NULL AND g.day_end >= v.known_from AND v.is_enabled IS NOT NULL
         AND coalesce(r.new_value, 'true') = 'true'
         AS is_policy_known,
@@ -33,6 +33,8 @@ SELECT
     v.keep_days, v.window_start, v.period, v.changed_at,
     CASE
         WHEN g.proven_at IS NULL THEN 'No certified run has looked since the day ended.'
+        WHEN g.lost_count > 0 THEN 'The run that proves the day counted ' || g.lost_count
+            || ' more backups than the lake has rows for: a file of it was lost.'
         WHEN g.proven_at > greatest(g.date, g.created_at) + to_days(
             CASE WHEN v.is_enabled AND v.keep_days > 0 THEN v.keep_days ELSE assumed_keep_days END
         ) OR NOT coalesce(n.is_watched, false) THEN 'The first certified run after the day came on '

@@ -65,21 +65,7 @@ success AS (
 ),
 -- Retention: on which days an automated restore point was present that is as old as promised.
 gaps AS (
-    SELECT project_id, instance_id, to_at, max(gap_days) AS gap_days
-    FROM (
-        SELECT project_id, instance_id, to_at,
-            lead(weekday) OVER (PARTITION BY project_id, instance_id, to_at ORDER BY weekday)
-                - weekday AS gap_days
-        FROM (
-            SELECT DISTINCT project_id, instance_id, to_at,
-                unnest([try_cast(one AS INTEGER), try_cast(one AS INTEGER) + 7]) AS weekday
-            FROM (
-                SELECT *, trim(unnest(string_split(period, ','))) AS one FROM v_policy_version
-            )
-            WHERE try_cast(one AS INTEGER) BETWEEN 1 AND 7
-        )
-    )
-    GROUP BY ALL
+    SELECT period, max(gap_days) AS gap_days FROM v_period_weekday GROUP BY period
 ),
 autos AS (
     SELECT project_id, instance_id, backup_id, begin_time, restorable_at, gone_at
@@ -96,8 +82,7 @@ promises AS (
         greatest(coalesce(i.created_at, f.first_auto_at, now_at), v.changed_at) AS since
     FROM v_policy_version AS v
     JOIN instances AS i ON i.project_id = v.project_id AND i.instance_id = v.instance_id
-    LEFT JOIN gaps AS g ON g.project_id = v.project_id AND g.instance_id = v.instance_id
-        AND g.to_at = v.to_at
+    LEFT JOIN gaps AS g ON g.period = v.period
     LEFT JOIN firsts AS f ON f.project_id = v.project_id AND f.instance_id = v.instance_id
     CROSS JOIN clock
     WHERE v.is_enabled AND v.keep_days > 0
@@ -120,13 +105,12 @@ kept AS (
     FROM (
         SELECT project_id, instance_id, backup_id, begin_time, from_at, to_at, start_at, end_at,
             unnest(generate_series(
-                greatest(start_at, from_at, today::TIMESTAMP - to_days(history_days))::DATE::TIMESTAMP
-                    - INTERVAL 1 DAY,
+                greatest(start_at, from_at, first_day)::DATE::TIMESTAMP - INTERVAL 1 DAY,
                 end_at::DATE::TIMESTAMP - INTERVAL 1 DAY,
                 INTERVAL 1 DAY
             ))::DATE AS date
-        FROM reaches CROSS JOIN clock
-        WHERE end_at >= greatest(start_at, from_at)
+        FROM reaches CROSS JOIN (SELECT min(date)::TIMESTAMP AS first_day FROM days)
+        WHERE end_at >= greatest(start_at, from_at) AND end_at >= first_day
     )
     WHERE date + 1 >= start_at AND date + 1 >= from_at AND date + 1 <= end_at
     GROUP BY ALL
@@ -186,6 +170,8 @@ firsts_of_project AS (
         SELECT project_id, date FROM days
         UNION ALL SELECT project_id, as_of::DATE FROM fact_sync_run
         UNION ALL SELECT project_id, today - 1 FROM dim_project CROSS JOIN v_now
+        UNION ALL SELECT project_id, today - history_days FROM dim_project CROSS JOIN clock
+        WHERE last_run_at IS NULL AND project_id IN (FROM expected_project)
     )
     GROUP BY project_id
 ),
@@ -284,8 +270,14 @@ of_projects AS (
         WHEN p.last_run_at IS NULL OR w.date < r.first_run_day
             THEN ['not watched', 'The lake had no run yet.']
         WHEN w.run_count > 0 THEN ['incomplete', 'No run of the day was complete.']
+        WHEN t.project_id IS NOT NULL THEN ['not known', 'A run wrote rows on the day and left no '
+            || 'certificate: it died before, or the file of its certificate was lost.']
         ELSE ['missed', 'No run took place on the day.'] END AS found
     FROM v_watched_daily AS w
+    LEFT JOIN (
+        SELECT project_id, first_seen_at::DATE AS date FROM backups
+        UNION SELECT project_id, gone_at::DATE FROM backups
+    ) AS t ON t.project_id = w.project_id AND t.date = w.date
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
     JOIN dim_project AS p ON p.project_id = w.project_id
     LEFT JOIN (
