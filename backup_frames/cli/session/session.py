@@ -19,11 +19,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import wraps
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,6 +81,10 @@ class Session:
         self.is_debug = self.is_debug or debug
         self.is_quiet = self.is_quiet or quiet
         self.log_format = log_format or self.log_format
+        self.take_log()
+
+    def take_log(self) -> None:
+        """Let the package's log lines come out as these options say."""
         level = logging.ERROR if self.is_quiet else logging.INFO
         LOG.setLevel(logging.DEBUG if self.is_debug else level)
         LOG.handlers = [_StderrHandler(self)]
@@ -229,6 +234,12 @@ class Session:
 
 def _is_terminal() -> bool:
     return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def log_format_of(arguments: Sequence[str]) -> LogFormat:
+    """What --log-format asks for, of a command line that may be no good otherwise."""
+    asked = [*pairwise(arguments), *(tuple(one.split("=", 1)) for one in arguments)]
+    return LogFormat.JSON if ("--log-format", "json") in asked else LogFormat.TEXT
 
 
 def release_log() -> None:

@@ -29,7 +29,7 @@ from ...settings.values import Place
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything, set_now
 from .relations import LakeRelations, create_relations, declare_relations, open_memory
-from .sql_text import quoted
+from .sql_text import error_text, quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
 STORAGE_VERSION = "v1.2.0"
@@ -276,6 +276,6 @@ def _explained(lake: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise LakeError(
-            f"The lake at {lake} could not be published: {error} Run `backup-frames verify --lake "
-            f"{lake}` to find damaged files."
+            f"The lake at {lake} cannot be read: {error_text(error)} Run `backup-frames verify --lake "
+            f"{lake} --repair`, which names damaged files and reads them again."
         ) from error
