@@ -42,6 +42,7 @@ Advance = Callable[[int, int | None], None]
 
 LOG = logging.getLogger("backup_frames")
 ANNOUNCE_AFTER_S = 1.0
+ANNOUNCE_EVERY_S = 2.0
 
 
 class LogFormat(StrEnum):
@@ -61,12 +62,16 @@ LogFormatOption = Annotated[
 
 @dataclass
 class Session:
-    """Output options of this run, its command's options by parameter, and the secrets to keep out of it."""
+    """Output options of this run, its command's options by parameter, and the secrets to keep out of it.
+
+    A talkative run, which people watch, shows every two seconds that it lives, on a pipe too.
+    """
 
     is_debug: bool = False
     is_quiet: bool = False
     log_format: LogFormat = LogFormat.TEXT
     exit_code: int = 0
+    is_talkative: bool = False
     has_concluded: bool = False
     options: dict[str, str] = field(default_factory=dict)
     _secrets: set[str] = field(default_factory=set, repr=False)
@@ -173,6 +178,10 @@ class Session:
         from ...insight.progress import show_progress
 
         is_plain = self.is_quiet or self.log_format is LogFormat.JSON
+        if self.is_talkative and not is_plain and not _is_terminal():
+            with self._announced(label):
+                yield lambda *_: None
+            return
         with self._announced(label), show_progress(label, is_plain=is_plain) as advance:
             yield advance
 
@@ -197,17 +206,30 @@ class Session:
 
     @contextmanager
     def _announced(self, label: str) -> Iterator[None]:
-        """Where no bar moves: a line, if it takes longer than a second."""
+        """Where no bar moves: a line, if it takes longer than a second; it grows in a talkative run."""
         if _is_terminal() or self.is_quiet:
             yield
             return
-        timer = threading.Timer(ANNOUNCE_AFTER_S, self.note, [f"{label} …"])
-        timer.daemon = True
-        timer.start()
+        is_over = threading.Event()
+
+        def announce() -> None:
+            if is_over.wait(ANNOUNCE_AFTER_S):
+                return
+            if not self.is_talkative or self.log_format is LogFormat.JSON:
+                self.note(f"{label} …")
+                return
+            write_err(f"{label} …")
+            while not is_over.wait(ANNOUNCE_EVERY_S):
+                write_err(" …")
+            write_err("\n")
+
+        watcher = threading.Thread(target=announce, daemon=True)
+        watcher.start()
         try:
             yield
         finally:
-            timer.cancel()
+            is_over.set()
+            watcher.join()
 
 
 def _is_terminal() -> bool:
