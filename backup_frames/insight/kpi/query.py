@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ...errors import QueryError
 from ...settings.owners import Attestation, OwnerRule
-from .catalog import INNER, describe_everything
+from .catalog import INNER
 from .publish import open_views
 
 _CATALOGUE: Final = f"""
@@ -58,9 +58,13 @@ def query_lake(
     """
     statement = _reading_statement(sql)
     with open_views(
-        fspath(lake), materialize=False, owners=owners, attestations=attestations, follow=False
+        fspath(lake),
+        materialize=False,
+        owners=owners,
+        attestations=attestations,
+        follow=False,
+        words=True,
     ) as connection:
-        describe_everything(connection)
         connection.execute("SET lock_configuration = true")
         try:
             relation = connection.sql(statement)
@@ -74,8 +78,7 @@ def query_lake(
 
 def list_views(lake: str | PathLike[str]) -> pa.Table:
     """The tables and views that `query_lake` can ask, with what each answers: name, description."""
-    with open_views(fspath(lake), materialize=False, follow=False) as connection:
-        describe_everything(connection)
+    with open_views(fspath(lake), materialize=False, follow=False, words=True) as connection:
         return connection.sql(_CATALOGUE).to_arrow_table()
 
 
