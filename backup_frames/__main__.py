@@ -24,7 +24,7 @@ _DOCSTRINGS = (
     "numpy._core._add_newdocs_scalars",
     "pyarrow.vendored.docscrape",
 )
-_GARBAGE_AFTER = 50_000  # objects; Python's 700 are reached hundreds of times by imports alone
+_GARBAGE_AFTER = 400_000  # objects; Python's 700 are reached hundreds of times by imports alone
 
 
 def main() -> int:

@@ -77,9 +77,9 @@ def test_what_stands_in_for_docstrings_changes_no_function() -> None:
         "import sys; from backup_frames.__main__ import _Unneeded;"
         "sys.meta_path.insert(0, _Unneeded());"
         "import pyarrow as pa, pyarrow.compute as pc, numpy as np, numpy.ma, pandas, duckdb;"
-        "some = pa.table({'a': pa.array([1, None])});"
-        "duckdb.sql('SELECT * FROM some').df();"
-        "print(pc.sum(some['a']), pc.round(2.25, ndigits=1), np.ma.masked_array([1], [True]).sum())"
+        "made = pa.table({'a': pa.array([1, None])});"
+        "duckdb.sql('SELECT * FROM made').df();"
+        "print(pc.sum(made['a']), pc.round(2.25, ndigits=1), np.ma.masked_array([1], [True]).sum())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "2.2", "--"]
