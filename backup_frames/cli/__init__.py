@@ -19,11 +19,11 @@ from typing import Annotated
 
 import typer
 
-from ..api.scrub import as_printable
+from ..errors import ConfigError
 from ..version import VERSION
-from .screen.output import flush_out, write_err, write_out
+from .screen.output import flush_out, write_out
 from .session.plain_values import PlainCommand, PlainGroup
-from .session.session import Debug, LogFormatOption, Quiet, Session, release_log
+from .session.session import Debug, LogFormatOption, Quiet, Session, log_format_of, release_log
 from .session.wording import usage_line
 
 __all__ = ["app", "main", "make_app"]
@@ -94,25 +94,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)
-    first = (sys.argv[1:] if argv is None else list(argv))[:1]
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    session = Session(log_format=log_format_of(arguments))  # for what fails before it is parsed
+    session.take_log()
+    # the others are neither loaded nor made where the first word is a command
+    asked = arguments[:1] if arguments and arguments[0] in NAMES else NAMES
     try:
-        # the others are neither loaded nor made where the first word is a command
-        code = make_app(first if first and first[0] in NAMES else NAMES)(
-            args=argv if argv is None else list(argv),
-            prog_name="backup-frames",
-            standalone_mode=False,
+        code = make_app(asked)(
+            args=arguments, prog_name="backup-frames", standalone_mode=False, obj=session
         )
         flush_out()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
-        return Session().conclude("Stopped by Ctrl-C.", 130)
+        return session.conclude("Stopped by Ctrl-C.", 130)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer's usage errors have in common
-            return Session().fail(error)
-        arguments = sys.argv[1:] if argv is None else list(argv)
-        write_err(f"Error: {as_printable(usage_line(error, arguments))}\n")
-        return 2
+            return session.fail(error)
+        return session.fail(ConfigError(usage_line(error, arguments)))
     finally:
         release_log()
     return code if isinstance(code, int) else 0

@@ -62,7 +62,7 @@ def show_exceptions(
             url, at_least=fail_on.value, new=new, owners=load_owners(config),
             owner=owner, enterprise_project_id=enterprise_project,
         )  # fmt: skip
-    kind = "new exceptions" if new else "exceptions"
+    kind = f"{'new ' if new else ''}exception{'' if found.num_rows == 1 else 's'}"
     worse = "" if fail_on is FailOn.HIGH else " or worse"
     session.print(
         f"{found.num_rows or 'No'} {kind} of severity {fail_on}{worse} in {as_printable(url)}."

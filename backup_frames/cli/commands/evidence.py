@@ -111,7 +111,7 @@ def _verify(session: Session, pack: Path, lake: str | None) -> None:
         session.print(session.scrub(as_printable(line)))
     session.exit_code = 5 if findings else 0
     if findings:
-        session.conclude(f"{len(findings)} findings, the first: {findings[0].path}.")
+        session.conclude(f"Findings: {len(findings):,}, the first: {findings[0].path}.")
     else:
         against = "its sums and the lake" if lake else "its sums"
         session.note(f"The pack is as it was made, by {against}.")

@@ -71,6 +71,6 @@ def verify_lake_files(
         session.print(session.scrub(f"{finding.path}: {finding.kind}: {finding.message}"))
     session.exit_code = max(*codes, 5 if findings else 0)
     if findings:
-        session.conclude(f"{len(findings)} findings, the first: {findings[0].path}.")
+        session.conclude(f"Findings: {len(findings):,}, the first: {findings[0].path}.")
     elif not session.exit_code:
         session.note("The lake is sound.")

@@ -19,11 +19,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import wraps
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,6 +42,7 @@ Advance = Callable[[int, int | None], None]
 
 LOG = logging.getLogger("backup_frames")
 ANNOUNCE_AFTER_S = 1.0
+ANNOUNCE_EVERY_S = 2.0
 
 
 class LogFormat(StrEnum):
@@ -60,12 +62,16 @@ LogFormatOption = Annotated[
 
 @dataclass
 class Session:
-    """Output options of this run, its command's options by parameter, and the secrets to keep out of it."""
+    """Output options of this run, its command's options by parameter, and the secrets to keep out of it.
+
+    A talkative run, which people watch, shows every two seconds that it lives, on a pipe too.
+    """
 
     is_debug: bool = False
     is_quiet: bool = False
     log_format: LogFormat = LogFormat.TEXT
     exit_code: int = 0
+    is_talkative: bool = False
     has_concluded: bool = False
     options: dict[str, str] = field(default_factory=dict)
     _secrets: set[str] = field(default_factory=set, repr=False)
@@ -75,6 +81,10 @@ class Session:
         self.is_debug = self.is_debug or debug
         self.is_quiet = self.is_quiet or quiet
         self.log_format = log_format or self.log_format
+        self.take_log()
+
+    def take_log(self) -> None:
+        """Let the package's log lines come out as these options say."""
         level = logging.ERROR if self.is_quiet else logging.INFO
         LOG.setLevel(logging.DEBUG if self.is_debug else level)
         LOG.handlers = [_StderrHandler(self)]
@@ -168,6 +178,10 @@ class Session:
         from ...insight.progress import show_progress
 
         is_plain = self.is_quiet or self.log_format is LogFormat.JSON
+        if self.is_talkative and not is_plain and not _is_terminal():
+            with self._announced(label):
+                yield lambda *_: None
+            return
         with self._announced(label), show_progress(label, is_plain=is_plain) as advance:
             yield advance
 
@@ -192,21 +206,40 @@ class Session:
 
     @contextmanager
     def _announced(self, label: str) -> Iterator[None]:
-        """Where no bar moves: a line, if it takes longer than a second."""
+        """Where no bar moves: a line, if it takes longer than a second; it grows in a talkative run."""
         if _is_terminal() or self.is_quiet:
             yield
             return
-        timer = threading.Timer(ANNOUNCE_AFTER_S, self.note, [f"{label} …"])
-        timer.daemon = True
-        timer.start()
+        is_over = threading.Event()
+
+        def announce() -> None:
+            if is_over.wait(ANNOUNCE_AFTER_S):
+                return
+            if not self.is_talkative or self.log_format is LogFormat.JSON:
+                self.note(f"{label} …")
+                return
+            write_err(f"{label} …")
+            while not is_over.wait(ANNOUNCE_EVERY_S):
+                write_err(" …")
+            write_err("\n")
+
+        watcher = threading.Thread(target=announce, daemon=True)
+        watcher.start()
         try:
             yield
         finally:
-            timer.cancel()
+            is_over.set()
+            watcher.join()
 
 
 def _is_terminal() -> bool:
     return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def log_format_of(arguments: Sequence[str]) -> LogFormat:
+    """What --log-format asks for, of a command line that may be no good otherwise."""
+    asked = [*pairwise(arguments), *(tuple(one.split("=", 1)) for one in arguments)]
+    return LogFormat.JSON if ("--log-format", "json") in asked else LogFormat.TEXT
 
 
 def release_log() -> None:

@@ -29,7 +29,7 @@ from ...settings.values import Place
 from ...whole_files import whole_file
 from .catalog import create_views, describe_everything, set_now
 from .relations import LakeRelations, create_relations, declare_relations, open_memory
-from .sql_text import quoted
+from .sql_text import error_text, quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
 STORAGE_VERSION = "v1.2.0"
@@ -238,12 +238,25 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
 
 
 @contextmanager
+def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A published file as `open_views` gives a lake; what is made in it meanwhile does not stay."""
+    with _attachable(path) as name, _connection() as connection:
+        connection.execute(f"ATTACH {quoted(name)} AS published")
+        connection.execute(f"SET search_path = 'published.main,published.{INNER_SCHEMA}'")
+        connection.begin()
+        yield connection
+        connection.rollback()
+
+
+@contextmanager
 def _attachable(path: Path) -> Iterator[str]:
-    """Under which name DuckDB makes the file: it reads a backslash and a question mark otherwise."""
+    """Under which name DuckDB has the file: it reads a backslash and a question mark otherwise."""
     if not set("\\?") & set(str(path)):
         yield str(path)
         return
     with tempfile.TemporaryDirectory(prefix="backup-frames-") as folder:
+        if path.exists():
+            shutil.copyfile(path, f"{folder}/published")
         yield f"{folder}/published"
         shutil.copyfile(f"{folder}/published", path)
 
@@ -263,6 +276,6 @@ def _explained(lake: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise LakeError(
-            f"The lake at {lake} could not be published: {error} Run `backup-frames verify --lake "
-            f"{lake}` to find damaged files."
+            f"The lake at {lake} cannot be read: {error_text(error)} Run `backup-frames verify --lake "
+            f"{lake} --repair`, which names damaged files and reads them again."
         ) from error

@@ -16,6 +16,7 @@ from ...errors import QueryError
 from ...settings.owners import Attestation, OwnerRule
 from .catalog import INNER, describe_everything
 from .publish import open_views
+from .sql_text import error_text
 
 _CATALOGUE: Final = f"""
     SELECT name, description FROM (
@@ -67,8 +68,8 @@ def query_lake(
             return relation.to_arrow_table()
         except duckdb.Error as error:
             raise QueryError(
-                f"The SQL cannot be answered: {error} If it names a file of the lake, run "
-                "`backup-frames verify`."
+                f"The SQL cannot be answered: {error_text(error)} If it names a file of the lake, "
+                "run `backup-frames verify`."
             ) from error
 
 
@@ -84,7 +85,7 @@ def _reading_statement(sql: str) -> str:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise QueryError(f"The SQL cannot be read: {error}") from error
+        raise QueryError(f"The SQL cannot be read: {error_text(error)}") from error
     if len(statements) != 1:
         raise QueryError(f"There are {len(statements)} statements; give one SELECT.")
     (statement,) = statements
