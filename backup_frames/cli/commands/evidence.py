@@ -97,7 +97,8 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
         )  # fmt: skip
         session.print(
             f"{made.counts['ok']:,} ok, {made.counts['alarm']:,} alarm, {made.counts['not_due']:,} not "
-            f"due, {made.counts['cannot_be_known']:,} cannot be known; {made.gap_count} gaps."
+            f"due, {made.counts['cannot_be_known']:,} cannot be known; {made.gap_count:,} gap"
+            f"{'' if made.gap_count == 1 else 's'}."
         )
         session.note(f"Wrote {out}: {len(made.files):,} files.")
 
