@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 from ...api.query import parse_moment
 from ...errors import QueryError
 from ...settings.owners import OwnerRule
-from .catalog import create_views
+from .catalog import declare_views, fill_settings, set_now
 from .narrow import narrow_to
 from .publish import open_views
-from .relations import RELATIONS, create_arrow_relations, open_memory
+from .relations import RELATIONS, insert_arrow, open_memory
 
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
@@ -196,11 +196,14 @@ def _earlier_views(
     }
     connection.unregister("moments")
     earlier = open_memory()
-    create_arrow_relations(earlier, tables)
+    declare_views(earlier, only=_VIEW)
+    for name, table in tables.items():
+        insert_arrow(earlier, name, table)
     names = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
     values = connection.execute("FROM settings").fetchall()[0]
     numbers = {n: v for n, v in zip(names, values, strict=True) if isinstance(v, int | float)}
-    create_views(earlier, numbers, only=_VIEW)
+    fill_settings(earlier, numbers)
+    set_now(earlier)
     return earlier
 
 

@@ -27,9 +27,9 @@ from ...lake.storage.urls import absolute_path
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
-from .catalog import create_views, describe_everything, set_now
-from .relations import LakeRelations, create_relations, declare_relations, open_memory
-from .sql_text import error_text, quoted
+from .catalog import declare_views, describe_everything, fill_settings, set_now
+from .relations import LakeRelations, create_relations, open_memory
+from .sql_text import quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
 STORAGE_VERSION = "v1.2.0"
@@ -105,8 +105,6 @@ def publish_lake(
                 f"ATTACH {quoted(name)} AS published (STORAGE_VERSION '{STORAGE_VERSION}')"
             )
             connection.execute("USE published")
-            connection.begin()  # else each of hundreds of comments is flushed to disk
-            connection.execute(f"CREATE SCHEMA {INNER_SCHEMA}")
             found = _create_all(
                 connection,
                 lake,
@@ -115,9 +113,8 @@ def publish_lake(
                 attestations,
                 materialize=materialize,
                 inner=INNER_SCHEMA,
+                words=True,
             )
-            describe_everything(connection)
-            connection.commit()
             names = connection.execute(
                 "SELECT table_name FROM duckdb_tables() "
                 "WHERE database_name = 'published' AND schema_name = 'main' UNION ALL "
@@ -170,15 +167,14 @@ def connect_lake(
         >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
         >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
     """
-    connection = open_views(
+    return open_views(
         lake,
         materialize=materialize,
         thresholds=thresholds,
         owners=owners,
         attestations=attestations,
+        words=True,
     )
-    describe_everything(connection)
-    return connection
 
 
 def open_views(
@@ -190,8 +186,9 @@ def open_views(
     attestations: Sequence[Attestation] = (),
     only: str | None = None,
     follow: bool = True,
+    words: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """As `connect_lake`, without the words on columns, for who reads none of them.
+    """As `connect_lake`, by default without the words on columns, for who reads none of them.
 
     With `only` there is no other view than this one and those that it asks. Who asks once need not
     `follow` the lake.
@@ -209,6 +206,7 @@ def open_views(
                 materialize=materialize or is_remote,
                 only=only,
                 follow=follow,
+                words=words,
             )
     except BaseException:
         connection.close()
@@ -227,13 +225,18 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     inner: str = "main",
     only: str | None = None,
     follow: bool = True,
+    words: bool,
 ) -> LakeRelations:
-    declare_relations(connection, inner)
-    create_views(connection, thresholds, owners, attestations, inner=inner, only=only)
+    declare_views(connection, inner=inner, only=only, words=words)
+    connection.begin()  # else each of a hundred comments is flushed to disk
+    fill_settings(connection, thresholds, owners, attestations)
     found = create_relations(
         connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
     )
     set_now(connection)
+    if words:
+        describe_everything(connection)  # the relations, which are others now
+    connection.commit()
     return found
 
 
@@ -246,6 +249,12 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.begin()
         yield connection
         connection.rollback()
+
+
+def error_text(error: Exception) -> str:
+    """What DuckDB says of a fault, in one line, without its picture of the statement."""
+    words = " ".join(str(error).partition("\n\nLINE ")[0].split())
+    return f"{words.rstrip('.')}."
 
 
 @contextmanager

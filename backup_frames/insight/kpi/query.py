@@ -14,9 +14,8 @@ import pyarrow as pa
 
 from ...errors import QueryError
 from ...settings.owners import Attestation, OwnerRule
-from .catalog import INNER, describe_everything
-from .publish import open_views
-from .sql_text import error_text
+from .catalog import INNER
+from .publish import error_text, open_views
 
 _CATALOGUE: Final = f"""
     SELECT name, description FROM (
@@ -59,9 +58,13 @@ def query_lake(
     """
     statement = _reading_statement(sql)
     with open_views(
-        fspath(lake), materialize=False, owners=owners, attestations=attestations, follow=False
+        fspath(lake),
+        materialize=False,
+        owners=owners,
+        attestations=attestations,
+        follow=False,
+        words=True,
     ) as connection:
-        describe_everything(connection)
         connection.execute("SET lock_configuration = true")
         try:
             relation = connection.sql(statement)
@@ -75,8 +78,7 @@ def query_lake(
 
 def list_views(lake: str | PathLike[str]) -> pa.Table:
     """The tables and views that `query_lake` can ask, with what each answers: name, description."""
-    with open_views(fspath(lake), materialize=False, follow=False) as connection:
-        describe_everything(connection)
+    with open_views(fspath(lake), materialize=False, follow=False, words=True) as connection:
         return connection.sql(_CATALOGUE).to_arrow_table()
 
 
