@@ -62,6 +62,7 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
     day, the backups, the certificate of every run, gaps, definitions, a cover and SHA256SUMS. --verify
     names each file that is not as it was made, and ends with exit code 5 if there is any.
     """
+    session.options |= {"from": "--from", "to": "--to"}  # of the words that Python cannot name so
     if verify is not None:
         if any(one is not None for one in (begin, end, out, calendar, owner, enterprise_project)):
             raise ConfigError("--verify takes a pack, and --lake. Drop the other options.")

@@ -163,7 +163,9 @@ class Session:
                 "it with the output of the same command with --debug."
             )
             code = 1
-        text = " ".join(self.scrub(about + text).split())
+        text = re.sub(
+            r"(\S{200})\S{800,}(\S{50})", r"\1…\2", " ".join(self.scrub(about + text).split())
+        )
         trace = "".join(traceback.format_exception(error)) if self.is_debug else ""
         if self.log_format is LogFormat.JSON:
             facts = (facts or {}) | {"error": type(error).__name__, "exit_code": code}
