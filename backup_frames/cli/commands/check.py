@@ -67,7 +67,7 @@ def show_exceptions(
     session.print(
         f"{found.num_rows or 'No'} {kind} of severity {fail_on}{worse} in {as_printable(url)}."
     )
-    print_exceptions(found)
+    print_exceptions(found, url)
     if found.num_rows:
         session.exit_code = ALARM_CODE
         session.conclude(f"{found.num_rows} {kind} of severity {fail_on}{worse}.")

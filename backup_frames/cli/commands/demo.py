@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import ConfigError
+from ..screen.invocation import own_command, whole_path
 from ..screen.tables import COLOURS, human_size, print_rows, print_text
-from ..session.invocation import own_command, whole_path
 from ..session.session import Session, command
 
 if TYPE_CHECKING:

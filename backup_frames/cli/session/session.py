@@ -25,12 +25,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import wraps
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...api.scrub import as_printable, without_secrets
 from ...errors import BackupFramesError
+from ..screen.invocation import as_typed
 from ..screen.output import OutputError, flush_out, write_err, write_out
 from .faults import explain_fault
 from .wording import options_of, speak_options
@@ -74,6 +76,7 @@ class Session:
     is_talkative: bool = False
     has_concluded: bool = False
     options: dict[str, str] = field(default_factory=dict)
+    lake: str | Path | None = None
     _secrets: set[str] = field(default_factory=set, repr=False)
 
     def adopt(self, *, debug: bool, quiet: bool, log_format: LogFormat | None) -> None:
@@ -150,7 +153,8 @@ class Session:
         """Report an error on stderr and return its exit code; a traceback only with --debug."""
         self.has_concluded = True
         if isinstance(error, BackupFramesError | OutputError):
-            text, code = speak_options(str(error), self.options), code or error.exit_code
+            text = as_typed(speak_options(str(error), self.options), self.lake)
+            code = code or error.exit_code
         elif (fault := explain_fault(error)) is not None:
             text, code = fault
         else:
@@ -159,7 +163,9 @@ class Session:
                 "it with the output of the same command with --debug."
             )
             code = 1
-        text = " ".join(self.scrub(about + text).split())
+        text = re.sub(
+            r"(\S{200})\S{800,}(\S{50})", r"\1…\2", " ".join(self.scrub(about + text).split())
+        )
         trace = "".join(traceback.format_exception(error)) if self.is_debug else ""
         if self.log_format is LogFormat.JSON:
             facts = (facts or {}) | {"error": type(error).__name__, "exit_code": code}
@@ -281,6 +287,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     def run(context: typer.Context, **options: Any) -> None:
         session = context.ensure_object(Session)
         session.options = options_of(context)
+        session.lake = options.get("lake")
         session.adopt(**{name: options.pop(name) for name in ("debug", "quiet", "log_format")})
         try:
             function(session, **options)

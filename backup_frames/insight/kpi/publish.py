@@ -11,6 +11,7 @@ upgrade; a project that is not in the file yet stands there without a certificat
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -254,7 +255,8 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def error_text(error: Exception) -> str:
     """What DuckDB says of a fault, in one line, without its picture of the statement."""
     words = " ".join(str(error).partition("\n\nLINE ")[0].split())
-    return f"{words.rstrip('.')}."
+    words = re.sub(r"^(?:[A-Za-z]+ )+Error: ", "", words)
+    return words if words.endswith("?") else f"{words.rstrip('.')}."
 
 
 @contextmanager

@@ -26,6 +26,15 @@ _CATALOGUE: Final = f"""
     WHERE description IS NOT NULL AND name NOT IN {(*sorted(INNER), "sync_runs_held")}
     ORDER BY name <> 'v_readme', name NOT LIKE 'v\\_%' ESCAPE '\\', name
 """  # noqa: S608 - names of ours
+#: What DuckDB raises for a query that no lake answers.
+_OF_SQL: Final = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.ParserException,
+    duckdb.SyntaxException,
+)
 
 
 def query_lake(
@@ -70,9 +79,11 @@ def query_lake(
             relation = connection.sql(statement)
             return relation.to_arrow_table()
         except duckdb.Error as error:
+            is_of_sql = isinstance(error, _OF_SQL)
+            advice = "lists what can be asked" if is_of_sql else "tells whether the lake is damaged"
+            command = "query" if is_of_sql else "verify"
             raise QueryError(
-                f"The SQL cannot be answered: {error_text(error)} If it names a file of the lake, "
-                "run `backup-frames verify`."
+                f"The SQL cannot be answered: {error_text(error)} `backup-frames {command}` {advice}."
             ) from error
 
 
