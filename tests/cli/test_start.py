@@ -55,7 +55,17 @@ def lake(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("line", LOADED)
+# These take seconds each; what they load is, but for the page's charts, what a cheaper line here does.
+DEAR = ("sync --lake {lake}", "changes", "publish", "report")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(line, marks=[pytest.mark.slow] if line.startswith(DEAR) else [])
+        for line in LOADED
+    ],
+)
 def test_a_command_loads_only_what_it_uses(
     line: str, account: Sandbox, lake: Path, tmp_path: Path
 ) -> None:

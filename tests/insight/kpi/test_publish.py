@@ -367,5 +367,5 @@ def test_main_is_for_people(small_lake: Path, tmp_path: Path) -> None:
         for schema, names in (("internal", inner), ("main", begin)):
             assert names
             for (name,) in names:
-                connection.sql(f"SELECT * FROM other.{schema}.{name}").fetchall()
+                assert connection.sql(f"SELECT * FROM other.{schema}.{name}").columns
     assert {name for (name,) in begin} <= set(report.tables)
