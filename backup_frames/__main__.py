@@ -19,7 +19,12 @@ import threading
 
 from .version import VERSION
 
-_GARBAGE_AFTER = 50_000  # objects; Python's 700 are reached hundreds of times by imports alone
+_DOCSTRINGS = (
+    "numpy._core._add_newdocs",
+    "numpy._core._add_newdocs_scalars",
+    "pyarrow.vendored.docscrape",
+)
+_GARBAGE_AFTER = 400_000  # objects; Python's 700 are reached hundreds of times by imports alone
 
 
 def main() -> int:
@@ -41,10 +46,14 @@ class _Unneeded:
       them. It asks once whether there is pandas: here, while there is none. What wants pandas by
       name (``to_pandas``, ``import pandas``) finds it afterwards. Commands hand Arrow no objects
       of pandas; in a process of others it is not ours to decide.
+    - numpy and Arrow give each of their functions its docstring while they load: empty modules
+      stand in for those that do.
     """
 
     def __init__(self) -> None:
         self._hidden = {"httpx._main"}
+        for name in _DOCSTRINGS:
+            sys.modules.setdefault(name, _NoDocstrings(name))
 
     def find_spec(self, name: str, *_: object) -> None:
         """Find nothing; fail for what is hidden."""
@@ -54,6 +63,14 @@ class _Unneeded:
             self._hidden.add("pandas")
             sys.modules["pyarrow.lib"].array([0])
             self._hidden.remove("pandas")
+
+
+class _NoDocstrings(type(sys)):  # type: ignore[misc]  # a module, without the import of `types`
+    """In place of a module that only writes docstrings."""
+
+    @staticmethod
+    def NumpyDocString(_: str) -> dict[str, tuple[()]]:  # noqa: N802  # Arrow's reader of docstrings
+        return {"Parameters": ()}
 
 
 def _wrote_version() -> bool:

@@ -15,6 +15,7 @@ gate's to say; beyond that,
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -337,8 +338,7 @@ def _unreachable(url: str, exc: httpx.TransportError) -> UnavailableError:
     advice = "Check endpoint, region, proxy and network."
     if cause is not None:
         advice = "Check the endpoint; if a proxy opens TLS, set SSL_CERT_FILE to its certificate."
-    error = UnavailableError(
-        f"{url} could not be reached ({type(exc).__name__}: {exc}). {advice}", url=url
-    )
+    reason = re.sub(r"^\[Errno -?\d+\] ", "", str(exc)) or type(exc).__name__
+    error = UnavailableError(f"{url} could not be reached ({reason}). {advice}", url=url)
     error.is_retryable = cause is None  # a wrong certificate stays wrong
     return error

@@ -13,51 +13,54 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from ..api.scrub import as_printable
+from ..errors import ConfigError
 from ..version import VERSION
-from .commands import (
-    changes,
-    check,
-    config,
-    demo,
-    doctor,
-    evidence,
-    guide,
-    publish,
-    query,
-    read,
-    report,
-    sandbox,
-    sync,
-    verify,
-)
-from .screen.output import flush_out, write_err, write_out
-from .session.session import Debug, LogFormatOption, Quiet, Session, release_log
+from .screen.output import flush_out, write_out
+from .session.plain_values import PlainCommand, PlainGroup
+from .session.session import Debug, LogFormatOption, Quiet, Session, log_format_of, release_log
 from .session.wording import usage_line
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "make_app"]
 
 STOP_WITHIN_S = 4.0
 
-app = typer.Typer(
-    name="backup-frames",
-    help="Huawei Cloud GeminiDB backups as verified tables and a Parquet lake.",
-    epilog="Exit codes: 0 done and complete, 2 usage or settings, 3 service, 4 data outside the "
-    "contract, 5 lake, 6 incomplete, 7 check found something, 1 a bug. "
-    "Start without an account: backup-frames demo",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
+NAMES = (
+    *("demo", "read", "sync", "changes", "check", "query", "report", "publish", "evidence"),
+    *("verify", "guide", "doctor", "sandbox", "config"),
 )
-for each in (
-    demo, read, sync, changes, check, query, report, publish, evidence, verify, guide, doctor, sandbox, config
-):  # fmt: skip
-    each.register(app)
+
+
+def make_app(names: Sequence[str] = NAMES) -> typer.Typer:
+    """The command line with these commands, each of the module of its name."""
+    made = typer.Typer(
+        name="backup-frames",
+        cls=PlainGroup,
+        help="Huawei Cloud GeminiDB backups as verified tables and a Parquet lake.",
+        epilog="Exit codes: 0 done and complete, 2 usage or settings, 3 service, 4 data outside the "
+        "contract, 5 lake, 6 incomplete, 7 check found something, 1 a bug. "
+        "Start without an account: backup-frames demo",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    made.callback()(options_before_subcommand)
+    for name in names:
+        import_module(f".commands.{name}", __name__).register(made)
+    for info in made.registered_commands:
+        info.cls = PlainCommand
+    return made
+
+
+def __getattr__(name: str) -> typer.Typer:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return make_app()
 
 
 def _show_version(is_asked: bool) -> None:
@@ -67,7 +70,6 @@ def _show_version(is_asked: bool) -> None:
     raise typer.Exit
 
 
-@app.callback()
 def options_before_subcommand(
     context: typer.Context,
     *,
@@ -92,23 +94,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, _stop)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    session = Session(log_format=log_format_of(arguments))  # for what fails before it is parsed
+    session.take_log()
+    # the others are neither loaded nor made where the first word is a command
+    asked = arguments[:1] if arguments and arguments[0] in NAMES else NAMES
     try:
-        code = app(
-            args=argv if argv is None else list(argv),
-            prog_name="backup-frames",
-            standalone_mode=False,
+        code = make_app(asked)(
+            args=arguments, prog_name="backup-frames", standalone_mode=False, obj=session
         )
         flush_out()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
-        return Session().conclude("Stopped by Ctrl-C.", 130)
+        return session.conclude("Stopped by Ctrl-C.", 130)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer's usage errors have in common
-            return Session().fail(error)
-        arguments = sys.argv[1:] if argv is None else list(argv)
-        write_err(f"Error: {as_printable(usage_line(error, arguments))}\n")
-        return 2
+            return session.fail(error)
+        return session.fail(ConfigError(usage_line(error, arguments)))
     finally:
         release_log()
     return code if isinstance(code, int) else 0

@@ -42,7 +42,7 @@ def verify_evidence(pack: Place, *, lake: Place | None = None) -> list[PackFindi
         files, findings = read_pack(path)
     except OSError as error:
         raise LakeError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-    if files:
+    if files or not findings:
         findings += check_sums(files)
     if lake is not None and files:
         findings += _compare(files, lake, {one.path for one in findings})

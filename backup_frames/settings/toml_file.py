@@ -55,7 +55,10 @@ def read_config_file(config: str | Path | None) -> ConfigFile:
         raise ConfigError(
             f"Cannot read the config file {path}: {reason}. Check {asked}."
         ) from error
-    except ValueError as error:  # bad UTF-8 or bad TOML, which says line and column
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path} is not UTF-8, in line {line}. Save it as UTF-8.") from error
+    except ValueError as error:  # it says line and column
         raise ConfigError(f"{path} is not TOML: {error}. Correct it.") from error
     projects, owners, attestations = (
         _tables(top, path, name) for name in ("project", "owner", "attestation")

@@ -403,8 +403,8 @@ def read_side_by_side(service: Throttling, pages: int, threads: int = 8) -> None
     "service",
     [
         {},
-        {"sends_retry_after": True},
-        {"names_limit": False},
+        pytest.param({"sends_retry_after": True}, marks=pytest.mark.slow),
+        pytest.param({"names_limit": False}, marks=pytest.mark.slow),
         {"names_limit": False, "sends_retry_after": True},
         {"taken_by_others": 0.5},
     ],

@@ -1,5 +1,8 @@
 """All benchmarks in one run: ``python tests/benchmarks/run.py [--quick]``; prints Markdown tables.
 
+``--only`` runs some of them: everyday (10 minutes a round), bulk (9 minutes a round, of which 7 are
+the peers at 80 ms), spread (2), scale (5 in all), throttle (7 in all), flatten (1 in all).
+
 Whole processes, interleaved, on one machine: what counts are the ratios. Every contender starts a
 fresh interpreter and leaves Parquet files by day; the sandbox serves them all from a process of its
 own, on the same cores. The peers are installed with ``pip install --group bench`` (in an environment
@@ -33,10 +36,13 @@ from datetime import datetime, timedelta
 from backup_frames.sandbox import Sandbox, Throttle
 faults = [Throttle(limit=int(sys.argv[3]), period_s=60)] if sys.argv[3] != "0" else []
 options = {"latency_s": float(sys.argv[2]), "faults": faults}
-backups, pace = int(sys.argv[1]), int(sys.argv[4])
+backups, pace, is_plain = int(sys.argv[1]), int(sys.argv[4]), sys.argv[5] == "1"
 box = Sandbox(backups=backups, seed=1, **options)
 if pace:  # the same backups, moved together or apart so that so many begin in a day
     levels = {level: box.fleet.records(level) for level in ("Instance", "DatabaseTable")}
+    if is_plain:  # the same ones, each of a whole instance
+        levels["Instance"] += [one | {"database_tables": []} for one in levels["DatabaseTable"]]
+        levels["DatabaseTable"] = []
     records = [record for some in levels.values() for record in some]
     begun = [datetime.fromisoformat(record["begin_time"]) for record in records]
     newest = max(begun)
@@ -80,10 +86,15 @@ class Run:
 
 @contextmanager
 def served(
-    backups: int, latency_s: float = 0.0, limit: int = 0, pace: int = 0
+    backups: int,
+    latency_s: float = 0.0,
+    limit: int = 0,
+    pace: int = 0,
+    *,
+    is_plain: bool = False,
 ) -> Iterator[dict[str, str]]:
     """A sandbox in a process of its own; the variables that point to it."""
-    numbers = map(str, (backups, latency_s, limit, pace))
+    numbers = map(str, (backups, latency_s, limit, pace, int(is_plain)))
     command = [sys.executable, "-c", SERVER, *numbers]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -126,21 +137,34 @@ def middle(runs: list[Run]) -> Run:
     )
 
 
-def whole_jobs(peers: str, backups: int, rounds: int, latency_s: float) -> list[str]:
+def whole_jobs(
+    peers: str,
+    backups: int,
+    rounds: int,
+    latency_s: float = 0.0,
+    pace: int = 0,
+    *,
+    is_plain: bool = False,
+) -> list[str]:
     """First sync of a fleet, against every peer, in turn; with latency also over 32 connections."""
     ways: dict[str, tuple[str, dict[str, str]]] = {"backup_frames": (OURS, {})}
     if latency_s:
         ways["backup_frames, 32 connections"] = (OURS, WIDE)
     ways |= {name: (script, {}) for name, script in PEERS.items()}
     runs: dict[str, list[Run]] = {name: [] for name in ways}
-    with served(backups, latency_s) as environment:
+    with served(backups, latency_s, pace=pace, is_plain=is_plain) as environment:
         for _ in range(rounds):
             for name, (script, more) in ways.items():
                 python = sys.executable if script == OURS else peers
                 runs[name].append(timed(python, script, {**environment, **more}))
     best = min(middle(runs[name]).wall_s for name, (script, _) in ways.items() if script == OURS)
+    days = (
+        f"{backups // pace} days{', instances only' if is_plain else ''}"
+        if pace
+        else "as they come"
+    )
     return [
-        f"| {name} | {backups:,} | {latency_s * 1000:.0f} ms | {run.wall_s:.2f} | "
+        f"| {name} | {backups:,}, {days} | {latency_s * 1000:.0f} ms | {run.wall_s:.2f} | "
         f"{run.wall_s / best:.1f} | {1000 * run.cpu_s / (backups / 100):.2f} | {run.peak_mb:.0f} |"
         for name, run in ((name, middle(measured)) for name, measured in runs.items())
     ]
@@ -148,13 +172,14 @@ def whole_jobs(peers: str, backups: int, rounds: int, latency_s: float) -> list[
 
 def everyday(
     peers: str, rounds: int, sizes: Sequence[int], latencies_s: Sequence[float]
-) -> list[str]:
+) -> Iterator[str]:
     """The sizes most projects have: what the commands cost, as shares of what each peer costs.
 
     The commands are a first sync, one that finds nothing new, and a read into a CSV file; the peers
     read all and write Parquet by day. All in turn; CPU and wall seconds, medians.
     """
-    lines = []
+    yield "| backups | latency | command | CPU s, wall s | " + " | ".join(PEERS) + " |"
+    yield "|---|---|---|---|---|---|---|"
     for backups, pace, latency_s in product(sizes, (60, 600), latencies_s):
         if backups < pace * 5:
             continue
@@ -176,16 +201,16 @@ def everyday(
                 f"{ours.cpu_s / peer.cpu_s:.2f}, {ours.wall_s / peer.wall_s:.2f}"
                 for peer in map(measured.__getitem__, PEERS)
             )
-            lines.append(
+            yield (
                 f"| {backups:,}, {pace} a day | {latency_s * 1000:.0f} ms | {name} | "
                 f"{ours.cpu_s:.2f}, {ours.wall_s:.2f} | {' | '.join(shares)} |"
             )
-    return lines
 
 
 def scales(peers: str, sizes: list[int]) -> list[str]:
     """From small to large: what a row costs should not grow; at the end the SDK for comparison."""
     lines = []
+    cpu_s: dict[int, float] = {}
     sdk = "official SDK + json_normalize"
     for backups in sizes:
         ways = [("backup_frames", sys.executable, OURS)]
@@ -194,13 +219,20 @@ def scales(peers: str, sizes: list[int]) -> list[str]:
         with served(backups) as environment:
             for name, python, script in ways:
                 run = timed(python, script, environment)
+                if script == OURS:
+                    cpu_s[backups] = run.cpu_s
                 asked = int(run.printed.split()[0]) if script == OURS else None
                 requests = f"{100 * asked / backups:.2f}" if asked else "not counted"
                 lines.append(
                     f"| {backups:,} | {name} | {run.wall_s:.1f} | {1e6 * run.cpu_s / backups:.0f} | "
                     f"{requests} | {run.peak_mb:.0f} |"
                 )
-    return lines
+    few, many = sizes[-2:]
+    further_ms = 1e5 * (cpu_s[many] - cpu_s[few]) / (many - few)
+    return [
+        *lines,
+        f"\n{further_ms:.2f} ms of CPU per further page, from {few:,} to {many:,} backups",
+    ]
 
 
 def throttled(backups: int) -> str:
@@ -216,41 +248,76 @@ def throttled(backups: int) -> str:
     )
 
 
+def bulk(peers: str, rounds: int, backups: int) -> Iterator[str]:
+    """Many backups: at the latencies of a neighbour, a region and another continent; over two years."""
+    yield "| way | backups | latency | wall s | times ours | CPU ms per page | peak MB |"
+    yield "|---|---|---|---|---|---|---|"
+    for latency_s in (0.0, 0.02, 0.08):
+        yield "\n".join(whole_jobs(peers, backups, rounds, latency_s))
+
+
+def spread(peers: str, rounds: int, backups: int) -> Iterator[str]:
+    """As many over 736 days: a file a day, three where backups have tables."""
+    yield "| way | backups | latency | wall s | times ours | CPU ms per page | peak MB |"
+    yield "|---|---|---|---|---|---|---|"
+    for is_plain in (False, True):
+        yield "\n".join(whole_jobs(peers, backups, rounds, pace=backups // 736, is_plain=is_plain))
+
+
+def scale(peers: str, sizes: list[int]) -> Iterator[str]:
+    """From few to a million."""
+    yield "| backups | way | wall s | CPU us per row | requests per 100 rows | peak MB |"
+    yield "|---|---|---|---|---|---|"
+    yield "\n".join(scales(peers, sizes))
+
+
+def throttle(backups: int) -> Iterator[str]:
+    """Under a limit per minute."""
+    yield "| backups at 600 requests a minute | requests | refused | wall s | ideal s | ratio |"
+    yield "|---|---|---|---|---|---|"
+    yield throttled(backups)
+
+
+def flatten() -> Iterator[str]:
+    """JSON into tables, without a server."""
+    yield "| flattening | rows per second | times ours | CPU us per row |\n|---|---|---|---|"
+    measured = rates()
+    ours = measured["backup_frames"][0]
+    for name, (rows, micros) in measured.items():
+        yield f"| {name} | {rows:,.0f} | {ours / rows:.1f} | {micros:.2f} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="20,000 backups, one round")
-    parser.add_argument("--everyday", action="store_true", help="only the sizes most projects have")
+    parser.add_argument("--only", nargs="+", help="everyday bulk spread scale throttle flatten")
+    parser.add_argument("--rounds", type=int, default=0, help="default 3")
+    parser.add_argument("--latency", nargs="+", type=float, help="seconds, of everyday")
     parser.add_argument("--peers", default=sys.executable, help="interpreter that has the peers")
     options = parser.parse_args()
-    backups, rounds = (20_000, 1) if options.quick else (100_000, 3)
+    is_quick, peers = options.quick, options.peers
+    backups, rounds = (20_000, 1) if is_quick else (100_000, 3)
+    rounds = options.rounds or rounds
     names = ("pyarrow", "pandas", "httpx", "polars", "duckdb")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     print(
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-        f"{versions}\n"
+        f"{versions}"
     )
-    sizes, latencies_s = ((300, 2_000), (0.0,)) if options.quick else (SIZES, (0.0, 0.02, 0.08))
-    print("| backups | latency | command | CPU s, wall s | " + " | ".join(PEERS) + " |")
-    print("|---|---|---|---|---|---|---|")
-    print("\n".join(everyday(options.peers, rounds, sizes, latencies_s)) + "\n", flush=True)
-    if options.everyday:
-        return
-    print("| way | backups | latency | wall s | times ours | CPU ms per page | peak MB |")
-    print("|---|---|---|---|---|---|---|")
-    for latency_s in (0.0, 0.02):
-        print("\n".join(whole_jobs(options.peers, backups, rounds, latency_s)), flush=True)
-    print("\n| backups | way | wall s | CPU us per row | requests per 100 rows | peak MB |")
-    print("|---|---|---|---|---|---|")
-    grown = [10_000, 20_000] if options.quick else [10_000, 100_000, 1_000_000]
-    print("\n".join(scales(options.peers, grown)), flush=True)
-    print("\n| backups at 600 requests a minute | requests | refused | wall s | ideal s | ratio |")
-    print("|---|---|---|---|---|---|")
-    print(throttled(80_000 if options.quick else 180_000), flush=True)
-    print("\n| flattening | rows per second | times ours | CPU us per row |\n|---|---|---|---|")
-    measured = rates()
-    ours = measured["backup_frames"][0]
-    for name, (rows, micros) in measured.items():
-        print(f"| {name} | {rows:,.0f} | {ours / rows:.1f} | {micros:.2f} |")
+    sizes, latencies_s = ((300, 2_000), (0.0,)) if is_quick else (SIZES, (0.0, 0.02, 0.08))
+    grown = [10_000, 20_000] if is_quick else [10_000, 100_000, 1_000_000]
+    parts = {
+        "everyday": everyday(peers, rounds, sizes, options.latency or latencies_s),
+        "bulk": bulk(peers, rounds, backups),
+        "spread": spread(peers, rounds, backups),
+        "scale": scale(peers, grown),
+        "throttle": throttle(80_000 if is_quick else 180_000),
+        "flatten": flatten(),
+    }
+    for name in options.only or parts:
+        print(flush=True)
+        for line in parts[name]:
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

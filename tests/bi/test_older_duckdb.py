@@ -27,9 +27,11 @@ import duckdb
 path, query = sys.argv[1:]
 connection = duckdb.connect(path, read_only=True)
 connection.execute("SET enable_progress_bar = false")  # it would print on slow machines
-names = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
-for (name,) in names:
-    connection.execute(f"SELECT count(COLUMNS(*)) FROM {name}").fetchall()
+names = connection.execute(
+    "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal"
+).fetchall()
+for schema, name in names:
+    connection.execute(f"SELECT count(COLUMNS(*)) FROM {schema}.{name}").fetchall()
 words = connection.execute(
     "SELECT comment FROM duckdb_columns() WHERE table_name = 'v_kpi_current'"
 ).fetchall()

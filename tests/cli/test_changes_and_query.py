@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -47,6 +49,28 @@ def test_a_bad_query_is_the_users_error(run, lake, sql) -> None:
     assert done.code == 2
     assert done.err.startswith("Error: ")
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "question",
+    [("query", "FROM backups"), ("changes",), ("check",), ("publish", "--out", "p.duckdb")],
+)
+def test_a_question_to_a_damaged_lake_names_file_and_repair(
+    run, lake, tmp_path, monkeypatch, question
+) -> None:
+    """In one line, with exit code 5: the file at fault and the command that reads it again."""
+    monkeypatch.chdir(tmp_path)
+    damaged = tmp_path / "lake"
+    shutil.copytree(lake, damaged)
+    file = min((damaged / "backups").rglob("*.parquet"))
+    file.write_bytes(file.read_bytes()[:-9])
+    done = run(*question, "--lake", damaged)
+    line = done.err.splitlines()[-1]  # before it, that publishing takes a while
+    assert done.code == 5
+    assert line.startswith("Error: ")
+    assert os.fspath(file) in line
+    assert f"`backup-frames verify --lake {damaged} --repair`" in line
+    assert "^" not in line
 
 
 def test_changes_in_every_format(run, lake) -> None:

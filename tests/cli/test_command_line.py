@@ -126,6 +126,24 @@ def test_output_options_work_on_both_sides(run):
         assert (line["level"], line["error"], line["exit_code"]) == ("error", "ConfigError", 2)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--log-format", "json", "nope"),
+        ("read", "--nope", "--log-format=json"),
+        ("demo", "--quiet", "--log-format", "json", "--backups", "-1"),
+        ("--log-format=json", "sandbox", "--port", "99999"),
+        ("--log-format", "json", "evidence", "--from"),
+    ],
+)
+def test_a_command_line_that_cannot_be_parsed_fails_in_the_asked_format(run, arguments):
+    """One JSON line with the exit code, before or after the subcommand."""
+    ran = run(*arguments)
+    line = json.loads(ran.err)
+    assert (ran.code, ran.out) == (2, "")
+    assert (line["level"], line["error"], line["exit_code"]) == ("error", "ConfigError", 2)
+
+
 def test_config_shows_values_and_sources_but_no_secret(run, monkeypatch):
     """Every setting is shown with its source; secrets are three stars."""
     monkeypatch.setenv("BACKUP_FRAMES_TOKEN", "canary-4711")

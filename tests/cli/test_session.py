@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from types import SimpleNamespace
 
@@ -133,3 +134,18 @@ def test_what_takes_longer_than_a_second_has_a_line(capsys, monkeypatch, how):
         while not said and time.monotonic() < deadline:
             said = capsys.readouterr().err
     assert said == "Drawing …\n"
+
+
+@pytest.mark.parametrize("how", ["step", "progress"])
+def test_a_talkative_run_shows_on_a_pipe_that_it_lives(capsys, monkeypatch, how):
+    """The line of what takes long grows until it is done, and then ends."""
+    monkeypatch.setattr("backup_frames.cli.session.session.ANNOUNCE_AFTER_S", 0)
+    monkeypatch.setattr("backup_frames.cli.session.session.ANNOUNCE_EVERY_S", 0.001)
+    session = Session(is_talkative=True)
+    session.adopt(debug=False, quiet=False, log_format=None)
+    said, deadline = "", time.monotonic() + 30
+    with getattr(session, how)("Drawing"):
+        while said.count("…") < 3 and time.monotonic() < deadline:
+            said += capsys.readouterr().err
+    said += capsys.readouterr().err
+    assert re.fullmatch(r"Drawing …( …)+\n", said)

@@ -101,6 +101,18 @@ query "SELECT 1; SELECT 2" --lake l1 | 2 statements | one SELECT
 query "FROM nowhere" --lake l1 | nowhere | Did you mean
 query "SELECT 1" --lake l1 --out x.csv | --format table | csv
 query "SELECT 1" --lake l1 --format csv --out l1/x.csv | x.csv | outside
+query "SELECT 'a'::INT" --lake l1 | string 'a' | backup-frames query
+query "SELECT bakup_id FROM backups" --lake l1 | bakup_id | backup-frames query
+sync --config latin.toml | latin.toml is not UTF-8, in line 2 | Save it as UTF-8
+config --config latin.toml | latin.toml is not UTF-8, in line 2 | Save it as UTF-8
+evidence --from 2026-02 --to 2026-01-01 --out e --lake l1 | --from is '2026-02' | such as 2026-01-31
+evidence --from 2026-02-01 --to 2026-01-01 --out e --lake l1 | --to 2026-01-01 is before --from | Swap
+read --begin 2026-02-30 | --begin is '2026-02-30' | such as 2026-01-31
+read --since "7 fortnights" | --since is '7 fortnights' | 7d
+read --endpoint 127.0.0.1 | --endpoint '127.0.0.1' | https://host
+read --limit 1e3 | --limit is '1e3' | a whole number
+check --lake l1 --owner nobody | 'nobody' | owners are
+report --lake l1 --out nofolder/r.html | nofolder | Create it
 guide nosuch | 'nosuch' | There are
 guide lkae | 'lkae' | Did you mean lake
 sandbox --port 99999 | --port is '99999' | 65535 or less
@@ -116,7 +128,8 @@ config --region "x y" | --region 'x y' | eu-west-101
 """
 NO_LAKE = ["verify", "publish", "report", "changes", "check", "query"]
 LIBRARY_WORDS = (
-    r"Value error|Input should|valid integer|Parser Error|Binder Error|Catalog Error|\(argument\)"
+    r"Value error|Input should|valid integer|(Parser|Binder|Catalog|Conversion) Error|codec|Errno"
+    r"|\(argument\)"
 )
 
 
@@ -141,6 +154,7 @@ def place(lake, account, tmp_path, monkeypatch) -> None:
     (tmp_path / "other" / "x.txt").touch()
     (tmp_path / "file").touch()
     (tmp_path / "bad.toml").write_text("x = [")
+    (tmp_path / "latin.toml").write_bytes(b'lake = "l1"\nregion = "\xe9"\n')
     (tmp_path / "key.toml").write_text("regoin = 'x'\n")
     monkeypatch.chdir(tmp_path)
 
@@ -167,3 +181,21 @@ def test_a_lake_that_is_not_there_is_named(run, command) -> None:
     assert (ran.code, ran.out) == (5, "")
     assert "nowhere" in ran.err
     assert "backup-frames sync" in ran.err
+
+
+@pytest.mark.usefixtures("place")
+def test_what_is_not_there_to_connect_to_is_said_without_a_librarys_words(run) -> None:
+    """Nobody listens: the address, why, and what to check."""
+    ran = run("read", "--endpoint", "http://127.0.0.1:9")
+    assert ran.code == 3
+    assert "http://127.0.0.1:9" in ran.err
+    assert "(Connection refused). Check endpoint" in ran.err
+
+
+@pytest.mark.usefixtures("place")
+def test_a_value_without_end_is_cut(run) -> None:
+    """A message stays one that can be read."""
+    ran = run("query", "SELECT 1", "--lake", "x" * 5000)
+    assert (ran.code, ran.out) == (2, "")
+    assert len(ran.err) < 1000
+    assert "xxx…xxx" in ran.err

@@ -391,3 +391,12 @@ def test_the_command_writes_checks_and_names(
     assert main(["evidence", "--lake", str(lake), "--from", "2026-02-10"]) == 2
     config.write_text('[[attestation]]\ntext = "x"\n')
     assert main(["evidence", "--lake", str(lake), *days, "--out", str(out)]) == 2
+
+
+def test_nothing_is_no_pack(tmp_path: Path) -> None:
+    """An empty folder and an empty archive are findings, not packs as they were made."""
+    (tmp_path / "folder").mkdir()
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    for name in ("folder", "empty.zip"):
+        assert verify_evidence(tmp_path / name) != []

@@ -145,3 +145,12 @@ def test_pages_name_no_inner_module() -> None:
     for page in PAGES:
         for line in re.findall(r"(?:from|import) backup_frames\.([\w.]+)", page.read_text("utf-8")):
             assert line.split(".")[0] in public, f"{page.name}: {line}"
+
+
+def test_the_list_of_pages_keeps_to_the_terminals_width(capsys, monkeypatch):
+    """What a page answers goes on below itself."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["guide"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(" " * 17) for line in lines)

@@ -22,7 +22,7 @@ from support.reads import (
 
 from backup_frames.errors import FetchError
 
-COMMIT_READS = 10
+COMMIT_READS = 5
 ALL_READS = 100_000
 UNSTABLE = Profile("unstable", rows=60, ties=4, is_order_unstable=True)
 MOVING = Profile("moving", rows=60, late=0.05, delete=0.05, bulk=0.02, swap=0.1)

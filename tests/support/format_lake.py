@@ -68,6 +68,15 @@ class StruckTables:
             raise Killed(f"after the commit of {table}")
 
 
+def encoded(store: Store) -> dict[str, bytes]:
+    """The rows of the tables' partitions in a store, encoded as a plain lake's files are."""
+    return {
+        key: encode_table(store.decode(key, data))
+        for key, data in snapshot(store).items()
+        if key.startswith(TABLES)
+    }
+
+
 class FormatLake:
     """A lake of one format in one folder."""
 
@@ -102,13 +111,7 @@ class FormatLake:
 
     def data(self) -> dict[str, bytes]:
         """The rows of the tables' partitions, encoded as a plain lake's files are."""
-        store = self.store()
-        files = snapshot(store)
-        return {
-            key: encode_table(store.decode(key, data))
-            for key, data in files.items()
-            if key.startswith(TABLES)
-        }
+        return encoded(self.store())
 
     def stamps(self) -> dict[str, int]:
         """When each file outside of the records was last touched."""

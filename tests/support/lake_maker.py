@@ -29,8 +29,8 @@ from backup_frames.frames.schema import (
     SYNC_RUNS,
     with_ledger,
 )
-from backup_frames.insight.kpi.catalog import create_views
-from backup_frames.insight.kpi.relations import create_arrow_relations, insert_arrow
+from backup_frames.insight.kpi.catalog import declare_views
+from backup_frames.insight.kpi.relations import insert_arrow
 
 PROJECT = "p1"
 Row = Mapping[str, Any]
@@ -310,8 +310,7 @@ def _times(values: np.ndarray, nulls: np.ndarray | None = None) -> pa.Array:
 def connect_rows(**rows: Iterable[Row]) -> duckdb.DuckDBPyConnection:
     """The views over rows in memory, without a lake on disk; names as for `make_lake`."""
     connection = duckdb.connect()
-    create_arrow_relations(connection, {})
-    create_views(connection)
+    declare_views(connection)
     _insert_rows(connection, rows)
     return connection
 

@@ -89,4 +89,4 @@ def show_changes(
         totals = (events.num_rows, events.num_columns)
         shown = events if columns else events.select(list(NAMES))
         write_answer(shown, form, limit=limit, totals=totals)
-    print_exceptions(found.exceptions)
+    print_exceptions(found.exceptions, url)

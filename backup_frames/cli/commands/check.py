@@ -64,12 +64,12 @@ def show_exceptions(
             projects=load_project_ids(config, url),
             owner=owner, enterprise_project_id=enterprise_project,
         )  # fmt: skip
-    kind = "new exceptions" if new else "exceptions"
+    kind = f"{'new ' if new else ''}exception{'' if found.num_rows == 1 else 's'}"
     worse = "" if fail_on is FailOn.HIGH else " or worse"
     session.print(
         f"{found.num_rows or 'No'} {kind} of severity {fail_on}{worse} in {as_printable(url)}."
     )
-    print_exceptions(found)
+    print_exceptions(found, url)
     if found.num_rows:
         session.exit_code = ALARM_CODE
         session.conclude(f"{found.num_rows} {kind} of severity {fail_on}{worse}.")

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import ConfigError
+from ..screen.invocation import own_command, whole_path
 from ..screen.tables import COLOURS, human_size, print_rows, print_text
-from ..session.invocation import own_command, whole_path
 from ..session.session import Session, command
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def run_demo(
     """
     from ...sandbox import Sandbox
 
+    session.is_talkative = True
     # It ends today, so that what is said of the last days is said of the reader's.
     today = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC)
     start = today - sum((life for _, life in LIVES), timedelta(0))
@@ -159,13 +160,13 @@ class _Tour:
 
 
 def _write_files(lake: Path) -> _Tour:
-    """Write the DuckDB file and the report, and ask the report's connection for the tour."""
+    """Write the DuckDB file, and from it the report and the tour: the lake is read once."""
     from ...insight.charts.report import render_report
-    from ...insight.kpi.publish import open_views, publish_lake
+    from ...insight.kpi.publish import open_published, publish_lake
     from ...whole_files import write_whole
 
-    publish_lake(str(lake), beside(lake, ".duckdb"))
-    with open_views(str(lake), materialize=True) as connection:
+    published = publish_lake(str(lake), beside(lake, ".duckdb"), materialize=True)
+    with open_published(published.path) as connection:
         write_whole(beside(lake, ".html"), render_report(connection).encode())
         kpis = connection.sql(KPIS).to_arrow_table().to_pylist()[0]
         return _Tour(kpis, connection.sql(f"{NEWEST} LIMIT {SHOWN_ROWS}").to_arrow_table())

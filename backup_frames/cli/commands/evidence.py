@@ -62,6 +62,7 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
     day, the backups, the certificate of every run, gaps, definitions, a cover and SHA256SUMS. --verify
     names each file that is not as it was made, and ends with exit code 5 if there is any.
     """
+    session.options |= {"from": "--from", "to": "--to"}  # of the words that Python cannot name so
     if verify is not None:
         if any(one is not None for one in (begin, end, out, calendar, owner, enterprise_project)):
             raise ConfigError("--verify takes a pack, and --lake. Drop the other options.")
@@ -99,7 +100,8 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
         )  # fmt: skip
         session.print(
             f"{made.counts['ok']:,} ok, {made.counts['alarm']:,} alarm, {made.counts['not_due']:,} not "
-            f"due, {made.counts['cannot_be_known']:,} cannot be known; {made.gap_count} gaps."
+            f"due, {made.counts['cannot_be_known']:,} cannot be known; {made.gap_count:,} gap"
+            f"{'' if made.gap_count == 1 else 's'}."
         )
         session.note(f"Wrote {out}: {len(made.files):,} files.")
 
@@ -113,7 +115,7 @@ def _verify(session: Session, pack: Path, lake: str | None) -> None:
         session.print(session.scrub(as_printable(line)))
     session.exit_code = 5 if findings else 0
     if findings:
-        session.conclude(f"{len(findings)} findings, the first: {findings[0].path}.")
+        session.conclude(f"Findings: {len(findings):,}, the first: {findings[0].path}.")
     else:
         against = "its sums and the lake" if lake else "its sums"
         session.note(f"The pack is as it was made, by {against}.")

@@ -10,12 +10,14 @@ from __future__ import annotations
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from textwrap import fill
 from typing import Annotated
 
 import typer
 
 from ...errors import ConfigError
 from ..screen.output import is_terminal, write_out, write_styled
+from ..screen.tables import terminal_width
 from ..session.session import Session, command
 
 SHOWN_WIDTH = 100  # longer lines of prose are hard to follow, however wide the window
@@ -44,7 +46,8 @@ def show_guide(
         session.print("Pages, shown by backup-frames guide TOPIC:\n")
         width = max(map(len, pages))
         for name, page in pages.items():
-            session.print(f"  {name:{width}}  {summary_of(page.read_text(encoding='utf-8'))}")
+            summary = summary_of(page.read_text(encoding="utf-8"))
+            session.print(_beside(f"  {name:{width}}  ", summary))
         session.print("\nExamples, to copy: backup-frames guide NAME > FILE\n")
         for name in examples:
             session.print(f"  {name}")
@@ -54,6 +57,12 @@ def show_guide(
         write_out(examples[topic].read_text(encoding="utf-8"))
     else:
         raise ConfigError(_explain_unknown(topic, [*pages, *examples]))
+
+
+def _beside(name: str, text: str) -> str:
+    """The text beside its name, which goes on below itself on a terminal."""
+    width = max(terminal_width(), 2 * len(name))
+    return fill(text, width, initial_indent=name, subsequent_indent=" " * len(name))
 
 
 def list_pages() -> dict[str, Traversable]:

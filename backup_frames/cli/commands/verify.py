@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...errors import BackupFramesError
+from ..screen.invocation import as_typed
 from ..session.options import Config, Endpoint, Lake, ProjectId, Region, lake_of
 from ..session.session import Session, command
 
@@ -62,15 +63,17 @@ def verify_lake_files(
     for url, projects in lakes.items():
         try:
             with session.step(f"Checking {url}"):
-                findings += verify_lake(
+                found = verify_lake(
                     url, settings=projects, against_service=against_service, repair=repair
                 )
         except (BackupFramesError, OSError) as error:  # the other lakes get their turn
             codes.append(session.fail(error))
-    for finding in findings:
-        session.print(session.scrub(f"{finding.path}: {finding.kind}: {finding.message}"))
+            continue
+        findings += [(one, as_typed(one.message, url)) for one in found]
+    for finding, message in findings:
+        session.print(session.scrub(f"{finding.path}: {finding.kind}: {message}"))
     session.exit_code = max(*codes, 5 if findings else 0)
     if findings:
-        session.conclude(f"{len(findings)} findings, the first: {findings[0].path}.")
+        session.conclude(f"Findings: {len(findings):,}, the first: {findings[0][0].path}.")
     elif not session.exit_code:
         session.note("The lake is sound.")

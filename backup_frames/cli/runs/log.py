@@ -159,7 +159,7 @@ class RunLog:
                 continue
             if found.num_rows:
                 print_text(f"New to look at since the last run ({found.num_rows:,}):")
-                print_exceptions(found)
+                print_exceptions(found, lake)
 
     def _kpis(self) -> dict[str, dict[str, float | None]]:
         kpis: dict[str, dict[str, float | None]] = {}

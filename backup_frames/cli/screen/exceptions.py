@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .invocation import own_command, whole_path
 from .output import write_out
 from .tables import COLOURS, print_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ...settings.values import Place
+
 SHOWN_ROWS = 20
 
 
-def print_exceptions(exceptions: pa.Table) -> None:
+def print_exceptions(exceptions: pa.Table, lake: Place) -> None:
     """A line per kind and instance, the most severe first, cut to what a chat takes."""
     lines: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in exceptions.to_pylist():
@@ -28,10 +31,11 @@ def print_exceptions(exceptions: pa.Table) -> None:
         times = f" ({len(rows)} backups)" if len(rows) > 1 else ""
         text = f": {who}: {kind}{times}{since}. {rows[0]['message']}"
         print_text((severity, COLOURS.get(severity, "")), text)
-    print_rest(len(lines), 'lines; `backup-frames query "FROM v_exceptions"` gives all')
+    command = f'{own_command()} query "FROM v_exceptions" --lake {whole_path(lake)}'
+    print_rest(len(lines), f"lines; this gives all:\n{command}", end="")
 
 
-def print_rest(count: int, what: str) -> None:
+def print_rest(count: int, what: str, end: str = ".") -> None:
     """Say how many are not shown, and how to get them."""
     if count > SHOWN_ROWS:
-        write_out(f"… and {count - SHOWN_ROWS:,} more {what}.\n")
+        write_out(f"… and {count - SHOWN_ROWS:,} more {what}{end}\n")

@@ -19,17 +19,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import wraps
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...api.scrub import as_printable, without_secrets
 from ...errors import BackupFramesError
+from ..screen.invocation import as_typed
 from ..screen.output import OutputError, flush_out, write_err, write_out
 from .faults import explain_fault
 from .wording import options_of, speak_options
@@ -41,6 +44,7 @@ Advance = Callable[[int, int | None], None]
 
 LOG = logging.getLogger("backup_frames")
 ANNOUNCE_AFTER_S = 1.0
+ANNOUNCE_EVERY_S = 2.0
 
 
 class LogFormat(StrEnum):
@@ -60,14 +64,19 @@ LogFormatOption = Annotated[
 
 @dataclass
 class Session:
-    """Output options of this run, its command's options by parameter, and the secrets to keep out of it."""
+    """Output options of this run, its command's options by parameter, and the secrets to keep out of it.
+
+    A talkative run, which people watch, shows every two seconds that it lives, on a pipe too.
+    """
 
     is_debug: bool = False
     is_quiet: bool = False
     log_format: LogFormat = LogFormat.TEXT
     exit_code: int = 0
+    is_talkative: bool = False
     has_concluded: bool = False
     options: dict[str, str] = field(default_factory=dict)
+    lake: str | Path | None = None
     _secrets: set[str] = field(default_factory=set, repr=False)
 
     def adopt(self, *, debug: bool, quiet: bool, log_format: LogFormat | None) -> None:
@@ -75,6 +84,10 @@ class Session:
         self.is_debug = self.is_debug or debug
         self.is_quiet = self.is_quiet or quiet
         self.log_format = log_format or self.log_format
+        self.take_log()
+
+    def take_log(self) -> None:
+        """Let the package's log lines come out as these options say."""
         level = logging.ERROR if self.is_quiet else logging.INFO
         LOG.setLevel(logging.DEBUG if self.is_debug else level)
         LOG.handlers = [_StderrHandler(self)]
@@ -140,7 +153,8 @@ class Session:
         """Report an error on stderr and return its exit code; a traceback only with --debug."""
         self.has_concluded = True
         if isinstance(error, BackupFramesError | OutputError):
-            text, code = speak_options(str(error), self.options), code or error.exit_code
+            text = as_typed(speak_options(str(error), self.options), self.lake)
+            code = code or error.exit_code
         elif (fault := explain_fault(error)) is not None:
             text, code = fault
         else:
@@ -149,7 +163,9 @@ class Session:
                 "it with the output of the same command with --debug."
             )
             code = 1
-        text = " ".join(self.scrub(about + text).split())
+        text = re.sub(
+            r"(\S{200})\S{800,}(\S{50})", r"\1…\2", " ".join(self.scrub(about + text).split())
+        )
         trace = "".join(traceback.format_exception(error)) if self.is_debug else ""
         if self.log_format is LogFormat.JSON:
             facts = (facts or {}) | {"error": type(error).__name__, "exit_code": code}
@@ -168,6 +184,10 @@ class Session:
         from ...insight.progress import show_progress
 
         is_plain = self.is_quiet or self.log_format is LogFormat.JSON
+        if self.is_talkative and not is_plain and not _is_terminal():
+            with self._announced(label):
+                yield lambda *_: None
+            return
         with self._announced(label), show_progress(label, is_plain=is_plain) as advance:
             yield advance
 
@@ -192,21 +212,40 @@ class Session:
 
     @contextmanager
     def _announced(self, label: str) -> Iterator[None]:
-        """Where no bar moves: a line, if it takes longer than a second."""
+        """Where no bar moves: a line, if it takes longer than a second; it grows in a talkative run."""
         if _is_terminal() or self.is_quiet:
             yield
             return
-        timer = threading.Timer(ANNOUNCE_AFTER_S, self.note, [f"{label} …"])
-        timer.daemon = True
-        timer.start()
+        is_over = threading.Event()
+
+        def announce() -> None:
+            if is_over.wait(ANNOUNCE_AFTER_S):
+                return
+            if not self.is_talkative or self.log_format is LogFormat.JSON:
+                self.note(f"{label} …")
+                return
+            write_err(f"{label} …")
+            while not is_over.wait(ANNOUNCE_EVERY_S):
+                write_err(" …")
+            write_err("\n")
+
+        watcher = threading.Thread(target=announce, daemon=True)
+        watcher.start()
         try:
             yield
         finally:
-            timer.cancel()
+            is_over.set()
+            watcher.join()
 
 
 def _is_terminal() -> bool:
     return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def log_format_of(arguments: Sequence[str]) -> LogFormat:
+    """What --log-format asks for, of a command line that may be no good otherwise."""
+    asked = [*pairwise(arguments), *(tuple(one.split("=", 1)) for one in arguments)]
+    return LogFormat.JSON if ("--log-format", "json") in asked else LogFormat.TEXT
 
 
 def release_log() -> None:
@@ -248,6 +287,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     def run(context: typer.Context, **options: Any) -> None:
         session = context.ensure_object(Session)
         session.options = options_of(context)
+        session.lake = options.get("lake")
         session.adopt(**{name: options.pop(name) for name in ("debug", "quiet", "log_format")})
         try:
             function(session, **options)

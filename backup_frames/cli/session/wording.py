@@ -64,7 +64,11 @@ def speak_options(text: str, options: Mapping[str, str]) -> str:
 
     text = re.sub(rf"^({names}) = ('.*?') \(argument\): (.*)$", setting, text)
     text = re.sub(rf"^({names})(?= |:)", lambda found: options[found[1]], text)
-    text = re.sub(r"(?<= is after )(end)\b", lambda found: options.get("end", found[1]), text)
+    text = re.sub(
+        r"(?<= is after )end\b|(?<= is before )from\b",
+        lambda one: options.get(one[0], one[0]),
+        text,
+    )
     if text.startswith("--since is"):
         text = text.replace("write a date", "give an age such as 24h or 7d, or a date")
     return text

@@ -147,6 +147,7 @@ def _log(rows: Rows, field: str, ticks: dict[float, str]) -> Spec:
             "values": [value for value in ticks if domain[0] <= value <= domain[1]],
             "labelExpr": f"{expression}''",
             "labelOverlap": "greedy",
+            "labelSeparation": 12,
         },
     }
 

@@ -144,7 +144,8 @@ def _delta(now: float | None, then: float | None) -> str:
     points = round(100 * (now - then), 1)
     if not points:
         return "as a week ago"
-    return f"{'▲' if points > 0 else '▼'} {abs(points):g} points since a week ago"
+    size = f"{abs(points):g} point{'' if abs(points) == 1 else 's'}"
+    return f"{'▲' if points > 0 else '▼'} {size} since a week ago"
 
 
 def _tile(name: str, value: str, detail: str, is_good: bool | None, delta: str) -> Content:

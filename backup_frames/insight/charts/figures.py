@@ -17,8 +17,8 @@ import duckdb
 import pyarrow as pa
 
 from ...frames.schema import SYNC_RUNS
-from ..kpi.catalog import create_views
-from ..kpi.relations import create_arrow_relations, open_memory
+from ..kpi.catalog import declare_views, set_now
+from ..kpi.relations import insert_arrow, open_memory
 from . import backup_pictures, data, day_pictures, instance_pictures
 from .style import Rows, Spec, Theme
 
@@ -157,8 +157,10 @@ def connect_frames(frames: BackupFrames) -> duckdb.DuckDBPyConnection:
         schema = pa.schema([SYNC_RUNS.field(name) for name in run])
         tables["sync_runs"] = pa.Table.from_pylist([run], schema=schema)
     connection = open_memory()
-    create_arrow_relations(connection, tables)
-    create_views(connection)
+    declare_views(connection)
+    for name, table in tables.items():
+        insert_arrow(connection, name, table)
+    set_now(connection)
     return connection
 
 

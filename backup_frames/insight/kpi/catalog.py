@@ -1,16 +1,20 @@
 """The KPI views and the words on every table, view and column.
 
-In: a connection with the base relations. Out: the same with `settings`, the views of the SQL files
-in ``views/`` (loaded by name), and a comment everywhere. A column that its SQL file does not
+In: an empty connection. Out: the same with the base relations declared, `settings`, the views of the
+SQL files in ``views/`` (loaded by name), and a comment everywhere. A column that its SQL file does not
 describe means what its name means at its source, so it inherits those words: first the words of
 `frames.schema`, then those of the first view that describes it.
 """
 
 from __future__ import annotations
 
+import atexit
 import re
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -18,7 +22,7 @@ import duckdb
 from ...errors import ConfigError
 from ...frames.schema import DESCRIPTIONS, comment_of
 from ...settings.owners import Attestation, OwnerRule
-from .relations import LAKE_FILES, RELATIONS
+from .relations import LAKE_FILES, RELATIONS, declare_relations, open_memory
 from .sql_text import quoted
 
 #: How a table or view begins that an inner view may ask.
@@ -41,32 +45,93 @@ _SOURCES = {
     "v_policy_version": "backup_policies",
     "v_control": "instances",
 }
+# Where this process keeps the views as DuckDB has bound them, one file for each way to ask for them.
+_folder: Path | None = None
 
 
-def create_views(
+def declare_views(
     connection: duckdb.DuckDBPyConnection,
-    thresholds: Mapping[str, float] | None = None,
-    owners: Sequence[OwnerRule] = (),
-    attestations: Sequence[Attestation] = (),
-    projects: Sequence[str] = (),
     *,
     inner: str = "main",
     only: str | None = None,
+    words: bool = False,
 ) -> None:
-    """Create all views, and fill `settings`, `owner_rule`, `attestation` and `expected_project`.
+    """Create all base relations without rows, and all views over them, in the current database.
+
+    Views are made over declared relations: over files, making a view opens the files of each relation
+    in it once more, which took three times as long. They are made once in a process, and copied into
+    each connection: forty views take half a second, since DuckDB binds each, and words on 800 columns a
+    third of one; a copy of what is bound takes a hundredth.
+
+    Args:
+        connection: where to.
+        inner: the schema of what only other views ask; made if need be.
+        only: no views but this one and those that it asks; None for all.
+        words: comment every column.
+    """
+    try:
+        path = _bound_file(inner, only, words)
+        connection.execute(f"ATTACH {quoted(str(path))} AS bound (READ_ONLY)")
+    except (OSError, duckdb.Error):  # nowhere to put a file: then each time anew
+        _bind(connection, inner, only, words)
+        return
+    ((here,),) = connection.execute("SELECT current_database()").fetchall()
+    connection.execute(f"COPY FROM DATABASE bound TO {here}")
+    connection.execute("DETACH bound")
+
+
+def _bound_file(inner: str, only: str | None, words: bool) -> Path:
+    """A database that holds these views; made if this process has not got it yet."""
+    global _folder  # noqa: PLW0603 - one for all connections of this process
+    # a forked process that ends clears the folder away
+    if _folder is None or not _folder.is_dir():
+        _folder = Path(tempfile.mkdtemp(prefix="backup-frames-"))
+        atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+    path = _folder / f"{inner}-{only}-{words}.duckdb"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=_folder) as own, open_memory() as connection:
+            aside = Path(own) / path.name
+            _bind(connection, inner, only, words)
+            connection.execute(f"ATTACH {quoted(str(aside))} AS bound")
+            connection.execute("COPY FROM DATABASE memory TO bound")
+            connection.execute("DETACH bound")
+            aside.rename(path)
+    return path
+
+
+def _bind(connection: duckdb.DuckDBPyConnection, inner: str, only: str | None, words: bool) -> None:
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {inner}")
+    declare_relations(connection, inner)
+    _create_views(connection, inner, only)
+    if words:
+        describe_everything(connection)
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, inner: str, only: str | None) -> None:
+    """Create `settings`, its like and all views over them and the relations.
 
     Views that only other views ask go to the schema `inner`. With `only` there are no words, and no
     views but this one and those that it asks: whoever asks one view need not wait for all.
-
-    Raises:
-        ConfigError: a threshold that `settings` does not know, or that is no number above zero.
     """
     folder = files("backup_frames.insight.kpi") / "views"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     text = "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
     text = text if only is None else _asked_by(only, text)
     connection.execute(text if inner == "main" else _placed(text, inner))
-    set_now(connection)
+
+
+def fill_settings(
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Mapping[str, float] | None = None,
+    owners: Sequence[OwnerRule] = (),
+    attestations: Sequence[Attestation] = (),
+    projects: Sequence[str] = (),
+) -> None:
+    """Put what a caller sets into `settings`, `owner_rule`, `attestation` and `expected_project`.
+
+    Raises:
+        ConfigError: a threshold that `settings` does not know, or that is no number above zero.
+    """
     known = [row[0] for row in connection.execute("DESCRIBE settings").fetchall()]
     for name, value in (thresholds or {}).items():
         if name not in known:

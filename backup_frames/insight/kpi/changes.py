@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 from ...api.query import parse_moment
 from ...errors import QueryError
 from ...settings.owners import OwnerRule
-from .catalog import create_views
+from .catalog import declare_views, fill_settings, set_now
 from .narrow import narrow_to
 from .publish import open_views
-from .relations import RELATIONS, declare_relations
+from .relations import RELATIONS
 
 Severity = Literal["high", "medium", "low"]
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
@@ -199,17 +199,18 @@ def _earlier_keys(
         run("ATTACH ':memory:' AS earlier")
         try:
             run("USE earlier")
+            declare_views(earlier, only=_VIEW)
             run(
                 "CREATE TABLE moments AS SELECT unnest(?) AS project_id, unnest(?)::TIMESTAMP AS moment",
                 [list(then), [at.replace(tzinfo=None) for at in then.values()]],
             )
-            declare_relations(earlier)
             for name, query in _EARLIER.items():
                 columns = ", ".join(RELATIONS[name].names)
                 source = f"{now}.main.{name}"
                 run(f"INSERT INTO {name} SELECT {columns} FROM ({query.format(source)})")  # noqa: S608 - our names
-            create_views(earlier, numbers, only=_VIEW)
             run(f"INSERT INTO expected_project FROM {now}.main.expected_project")
+            fill_settings(earlier, numbers)
+            set_now(earlier)
             return set(run(f"SELECT {', '.join(_KEY)} FROM {_VIEW}").fetchall())  # noqa: S608 - our names
         finally:
             run(f"USE {now}")

@@ -11,6 +11,7 @@ upgrade; a project that is not in the file yet stands there without a certificat
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +28,8 @@ from ...lake.storage.urls import absolute_path
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
-from .catalog import create_views, describe_everything, set_now
-from .relations import LakeRelations, create_relations, declare_relations, open_memory
+from .catalog import declare_views, describe_everything, fill_settings, set_now
+from .relations import LakeRelations, create_relations, open_memory
 from .sql_text import quoted
 
 #: What files are written for: DuckDB 1.2.0 (February 2025) and everything later opens them.
@@ -107,8 +108,6 @@ def publish_lake(
                 f"ATTACH {quoted(name)} AS published (STORAGE_VERSION '{STORAGE_VERSION}')"
             )
             connection.execute("USE published")
-            connection.begin()  # else each of hundreds of comments is flushed to disk
-            connection.execute(f"CREATE SCHEMA {INNER_SCHEMA}")
             found = _create_all(
                 connection,
                 lake,
@@ -118,9 +117,8 @@ def publish_lake(
                 projects,
                 materialize=materialize,
                 inner=INNER_SCHEMA,
+                words=True,
             )
-            describe_everything(connection)
-            connection.commit()
             names = connection.execute(
                 "SELECT table_name FROM duckdb_tables() "
                 "WHERE database_name = 'published' AND schema_name = 'main' UNION ALL "
@@ -175,19 +173,18 @@ def connect_lake(
         >>> connection = connect_lake("/data/lake")  # doctest: +SKIP
         >>> connection.sql("SELECT * FROM v_exceptions ORDER BY severity").df()  # doctest: +SKIP
     """
-    connection = open_views(
+    return open_views(
         lake,
         materialize=materialize,
         thresholds=thresholds,
         owners=owners,
         attestations=attestations,
         projects=projects,
+        words=True,
     )
-    describe_everything(connection)
-    return connection
 
 
-def open_views(
+def open_views(  # noqa: PLR0913 - what callers set, and how it is held
     lake: Place,
     *,
     materialize: bool,
@@ -197,8 +194,9 @@ def open_views(
     projects: Sequence[str] = (),
     only: str | None = None,
     follow: bool = True,
+    words: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """As `connect_lake`, without the words on columns, for who reads none of them.
+    """As `connect_lake`, by default without the words on columns, for who reads none of them.
 
     With `only` there is no other view than this one and those that it asks. Who asks once need not
     `follow` the lake.
@@ -217,6 +215,7 @@ def open_views(
                 materialize=materialize or is_remote,
                 only=only,
                 follow=follow,
+                words=words,
             )
     except BaseException:
         connection.close()
@@ -236,23 +235,48 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     inner: str = "main",
     only: str | None = None,
     follow: bool = True,
+    words: bool,
 ) -> LakeRelations:
-    declare_relations(connection, inner)
-    create_views(connection, thresholds, owners, attestations, projects, inner=inner, only=only)
+    declare_views(connection, inner=inner, only=only, words=words)
+    connection.begin()  # else each of a hundred comments is flushed to disk
+    fill_settings(connection, thresholds, owners, attestations, projects)
     found = create_relations(
         connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
     )
     set_now(connection)
+    if words:
+        describe_everything(connection)  # the relations, which are others now
+    connection.commit()
     return found
 
 
 @contextmanager
+def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A published file as `open_views` gives a lake; what is made in it meanwhile does not stay."""
+    with _attachable(path) as name, _connection() as connection:
+        connection.execute(f"ATTACH {quoted(name)} AS published")
+        connection.execute(f"SET search_path = 'published.main,published.{INNER_SCHEMA}'")
+        connection.begin()
+        yield connection
+        connection.rollback()
+
+
+def error_text(error: Exception) -> str:
+    """What DuckDB says of a fault, in one line, without its picture of the statement."""
+    words = " ".join(str(error).partition("\n\nLINE ")[0].split())
+    words = re.sub(r"^(?:[A-Za-z]+ )+Error: ", "", words)
+    return words if words.endswith("?") else f"{words.rstrip('.')}."
+
+
+@contextmanager
 def _attachable(path: Path) -> Iterator[str]:
-    """Under which name DuckDB makes the file: it reads a backslash and a question mark otherwise."""
+    """Under which name DuckDB has the file: it reads a backslash and a question mark otherwise."""
     if not set("\\?") & set(str(path)):
         yield str(path)
         return
     with tempfile.TemporaryDirectory(prefix="backup-frames-") as folder:
+        if path.exists():
+            shutil.copyfile(path, f"{folder}/published")
         yield f"{folder}/published"
         shutil.copyfile(f"{folder}/published", path)
 
@@ -272,6 +296,6 @@ def _explained(lake: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise LakeError(
-            f"The lake at {lake} could not be published: {error} Run `backup-frames verify --lake "
-            f"{lake}` to find damaged files."
+            f"The lake at {lake} cannot be read: {error_text(error)} Run `backup-frames verify --lake "
+            f"{lake} --repair`, which names damaged files and reads them again."
         ) from error

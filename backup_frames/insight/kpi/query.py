@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from ...errors import QueryError
 from ...settings.owners import Attestation, OwnerRule
-from .catalog import INNER, describe_everything
-from .publish import open_views
+from .catalog import INNER
+from .publish import error_text, open_views
 
 _CATALOGUE: Final = f"""
     SELECT name, description FROM (
@@ -26,6 +26,15 @@ _CATALOGUE: Final = f"""
     WHERE description IS NOT NULL AND name NOT IN {(*sorted(INNER), "sync_runs_held")}
     ORDER BY name <> 'v_readme', name NOT LIKE 'v\\_%' ESCAPE '\\', name
 """  # noqa: S608 - names of ours
+#: What DuckDB raises for a query that no lake answers.
+_OF_SQL: Final = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.ParserException,
+    duckdb.SyntaxException,
+)
 
 
 def query_lake(
@@ -66,23 +75,24 @@ def query_lake(
         attestations=attestations,
         projects=projects,
         follow=False,
+        words=True,
     ) as connection:
-        describe_everything(connection)
         connection.execute("SET lock_configuration = true")
         try:
             relation = connection.sql(statement)
             return relation.to_arrow_table()
         except duckdb.Error as error:
+            is_of_sql = isinstance(error, _OF_SQL)
+            advice = "lists what can be asked" if is_of_sql else "tells whether the lake is damaged"
+            command = "query" if is_of_sql else "verify"
             raise QueryError(
-                f"The SQL cannot be answered: {error} If it names a file of the lake, run "
-                "`backup-frames verify`."
+                f"The SQL cannot be answered: {error_text(error)} `backup-frames {command}` {advice}."
             ) from error
 
 
 def list_views(lake: str | PathLike[str]) -> pa.Table:
     """The tables and views that `query_lake` can ask, with what each answers: name, description."""
-    with open_views(fspath(lake), materialize=False, follow=False) as connection:
-        describe_everything(connection)
+    with open_views(fspath(lake), materialize=False, follow=False, words=True) as connection:
         return connection.sql(_CATALOGUE).to_arrow_table()
 
 
@@ -91,7 +101,7 @@ def _reading_statement(sql: str) -> str:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise QueryError(f"The SQL cannot be read: {error}") from error
+        raise QueryError(f"The SQL cannot be read: {error_text(error)}") from error
     if len(statements) != 1:
         raise QueryError(f"There are {len(statements)} statements; give one SELECT.")
     (statement,) = statements

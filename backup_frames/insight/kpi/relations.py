@@ -83,11 +83,7 @@ class LakeRelations:
 
 
 def declare_relations(connection: duckdb.DuckDBPyConnection, inner: str = "main") -> None:
-    """Create all base relations without rows; `create_relations` puts the lake's in their place.
-
-    Views are made over these first: over files, making a view opens the files of each relation in it
-    once more, which took three times as long.
-    """
+    """Create all base relations without rows; `create_relations` puts the lake's in their place."""
     _create_lake_files(connection, None, NamedFiles(), inner)
     for name, schema in RELATIONS.items():
         connection.execute(f"CREATE TABLE {name} AS {no_rows(schema)}")
@@ -219,16 +215,6 @@ def _create_lake_files(
     connection.execute(f"COMMENT ON {kind} {inner}.{LAKE_FILES} IS {comment}")
     for column, text in _LAKE_FILES_WORDS.items():
         connection.execute(f"COMMENT ON COLUMN {inner}.{LAKE_FILES}.{column} IS {quoted(text)}")
-
-
-def create_arrow_relations(
-    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]
-) -> None:
-    """Create all base relations as tables from Arrow; a missing table or column is empty."""
-    declare_relations(connection)
-    for name in RELATIONS:
-        if name in tables:
-            insert_arrow(connection, name, tables[name])
 
 
 def _point_at(

@@ -226,7 +226,8 @@ class IcebergTables:
     def owns(self, key: str) -> bool:
         """The catalog, a table's metadata, or a data file of it."""
         table, _, path = key.partition("/")
-        is_of_table = table in SCHEMAS and path.startswith(("metadata/", "data/"))
+        # on a bucket pyiceberg may put a marker of a folder, an object of its very name
+        is_of_table = table in SCHEMAS and path.partition("/")[0] in ("metadata", "data")
         return is_of_table or key.startswith(CATALOG_KEY)
 
     def _has_catalog(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,22 @@ def no_rows() -> duckdb.DuckDBPyConnection:
     return connect_rows()
 
 
-@each_chart
-@pytest.mark.parametrize("theme", ["light", "dark", "page"])
+THEMES = ("light", "dark", "page")
+
+
+@pytest.mark.parametrize(
+    ("chart", "theme"),
+    [
+        pytest.param(  # each chart in one theme, and all themes of one chart; all pairs when slow
+            chart,
+            theme,
+            marks=[] if chart is ALL[0] or place % 3 == number else [pytest.mark.slow],
+            id=f"{theme}-{charts.__all__[place]}",
+        )
+        for place, chart in enumerate(ALL)
+        for number, theme in enumerate(THEMES)
+    ],
+)
 def test_a_valid_chart(views: duckdb.DuckDBPyConnection, chart: Chart, theme: str) -> None:
     """Every chart is a valid Vega-Lite specification with data, in every theme."""
     spec = chart(views, theme=theme).to_dict()
@@ -76,16 +91,24 @@ def test_frames_instead_of_a_lake(chart: Chart) -> None:
     assert isinstance(chart(BackupFrames(arrow)), alt.TopLevelMixin)
 
 
+@pytest.fixture(scope="module")
+def large_spec(large_views: duckdb.DuckDBPyConnection) -> Callable[[Chart], dict[str, Any]]:
+    """A chart of the large fleet as a dictionary, made once."""
+    return cache(lambda chart: chart(large_views).to_dict())
+
+
 @each_chart
-def test_a_large_fleet_stays_small(large_views: duckdb.DuckDBPyConnection, chart: Chart) -> None:
+def test_a_large_fleet_stays_small(
+    large_spec: Callable[[Chart], dict[str, Any]], chart: Chart
+) -> None:
     """However many instances and backups there are, a chart holds at most 2,000 rows."""
-    spec = chart(large_views).to_dict()
+    spec = large_spec(chart)
     assert sum(map(len, spec["datasets"].values())) < 2_000
 
 
-def test_the_worst_come_first(large_views: duckdb.DuckDBPyConnection) -> None:
+def test_the_worst_come_first(large_spec: Callable[[Chart], dict[str, Any]]) -> None:
     """Of many instances the grid shows the 40 with the most bad days, and says so."""
-    spec = charts.instance_grid(large_views).to_dict()
+    spec = large_spec(charts.instance_grid)
     (rows,) = spec["datasets"].values()
     shown = {row["place"]: row["bad_days"] for row in rows}
     assert len(shown) == MAX_INSTANCES
@@ -93,11 +116,11 @@ def test_the_worst_come_first(large_views: duckdb.DuckDBPyConnection) -> None:
     assert "of 60 instances" in " ".join(spec["title"]["text"])
 
 
-def test_limits_of_marks(large_views: duckdb.DuckDBPyConnection) -> None:
+def test_limits_of_marks(large_spec: Callable[[Chart], dict[str, Any]]) -> None:
     """Bars and outliers have their limits too."""
-    ages = charts.restore_point_ages(large_views).to_dict()
+    ages = large_spec(charts.restore_point_ages)
     assert max(map(len, ages["datasets"].values())) == MAX_BARS
-    durations = charts.duration_by_size(large_views).to_dict()
+    durations = large_spec(charts.duration_by_size)
     (rows,) = durations["datasets"].values()
     assert sum(row["kind"] == "unusual" for row in rows) <= MAX_OUTLIERS
 

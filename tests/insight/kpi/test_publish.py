@@ -18,6 +18,7 @@ from support.lake_maker import at, backup, make_lake, run
 from backup_frames import sync_backups
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight import PublishReport, connect_lake, publish_lake
+from backup_frames.insight.kpi.publish import open_published
 from backup_frames.insight.kpi.relations import create_relations
 from backup_frames.lake.storage.urls import open_store
 from backup_frames.sandbox import Sandbox
@@ -118,6 +119,20 @@ def test_a_materialized_file_needs_no_lake(tmp_path: Path) -> None:
     path = publish_lake(lake, tmp_path / "out.duckdb", materialize=True).path
     shutil.rmtree(lake)
     with opened(path) as connection:
+        assert connection.sql("SELECT backup_id FROM v_backups_current").fetchall() == [("b",)]
+
+
+@pytest.mark.parametrize("name", ["out.duckdb", "a\\b?.duckdb"])
+def test_a_published_file_is_worked_in_without_a_trace(tmp_path: Path, name: str) -> None:
+    """Inner views answer by their plain names, and what was made meanwhile is gone."""
+    lake = one_backup_lake(tmp_path / "lake")
+    path = publish_lake(lake, tmp_path / name, materialize=True).path
+    with open_published(path) as connection:
+        assert connection.sql("SELECT count(*) FROM v_policy_weekday").fetchall() == [(0,)]
+        connection.execute("CREATE OR REPLACE VIEW v_now AS SELECT 1 AS one")
+        assert connection.sql("FROM v_now").fetchall() == [(1,)]
+    with open_published(path) as connection:
+        assert connection.sql("SELECT count(now_at) FROM v_now").fetchall() == [(1,)]
         assert connection.sql("SELECT backup_id FROM v_backups_current").fetchall() == [("b",)]
 
 
@@ -352,5 +367,5 @@ def test_main_is_for_people(small_lake: Path, tmp_path: Path) -> None:
         for schema, names in (("internal", inner), ("main", begin)):
             assert names
             for (name,) in names:
-                connection.sql(f"SELECT * FROM other.{schema}.{name}").fetchall()
+                assert connection.sql(f"SELECT * FROM other.{schema}.{name}").columns
     assert {name for (name,) in begin} <= set(report.tables)

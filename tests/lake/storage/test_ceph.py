@@ -44,4 +44,6 @@ def test_a_versioned_bucket_is_recognised(ceph_gateway: CephGateway, ceph_url: s
         with pytest.raises(LakeConflictError):
             open_store(ceph_url, scratch=SCRATCH).lock(LOCK).__enter__()
         lock.check()
-    assert store.list("") == []
+    assert [file.key for file in store.list("")] == [LOCK]  # it stays, and says that it is free
+    with open_store(ceph_url, scratch=SCRATCH).lock(LOCK) as lock:
+        lock.check()

@@ -6,12 +6,14 @@ In: how it was started. Out: words of a command that work as printed.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
 NAME = "backup-frames"
+ABOUT_LAKES = ("query", "sync", "verify")
 
 
 def own_command() -> str:
@@ -32,7 +34,25 @@ def own_command() -> str:
     return f"{shlex.quote(sys.executable)} -m backup_frames"
 
 
-def whole_path(path: str | Path) -> str:
+def whole_path(path: str | os.PathLike[str]) -> str:
     """A path, or a lake's address, as a shell takes it in whatever folder."""
     text = os.fspath(path)
     return shlex.quote(text if "://" in text else os.path.abspath(text))  # noqa: PTH100 - links stay
+
+
+def as_typed(text: str, lake: str | os.PathLike[str] | None = None) -> str:
+    """A message whose commands name their lake, as a shell takes it in whatever folder.
+
+    Args:
+        text: commands in it stand in backticks, and paths in them unquoted.
+        lake: what commands about a lake are about that name none.
+    """
+
+    def command(found: re.Match[str]) -> str:
+        name, words = found[1], found[2]
+        words = re.sub(r"(?<= --lake )(.*?)(?= --|$)", lambda one: whole_path(one[1]), words)
+        if lake is not None and name in ABOUT_LAKES and " --lake " not in words:
+            words += f" --lake {whole_path(lake)}"
+        return f"`{NAME} {name}{words}`"
+
+    return re.sub(rf"`{NAME} ([a-z]+)([^`]*)`", command, text)

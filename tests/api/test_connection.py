@@ -1,0 +1,188 @@
+"""The wire's own connections: proxies, odd but right answers, and what may be used again."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from backup_frames.api.wire.transport import DeadlineTransport
+from tests.support.fault_server import Act, Connection, FaultServer, answer, raw, self_signed
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+def ask(transport: DeadlineTransport, url: str, deadline_s: float = 5) -> httpx.Response:
+    """One request, its answer read and its connection given back."""
+    request = httpx.Request("GET", url, extensions={"deadline_s": deadline_s})
+    response = transport.handle_request(request)
+    try:
+        response.read()
+    finally:
+        response.close()
+    return response
+
+
+def tunnel_to(port: int) -> Act:
+    """What a proxy does with CONNECT: bytes go to and fro until one side ends."""
+
+    def act(connection: Connection) -> bool:
+        connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        near = connection.sock
+        with socket.create_connection(("127.0.0.1", port)) as far:
+            while not connection.stopped.is_set():
+                is_held = bool(getattr(near, "pending", int)())
+                ready = [near] if is_held else select.select([near, far], [], [], 0.1)[0]
+                for one in ready:
+                    data = one.recv(65536)
+                    if not data:
+                        return False
+                    (far if one is near else near).sendall(data)
+        return False
+
+    return act
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["http", "https"])
+def test_a_proxy_carries_tls_it_cannot_read(
+    is_tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a proxy, reached with or without TLS: one tunnel, a login for it, two requests."""
+    tls = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "self_signed.pem"))
+    with (
+        FaultServer(answer(b"{}")) as server,
+        FaultServer(raw(b""), tls=tls if is_tls else None) as proxy,
+    ):
+        server._tls = tls
+        proxy.script = [tunnel_to(server.port)]
+        monkeypatch.setenv("HTTPS_PROXY", proxy.endpoint.replace("//", "//user:pass@"))
+        transport = DeadlineTransport(server.endpoint, max_connections=2)
+        for _ in range(2):
+            assert ask(transport, f"{server.endpoint}/a").content == b"{}"
+        transport.close()
+        assert len(server.requests) == 2
+        assert b"CONNECT" not in server.requests[0]
+        assert len(proxy.requests) == 1
+        head = f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n".encode()
+        assert proxy.requests[0].startswith(head)
+        assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in proxy.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\n{}", b"{}"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"Content-Length: 2\r\n\r\n{}", b"{}"),
+        (HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;a=b\r\n{\r\n1\r\n}\r\n0\r\nX: y\r\n\r\n", b"{}"),
+        (b"HTTP/1.1 204 X\r\n\r\n", b""),
+    ],
+)  # fmt: skip
+def test_right_answers_are_read_and_the_connection_serves_on(data: bytes, body: bytes) -> None:
+    """Hints before the answer, a length said twice, chunks with all that they may have."""
+    with FaultServer(raw(data, is_kept=True)) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        assert [ask(transport, server.endpoint).content for _ in range(2)] == [body, body]
+        assert server.connections == 1
+        transport.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 2, 3\r\n",
+        b"Content-Length: +2\r\n",
+        b"Content-Length: 2\r\nContent-Length: 20\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Content-Length: 2\r\nno header\r\nX: y\r\n",
+    ],
+)
+def test_a_head_that_can_be_read_in_two_ways_is_refused(head: bytes) -> None:
+    """What two readers would take for bodies of different lengths is no answer."""
+    with FaultServer(raw(HEAD + head + b"\r\n{}", is_kept=True)) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        with pytest.raises(httpx.RemoteProtocolError):
+            ask(transport, server.endpoint)
+        transport.close()
+
+
+def test_what_follows_an_answer_is_not_taken_for_the_next() -> None:
+    """A second answer that nobody asked for is an error of the next request, not its answer."""
+    one = HEAD + b"Content-Length: 2\r\n\r\n"
+    with FaultServer(raw(one + b"{}" + one + b"[]", is_kept=True)) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        assert ask(transport, server.endpoint).content == b"{}"
+        with pytest.raises(httpx.RemoteProtocolError, match="after its end"):
+            ask(transport, server.endpoint)
+        assert ask(transport, server.endpoint).content == b"{}"
+        transport.close()
+
+
+def test_a_connection_that_ended_meanwhile_is_replaced() -> None:
+    """The server closes after each answer without saying so: no request fails for it."""
+    with FaultServer(answer(b"{}", is_kept=False)) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        assert ask(transport, server.endpoint).content == b"{}"
+        (connection,) = next(iter(transport._idle.values()))
+        select.select([connection._socket], [], [], 5)  # until the end has come
+        assert ask(transport, server.endpoint).content == b"{}"
+        transport.close()
+        assert server.connections == 2
+
+
+def test_who_finds_no_connection_waits_until_the_deadline() -> None:
+    """At most so many requests are under way; the next one waits, and says so if in vain."""
+    with FaultServer(answer(b"{}")) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        request = httpx.Request("GET", server.endpoint, extensions={"deadline_s": 5})
+        held = transport.handle_request(request)
+        with pytest.raises(httpx.PoolTimeout):
+            ask(transport, server.endpoint, deadline_s=0.05)
+        held.close()
+        assert ask(transport, server.endpoint).content == b"{}"
+        transport.close()
+
+
+def test_closing_ends_what_is_under_way() -> None:
+    """A thread that waits for an answer is not held until its deadline."""
+    arrived = threading.Event()
+
+    def hold(connection: Connection) -> bool:
+        arrived.set()
+        connection.stopped.wait(10)
+        return False
+
+    with FaultServer(hold) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        errors: list[Exception] = []
+
+        def run() -> None:
+            try:
+                ask(transport, server.endpoint, deadline_s=60)
+            except httpx.TransportError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert arrived.wait(5)
+        transport.close()
+        thread.join(5)
+        assert len(errors) == 1
+
+
+def test_a_line_break_in_a_header_never_leaves() -> None:
+    """A header's value cannot begin another header."""
+    with FaultServer(answer(b"{}")) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        request = httpx.Request(
+            "GET", server.endpoint, headers={"X": "a\r\nY: b"}, extensions={"deadline_s": 5}
+        )
+        with pytest.raises(httpx.LocalProtocolError):
+            transport.handle_request(request)
+        transport.close()
+        assert not server.requests

@@ -1,0 +1,75 @@
+"""Views that are bound once and copied are the views."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from backup_frames.insight.kpi import catalog
+from backup_frames.insight.kpi.relations import open_memory
+
+CATALOGUE = (
+    "SELECT schema_name, view_name, sql, comment FROM duckdb_views() WHERE NOT internal",
+    "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE NOT internal",
+    "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal",
+    "SELECT 'settings', settings FROM settings",
+)
+
+
+def catalogue_of(connection: duckdb.DuckDBPyConnection) -> list[list[tuple[Any, ...]]]:
+    """The words of each row, sorted: DuckDB keeps the names after EXCLUDE in no order."""
+    with connection:
+        return [
+            sorted(
+                sorted(re.findall(r"\w+", str(row))) for row in connection.execute(query).fetchall()
+            )
+            for query in CATALOGUE
+        ]
+
+
+def declared(**how: Any) -> list[list[tuple[Any, ...]]]:
+    connection = open_memory()
+    catalog.declare_views(connection, **how)
+    return catalogue_of(connection)
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without a place for temporary files."""
+    monkeypatch.setattr(catalog, "_folder", None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(
+    "how", [{"inner": "internal", "words": True}, {"only": "v_backups_current"}], ids=str
+)
+def test_a_copy_is_what_was_bound(how: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    """Views, SQL, columns, types, comments and settings are those of a machine that cannot keep any."""
+    copied = declared(**how)
+    request.getfixturevalue("nowhere")
+    assert copied == declared(**how)
+    assert all(copied)
+
+
+def test_who_clears_the_temporary_files_away_disturbs_nobody() -> None:
+    """As a forked process does that ends: what was bound is bound anew."""
+    before = declared(only="v_now")
+    assert catalog._folder is not None
+    shutil.rmtree(catalog._folder)
+    assert declared(only="v_now") == before
+
+
+def test_threads_open_lakes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None waits for another's binding, and all have the views."""
+    monkeypatch.setattr(catalog, "_folder", None)
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(lambda _: declared(only="v_now"), range(8))
+    assert all(first)
+    assert others == [first] * 7
