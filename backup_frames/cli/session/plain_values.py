@@ -33,9 +33,8 @@ class PlainGroup(TyperGroup):
 
 def _take_plain(options: list[Any]) -> list[Any]:
     for one in options:
-        if (
-            getattr(one, "_runtime_param", _REFUSED) is None
-        ):  # typer makes the check at its first use
+        # where typer has not made the check yet, which it does at the first use
+        if getattr(one, "_runtime_param", _REFUSED) is None:
             one._runtime_param = _Plain
     return options
 
