@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pyarrow import dataset as ds
 
 from ..api.query import Moment, parse_moment
-from ..errors import ConfigError, LakeError, QueryError
+from ..errors import LakeError, QueryError
 from ..facts import Facts
 from ..frames.partitions import NO_DATE
 from ..frames.schema import (
@@ -84,10 +84,6 @@ class Lake(Facts):
     """
 
     def __init__(self, store: Store) -> None:
-        if isinstance(store, str | os.PathLike):
-            raise ConfigError(
-                f"Lake({os.fspath(store)!r}) has no store; write open_lake(…) instead."
-            )
         self._store = store
         record = decode_record(store.read(LAKE_KEY), LakeRecord)
         if record is None and not any(store.list(name) for name in LEDGER_SCHEMAS):

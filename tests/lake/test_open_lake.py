@@ -10,7 +10,7 @@ import pytest
 from support.lake_service import DAY, HOUR, PROJECT, START, content_of
 from support.stores import FaultStore
 
-from backup_frames.errors import ConfigError, LakeError, QueryError
+from backup_frames.errors import LakeError, QueryError
 from backup_frames.frames.schema import TABLES, with_ledger
 from backup_frames.lake.lake import Lake, open_lake
 
@@ -221,10 +221,3 @@ def test_without_records_a_file_is_decoded_apart(aged):
         with pytest.raises(LakeError) as caught:
             read()
         assert caught.value.path == key
-
-
-def test_a_lake_made_from_an_address_says_how(tmp_path):
-    """`Lake` takes a store; who has an address is told of `open_lake`."""
-    for address in (str(tmp_path), tmp_path):
-        with pytest.raises(ConfigError, match="open_lake"):
-            Lake(address)
