@@ -172,8 +172,8 @@ def parse_moment(value: Moment, name: str, *, now: datetime | None = None) -> da
 
     Args:
         value: datetime (UTC without zone), `pandas.Timestamp`, `numpy.datetime64`, date or month (its
-            first midnight in UTC), ISO 8601 text, or a time back from now: timedelta, or text such as
-            ``7d`` (also ``30m`` for minutes, ``24h``, ``2w``).
+            first midnight in UTC; also a `pandas.Period`), ISO 8601 text, or a time back from now:
+            timedelta, or text such as ``7d`` (also ``30m`` for minutes, ``24h``, ``2w``).
         name: the argument's name, for the message.
         now: what times back are counted from; None: this machine's time.
 
@@ -195,6 +195,8 @@ def parse_moment(value: Moment, name: str, *, now: datetime | None = None) -> da
         value = _read_text(value.strip(), shown)
     elif hasattr(value, "astype"):  # numpy's, without importing numpy for it
         value = _read_numpy(value)
+    elif hasattr(value, "start_time"):  # pandas' period, such as a month
+        value = value.start_time
     if _is_missing(value):
         raise QueryError(f"{shown}, which is no time; give one, or None for no bound.")
     try:

@@ -163,6 +163,7 @@ def test_project_ids_are_a_closed_alphabet(text: str) -> None:
         (MOMENT.replace(tzinfo=None), MOMENT),
         (np.datetime64("2026-01-31T06:30:00.000000999"), MOMENT),
         (np.datetime64("2026-01"), datetime(2026, 1, 1, tzinfo=UTC)),
+        (pd.Period("2026-01", "M"), datetime(2026, 1, 1, tzinfo=UTC)),
         (pd.Timestamp("2026-01-31 06:30"), MOMENT),
         (pd.Timestamp("2026-01-31 07:30", tz="Europe/Madrid"), MOMENT),
         ("2026-02", datetime(2026, 2, 1, tzinfo=UTC)),

@@ -52,7 +52,7 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
     owner: Owner = None,
     enterprise_project: EnterpriseProject = None,
     instance_id: Annotated[
-        str | None, typer.Option(help="Only this instance, in the calendar.")
+        str | None, typer.Option(metavar="ID", help="Only this instance, in the calendar.")
     ] = None,
     config: Config = None,
 ) -> None:

@@ -109,7 +109,7 @@ Owner = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Only instances of this owner, as [[owner]] in the config file says.",
+        help="Only instances of this owner, by the owner tables of the config file.",
         rich_help_panel=FILTER,
     ),
 ]
