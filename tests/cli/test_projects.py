@@ -104,7 +104,7 @@ def config_of(path, endpoints: list[tuple[str, str, str]], lake) -> None:
 
 def test_a_throttled_project_does_not_hold_up_the_rest(run, monkeypatch, tmp_path):
     """At one at a time, behind one that answers slowly, the others are up to date first."""
-    with Sandbox(backups=20, seed=1, latency_s=0.6) as slow, Sandbox(backups=20, seed=2) as quick:
+    with Sandbox(backups=20, seed=1, latency_s=1) as slow, Sandbox(backups=20, seed=2) as quick:
         monkeypatch.setenv("SLOW", slow.token)
         monkeypatch.setenv("QUICK", quick.token)
         config = tmp_path / "c.toml"
