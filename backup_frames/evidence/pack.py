@@ -152,6 +152,8 @@ def read_days(begin: str | date, end: str | date) -> tuple[date, date]:
         QueryError: one is no day, or the last is before the first.
     """
     first, last = _read_day(begin, "from"), _read_day(end, "to")
+    if last == date.max:
+        raise QueryError(f"to is {last}, after which there is no day. Give an earlier one.")
     if last < first:
         raise QueryError(f"to {last} is before from {first}. Swap them.")
     return first, last

@@ -28,8 +28,11 @@ def set_back(
     if moment is not None:
         _undo(connection, moment)
     connection.execute(
+        # no further back than there is anything: a day of the year 1 would make a row for each since
         "UPDATE settings SET history_days = greatest(history_days, "
-        "(SELECT today FROM v_now) - ?::DATE + 1)",
+        "(SELECT today FROM v_now) - greatest(?::DATE, (SELECT min(moment)::DATE FROM ("
+        "SELECT begin_time AS moment FROM backups UNION ALL SELECT as_of FROM sync_runs "
+        "UNION ALL SELECT created_at FROM instances))) + 1)",
         [first],
     )
     return moment.replace(tzinfo=UTC) if moment else None

@@ -279,7 +279,7 @@ def retention_rows(connection: duckdb.DuckDBPyConnection) -> Rows:
 #: How many full days the block of evidence judges, as many as take seconds, and the first of them.
 _JUDGED: Final = """
     SELECT days, today - days FROM v_now CROSS JOIN (
-        SELECT greatest(1, least(28, 200000 // greatest(1, count(*))))::INTEGER AS days
+        SELECT greatest(1, least(28, 100000 // greatest(1, count(*))))::INTEGER AS days
         FROM v_instance_current
     )
 """

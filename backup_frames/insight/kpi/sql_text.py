@@ -107,7 +107,5 @@ def few_threads(
         yield
         return
     connection.execute("SET threads = 1")
-    try:
-        yield
-    finally:
-        connection.execute("RESET threads")
+    yield  # after an error the connection is of no more use
+    connection.execute("RESET threads")
