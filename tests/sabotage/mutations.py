@@ -532,8 +532,8 @@ MUTATIONS = (
     ),
     Mutation(
         "deadline-in-all",
-        "return max(min(left_s, timeout_s or left_s), _MIN_TIMEOUT_S)",
-        "return timeout_s or 60.0",
+        "return max(left_s, _MIN_TIMEOUT_S)",
+        "return 60.0",
         _FAULTS,
     ),
     Mutation(
