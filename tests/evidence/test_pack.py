@@ -365,6 +365,15 @@ def test_days_that_are_none_are_refused(lake: Path, tmp_path: Path, begin: str, 
     assert not list(tmp_path.iterdir())
 
 
+def test_days_far_off(lake: Path, tmp_path: Path) -> None:
+    """Days of which the lake can know nothing make no rows; after the last day there must be one."""
+    made = write_evidence(lake, tmp_path / "all.zip", begin="0001-01-01", end="9999-12-30")
+    usual = write_evidence(lake, tmp_path / "own.zip", begin="2025-12-01", end="2026-12-31")
+    assert made.counts == usual.counts
+    with pytest.raises(QueryError, match="9999-12-31"):
+        write_evidence(lake, tmp_path / "x.zip", begin="2026-01-01", end="9999-12-31")
+
+
 def test_the_command_writes_checks_and_names(
     lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
