@@ -117,6 +117,10 @@ def fleet() -> dict[str, Any]:
         ),
         backup("off-1", "off", at("2026-03-01 05:00"), backup_type="Manual"),
     ]
+    for row in backups:  # what came or went while nobody looked was seen at the next look
+        for name in ("first_seen_at", "gone_at"):
+            if row["project_id"] == "paused" and row[name] and row[name] > at("2026-02-21 12:00"):
+                row[name] = max(row[name], at("2026-03-07 12:00"))
     seen = {"first_seen_at": at("2026-02-20 12:00"), "updated_at": at("2026-02-20 12:00")}
     created = {"bare": at("2026-03-01 08:00")}
     return {
