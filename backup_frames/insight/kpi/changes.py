@@ -8,7 +8,8 @@ no older version of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from os import PathLike
@@ -50,8 +51,12 @@ _EXCEPTIONS: Final = """
         instance_name, backup_id, since, measured, limit_value, unit, message,
         opened_on, closed_on, days_open, owner, enterprise_project_id
     FROM v_exceptions
+    {}
     ORDER BY v_exceptions.severity, kind, project_id, instance_name, instance_id, backup_id
 """
+_IS_NEW: Final = "WHERE NOT EXISTS (FROM earlier.found WHERE {})".format(
+    " AND ".join(f"found.{name} IS NOT DISTINCT FROM v_exceptions.{name}" for name in _KEY)
+)
 # A row counts from when it was first seen; what had not left by then was there.
 _EARLIER: Final = {
     "backups": """
@@ -164,7 +169,7 @@ def find_exceptions(
             then = {one: at.replace(tzinfo=UTC) - step for one, at in runs if at is not None}
             found = _new_exceptions(connection, then)
         else:
-            found = connection.sql(_EXCEPTIONS).to_arrow_table()
+            found = connection.sql(_EXCEPTIONS.format("")).to_arrow_table()
     wanted = SEVERITIES[: SEVERITIES.index(at_least) + 1]
     return found.filter(pc.is_in(found["severity"], value_set=pa.array(wanted)))
 
@@ -173,18 +178,15 @@ def _new_exceptions(
     connection: duckdb.DuckDBPyConnection, then: Mapping[str, datetime]
 ) -> pa.Table:
     """The exceptions of now that were none at each project's moment."""
-    current = connection.sql(_EXCEPTIONS).to_arrow_table()
-    if not current.num_rows:
-        return current
-    before = _earlier_keys(connection, then)
-    keys = zip(*(current[name].to_pylist() for name in _KEY), strict=True)
-    return current.filter(pa.array([key not in before for key in keys], pa.bool_()))
+    with _earlier_exceptions(connection, then):
+        return connection.sql(_EXCEPTIONS.format(_IS_NEW)).to_arrow_table()
 
 
-def _earlier_keys(
+@contextmanager
+def _earlier_exceptions(
     connection: duckdb.DuckDBPyConnection, then: Mapping[str, datetime]
-) -> set[tuple[str | None, ...]]:
-    """The exceptions that the views find in what the lake had been told by then.
+) -> Iterator[None]:
+    """Have the keys of what the views find in what the lake had been told by then in `earlier.found`.
 
     They stand in a database beside the lake's for that long, so that no row leaves the engine.
     """
@@ -211,7 +213,8 @@ def _earlier_keys(
             run(f"INSERT INTO expected_project FROM {now}.main.expected_project")
             fill_settings(earlier, numbers)
             set_now(earlier)
-            return set(run(f"SELECT {', '.join(_KEY)} FROM {_VIEW}").fetchall())  # noqa: S608 - our names
+            run(f"CREATE TABLE found AS SELECT {', '.join(_KEY)} FROM {_VIEW}")  # noqa: S608 - our names
+            yield
         finally:
             run(f"USE {now}")
             run("DETACH earlier")

@@ -10,6 +10,7 @@ and Iceberg can only be held: DuckDB's own readers of them are extensions that i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,9 @@ from ...lake.storage.urls import local_root, scheme_of
 from .sql_text import (
     columns_of,
     escaped,
-    few_threads,
+    is_of_small_files,
     no_rows,
+    one_thread,
     quoted,
     read_now,
     rows_of_files,
@@ -142,8 +144,18 @@ def create_relations(
                 _hold_files(connection, store, name, schema, files)
                 continue
             rows = files.row_range(name)
-            with few_threads(connection, len(files.of_table(name)), rows and rows[1]):
-                _point_at(connection, place, name, files, inner, is_held=is_held, follow=follow)
+            small = is_of_small_files(len(files.of_table(name)), rows and rows[1])
+            with one_thread(connection) if small else nullcontext():
+                _point_at(
+                    connection,
+                    place,
+                    name,
+                    files,
+                    inner,
+                    is_held=is_held,
+                    follow=follow,
+                    is_of_small=small,
+                )
         counts = _row_counts(connection)
         wrong = _wrong_counts(counts, files)
         if not wrong:
@@ -226,6 +238,7 @@ def _point_at(
     *,
     is_held: bool,
     follow: bool,
+    is_of_small: bool,
 ) -> None:
     """Create a relation over the table's files, or from them; what is small is held for one query."""
     is_small = name not in TABLE_NAMES
@@ -236,7 +249,7 @@ def _point_at(
     paths = [f"{escaped(place)}/{key}" for key in keys]
     if not keys:
         source = no_rows(schema)
-    elif is_table and is_small:
+    elif is_table and (is_small or is_of_small):
         source = read_now(connection, paths, schema)
     elif is_held or not follow:
         source = rows_of_files(connection, paths, schema)
@@ -247,7 +260,7 @@ def _point_at(
         rows = rows_of_files(connection, some, schema, is_evolving=is_small)
         source = f"{rows} WHERE {_is_named(place, files, inner)}"
     connection.execute(f"CREATE OR REPLACE {kind} {name} AS {source}")
-    connection.execute("DROP TABLE IF EXISTS just_read")
+    connection.execute("DETACH DATABASE IF EXISTS just_read")
 
 
 def _patterns(place: str, keys: Sequence[str]) -> list[str]:

@@ -6,7 +6,9 @@ nothing else; that selects the schema's columns with its types, whatever the fil
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import duckdb
@@ -15,6 +17,7 @@ import pyarrow as pa
 from ...frames.schema import RENAMED_COLUMNS, TIMESTAMP
 
 _SMALL_ROWS = 1_000  # of a file; measured with files of 1 to 3,000 rows
+_PART_FILES = 500  # that one thread reads at a time
 _SQL_TYPES = {
     pa.string(): "VARCHAR",
     pa.float64(): "DOUBLE",
@@ -63,18 +66,29 @@ def no_rows(schema: pa.Schema) -> str:
 
 
 def read_now(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], schema: pa.Schema) -> str:
-    """SQL that selects the rows of small files, which are read here.
+    """SQL that selects the rows of small files, which are read here into a database `just_read`.
 
-    To ask thousands of them for their columns first would open each twice.
+    To ask thousands of them for their columns first would open each twice. They are read side by side,
+    each part into a table of its own: one query would read them one by one.
     """
-    some = ", ".join(map(quoted, paths))
-    connection.execute(
-        "CREATE TEMP TABLE just_read AS "
-        f"FROM read_parquet([{some}], hive_partitioning = false, union_by_name = true)"
-    )
-    found = connection.execute("FROM just_read LIMIT 0").description
+    parts = [paths[n : n + _PART_FILES] for n in range(0, len(paths), _PART_FILES)]
+    connection.execute("ATTACH ':memory:' AS just_read")
+    cursors = [connection.cursor() for _ in parts]
+
+    def read(n: int) -> None:
+        some = ", ".join(map(quoted, parts[n]))
+        with cursors[n] as cursor:
+            cursor.execute(
+                f"CREATE TABLE just_read.part_{n} AS "
+                f"FROM read_parquet([{some}], hive_partitioning = false, union_by_name = true)"
+            )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(read, range(len(parts))))
+    rows = " UNION ALL BY NAME ".join(f"FROM just_read.part_{n}" for n in range(len(parts)))
+    found = connection.execute(f"FROM ({rows}) LIMIT 0").description
     columns = columns_of(schema, [column[0] for column in found or ()])
-    return f"SELECT {columns} FROM just_read"  # noqa: S608 - our columns
+    return f"SELECT {columns} FROM ({rows})"  # noqa: S608 - our columns
 
 
 def rows_of_files(
@@ -98,14 +112,14 @@ def rows_of_files(
     return f"SELECT {columns} FROM {parquet}"  # noqa: S608 - our columns, quoted paths
 
 
+def is_of_small_files(file_count: int, row_count: int | None) -> bool:
+    """Whether a table has few rows in each of its files."""
+    return row_count is not None and row_count <= _SMALL_ROWS * file_count
+
+
 @contextmanager
-def few_threads(
-    connection: duckdb.DuckDBPyConnection, file_count: int, row_count: int | None
-) -> Iterator[None]:
+def one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Read small files by one thread: several wait for each other, and take twice the processor time."""
-    if row_count is None or row_count > _SMALL_ROWS * file_count:
-        yield
-        return
     connection.execute("SET threads = 1")
     yield  # after an error the connection is of no more use
     connection.execute("RESET threads")
