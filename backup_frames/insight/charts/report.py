@@ -35,6 +35,7 @@ from .figures import FIGURES, Figure
 WIDE, NARROW = 640, 340
 #: In the order in which one answers from the other: with how many days back, or all.
 _HELD = {
+    "v_instance_ledger": None,
     "v_watched_daily": None,
     "v_instance_health": None,
     "v_instance_daily": 61,
