@@ -57,7 +57,9 @@ class _Unneeded:
       objects of pandas; in a process of others it is not ours to decide.
     - numpy and Arrow give each of their functions its docstring and signature while they load:
       empty modules stand in for those that do.
-    - numpy loads its types for annotations, and Arrow numpy's masked arrays to see that it met none.
+    - numpy checks that its functions' signatures match, which is a test of numpy's.
+    - numpy loads its types for annotations, Arrow numpy's masked arrays to see that it met none, and
+      `inspect` what takes source text apart.
 
     All is hidden only from the module that would load it: who wants it by name finds it.
     """
@@ -65,6 +67,7 @@ class _Unneeded:
     def __init__(self) -> None:
         for name in _DOCSTRINGS:
             sys.modules.setdefault(name, _NoDocstrings(name))
+        sys.modules.setdefault("tokenize", _Later("tokenize"))
         sys.modules.setdefault("numpy._typing", _Later("numpy._typing", NDArray=list, __path__=()))
 
     def find_spec(self, name: str, *_: object) -> None:
@@ -79,7 +82,13 @@ class _Unneeded:
                 unmasked = _Later("numpy.ma", MaskedArray=(), is_masked=lambda _: False)
                 vars(sys.modules["numpy"])["ma"] = sys.modules["numpy.ma"] = unmasked
         if name == "pyarrow._compute_docstrings" and "pyarrow.compute" in sys.modules:
-            vars(sys.modules["pyarrow.compute"])["inspect"] = _NoSignatures("inspect")
+            vars(sys.modules["pyarrow.compute"]).update(
+                inspect=_NoSignatures("inspect"),
+                dedent=str,  # of docstrings
+            )
+        if name == "numpy._core.numerictypes" and "numpy._core.overrides" in sys.modules:
+            overrides = vars(sys.modules["numpy._core.overrides"])
+            overrides["verify_matching_signatures"] = lambda *_: None
 
 
 class _NoDocstrings(type(sys)):  # type: ignore[misc]  # a module, without the import of `types`
@@ -116,7 +125,7 @@ class _Later(type(sys)):  # type: ignore[misc]  # as above
         if sys.modules.get(self._stood_for) is self:
             if name in self._known:
                 return self._known[name]
-            del sys.modules[self._stood_for]
+            sys.modules.pop(self._stood_for, None)  # None: two threads may ask at once
         return getattr(import_module(self._stood_for), name)
 
 

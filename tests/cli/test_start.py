@@ -105,12 +105,15 @@ def test_what_stands_in_for_modules_gives_way_to_them() -> None:
         "masked = held.masked_array([1, 2], [True, False]);"
         "print(isinstance(masked, held.MaskedArray), pa.array(masked).to_pylist());"
         "import numpy.ma.mrecords, numpy.typing as npt, httpx._main, typing_extensions, pandas;"
+        "import linecache, tokenize; from tokenize import NUMBER;"
+        "print(tokenize.tok_name[NUMBER], bool(linecache.getline(np.__file__, 1)));"
         "print(held.is_masked(masked), npt.NDArray is not list, pandas.Series(masked).tolist())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "[2] False",
         "True [None, 2]",
+        "NUMBER True",
         "True True [nan, 2.0]",
     ]
 
