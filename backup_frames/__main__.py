@@ -16,6 +16,7 @@ import gc
 import os
 import sys
 import threading
+from importlib import import_module
 
 from .version import VERSION
 
@@ -24,6 +25,14 @@ _DOCSTRINGS = (
     "numpy._core._add_newdocs_scalars",
     "pyarrow.vendored.docscrape",
 )
+_HIDDEN_FROM = {
+    "brotli": "httpx._decoders",
+    "ctypes": "numpy._core._internal",
+    "httpx._main": "httpx",
+    "pandas": "pyarrow",
+    "typing_extensions": "msgspec._utils",
+    "zstandard": "httpx._decoders",
+}
 _GARBAGE_AFTER = 400_000  # objects; Python's 700 are reached hundreds of times by imports alone
 
 
@@ -41,28 +50,45 @@ def main() -> int:
 class _Unneeded:
     """Hides from libraries what they would load by themselves, and no command uses.
 
-    - ``httpx`` brings a command line of its own, with rich, click and pygments.
+    - ``httpx`` brings a command line of its own, with rich, click and pygments, and readers of
+      bodies that `api.wire` reads; numpy makes room for C code, msgspec for old Pythons.
     - ``pyarrow`` loads pandas for the first array it makes, to know pandas' objects when it meets
-      them. It asks once whether there is pandas: here, while there is none. What wants pandas by
-      name (``to_pandas``, ``import pandas``) finds it afterwards. Commands hand Arrow no objects
-      of pandas; in a process of others it is not ours to decide.
-    - numpy and Arrow give each of their functions its docstring while they load: empty modules
-      stand in for those that do.
+      them. It asks once whether there is pandas: here, while there is none. Commands hand Arrow no
+      objects of pandas; in a process of others it is not ours to decide.
+    - numpy and Arrow give each of their functions its docstring and signature while they load:
+      empty modules stand in for those that do.
+    - numpy checks that its functions' signatures match, which is a test of numpy's.
+    - numpy loads its types for annotations, Arrow numpy's masked arrays to see that it met none, and
+      `inspect` what takes source text apart.
+
+    All is hidden only from the module that would load it: who wants it by name finds it.
     """
 
     def __init__(self) -> None:
-        self._hidden = {"httpx._main"}
         for name in _DOCSTRINGS:
             sys.modules.setdefault(name, _NoDocstrings(name))
+        sys.modules.setdefault("tokenize", _Later("tokenize"))
+        sys.modules.setdefault("numpy._typing", _Later("numpy._typing", NDArray=list, __path__=()))
 
     def find_spec(self, name: str, *_: object) -> None:
         """Find nothing; fail for what is hidden."""
-        if name in self._hidden:
+        asker = sys.modules.get(_HIDDEN_FROM.get(name, ""))
+        if asker is not None and getattr(asker.__spec__, "_initializing", False):
             raise ModuleNotFoundError(f"{name} is not needed here", name=name)
         if name == "pyarrow.ipc" and "pandas" not in sys.modules:  # the first behind its core
-            self._hidden.add("pandas")
             sys.modules["pyarrow.lib"].array([0])
-            self._hidden.remove("pandas")
+            if "numpy" in sys.modules and "numpy.ma" not in sys.modules:
+                # nothing is an instance of ()
+                unmasked = _Later("numpy.ma", MaskedArray=(), is_masked=lambda _: False)
+                vars(sys.modules["numpy"])["ma"] = sys.modules["numpy.ma"] = unmasked
+        if name == "pyarrow._compute_docstrings" and "pyarrow.compute" in sys.modules:
+            vars(sys.modules["pyarrow.compute"]).update(
+                inspect=_NoSignatures("inspect"),
+                dedent=str,  # of docstrings
+            )
+        if name == "numpy._core.numerictypes" and "numpy._core.overrides" in sys.modules:
+            overrides = vars(sys.modules["numpy._core.overrides"])
+            overrides["verify_matching_signatures"] = lambda *_: None
 
 
 class _NoDocstrings(type(sys)):  # type: ignore[misc]  # a module, without the import of `types`
@@ -71,6 +97,36 @@ class _NoDocstrings(type(sys)):  # type: ignore[misc]  # a module, without the i
     @staticmethod
     def NumpyDocString(_: str) -> dict[str, tuple[()]]:  # noqa: N802  # Arrow's reader of docstrings
         return {"Parameters": ()}
+
+
+class _NoSignatures(type(sys)):  # type: ignore[misc]  # as above
+    """In place of `inspect`, for one who gives each function a signature that nobody reads."""
+
+    parameters: dict[str, object] = {}  # noqa: RUF012  # nobody changes it
+
+    def signature(self, _: object) -> _NoSignatures:
+        return self
+
+    def Signature(self, _: object) -> None:  # noqa: N802  # the name in `inspect`
+        return None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(import_module("inspect"), name)
+
+
+class _Later(type(sys)):  # type: ignore[misc]  # as above
+    """In place of a module of which mostly the known names are asked; loads it for any other."""
+
+    def __init__(self, name: str, **known: object) -> None:
+        super().__init__(name)
+        self._stood_for, self._known = name, known
+
+    def __getattr__(self, name: str) -> object:
+        if sys.modules.get(self._stood_for) is self:
+            if name in self._known:
+                return self._known[name]
+            sys.modules.pop(self._stood_for, None)  # None: two threads may ask at once
+        return getattr(import_module(self._stood_for), name)
 
 
 def _wrote_version() -> bool:

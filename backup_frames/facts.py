@@ -5,7 +5,6 @@ In: an object that can name its facts. Out: its text and its HTML, everything pr
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -52,6 +51,8 @@ class Report(Facts):
 
 def _as_html(title: str, facts: Iterable[tuple[str, str]]) -> str:
     """A notebook's picture of a few facts, with the verdict among them as a badge; all text escaped."""
+    import html  # noqa: PLC0415  # with its thousands of names for a notebook alone
+
     facts = list(facts)
     verdict, _, reasons = dict(facts).get("verdict", "").partition(": ")
     facts += [("reasons", reasons)] if reasons else []

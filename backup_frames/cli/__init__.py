@@ -46,6 +46,7 @@ def make_app(names: Sequence[str] = NAMES) -> typer.Typer:
         "contract, 5 lake, 6 incomplete, 7 check found something, 1 a bug. "
         "Start without an account: backup-frames demo",
         no_args_is_help=True,
+        add_completion=len(names) > 1,  # its options stand before a command
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )

@@ -7,12 +7,16 @@ about a second.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .flatten import ArrowFrames
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Columns that rows are sorted by, as far as a table has them. `backups` has its begin time; the
 #: tables below it have the day of it.

@@ -21,10 +21,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from operator import itemgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -38,13 +37,16 @@ from .record.unknown_fields import collect_extras
 from .schema import BACKUP_DATABASES, BACKUP_TABLES, BACKUPS
 from .times import read_times
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 BATCH_BYTES = 1 << 21
 
 _NUMBERS = [field.path for field in FIELDS if field.type == NUMBER]
 _TIMES = sorted(field.path for field in FIELDS if field.type == TIMESTAMP)
 _ODD_ENTRY = re.compile(r"database_tables\[(\d+)\](?:\.table_names)?")
 
-_Indices = npt.NDArray[np.int64]
+_Indices: TypeAlias = "npt.NDArray[np.int64]"
 
 
 class ArrowFrames(NamedTuple):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,9 +19,11 @@ from .record.fields import ENTRIES, FIELDS, OBJECTS, RECORD_NAMES, TIMESTAMP
 from .times import render_times
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from .flatten import ArrowFrames
 
-_Indices = npt.NDArray[np.int64]
+_Indices: TypeAlias = "npt.NDArray[np.int64]"
 
 
 def rebuild_records(frames: ArrowFrames) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ without one.
 
 from __future__ import annotations
 
-import html
 import logging
 import sys
 import time
@@ -78,6 +77,8 @@ def _in_notebook() -> bool:
 
 @contextmanager
 def _notebook_bar(label: str) -> Iterator[Advance]:
+    import html  # noqa: PLC0415 - with its thousands of names for a notebook alone
+
     from IPython.display import HTML, display  # noqa: PLC0415 - only where it runs already
 
     def picture(text: str, bar: str = "") -> Any:

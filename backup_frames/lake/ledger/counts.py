@@ -10,10 +10,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,12 +24,15 @@ from ...scan.ranges import DAY_S, Span, day_of, day_start
 from .merge import begin_seconds
 from .metadata import DayState, State
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 FINAL_STATUSES = pa.array(["COMPLETED", "FAILED"])
 """A backup in one of these no longer changes by itself (reference page, ``status``)."""
 
 _LEVELS = pa.array(LEVELS)
 
-Seconds = npt.NDArray[np.int64]
+Seconds: TypeAlias = "npt.NDArray[np.int64]"
 LoadSeconds = Callable[[date], Mapping[str, Seconds]]
 
 

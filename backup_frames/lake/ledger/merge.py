@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +22,8 @@ from ...frames.schema import BACKUPS, LEDGER_FIELDS, LEDGER_SCHEMAS, TIMESTAMP
 from ...scan.ranges import Span, merge_spans
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ...frames.flatten import ArrowFrames
 
 _FIRST_SEEN_AT, _UPDATED_AT, _GONE_AT = LEDGER_FIELDS
