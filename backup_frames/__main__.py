@@ -55,11 +55,8 @@ class _Unneeded:
     - ``pyarrow`` loads pandas for the first array it makes, to know pandas' objects when it meets
       them. It asks once whether there is pandas: here, while there is none. Commands hand Arrow no
       objects of pandas; in a process of others it is not ours to decide.
-    - numpy and Arrow give each of their functions its docstring and signature while they load:
-      empty modules stand in for those that do.
-    - numpy checks that its functions' signatures match, which is a test of numpy's.
-    - numpy loads its types for annotations, Arrow numpy's masked arrays to see that it met none, and
-      `inspect` what takes source text apart.
+    - numpy and Arrow give each of their functions its docstring while they load: empty modules
+      stand in for those that do. So it is with numpy's types for annotations.
 
     All is hidden only from the module that would load it: who wants it by name finds it.
     """
@@ -67,7 +64,6 @@ class _Unneeded:
     def __init__(self) -> None:
         for name in _DOCSTRINGS:
             sys.modules.setdefault(name, _NoDocstrings(name))
-        sys.modules.setdefault("tokenize", _Later("tokenize"))
         sys.modules.setdefault("numpy._typing", _Later("numpy._typing", NDArray=list, __path__=()))
 
     def find_spec(self, name: str, *_: object) -> None:
@@ -77,18 +73,6 @@ class _Unneeded:
             raise ModuleNotFoundError(f"{name} is not needed here", name=name)
         if name == "pyarrow.ipc" and "pandas" not in sys.modules:  # the first behind its core
             sys.modules["pyarrow.lib"].array([0])
-            if "numpy" in sys.modules and "numpy.ma" not in sys.modules:
-                # nothing is an instance of ()
-                unmasked = _Later("numpy.ma", MaskedArray=(), is_masked=lambda _: False)
-                vars(sys.modules["numpy"])["ma"] = sys.modules["numpy.ma"] = unmasked
-        if name == "pyarrow._compute_docstrings" and "pyarrow.compute" in sys.modules:
-            vars(sys.modules["pyarrow.compute"]).update(
-                inspect=_NoSignatures("inspect"),
-                dedent=str,  # of docstrings
-            )
-        if name == "numpy._core.numerictypes" and "numpy._core.overrides" in sys.modules:
-            overrides = vars(sys.modules["numpy._core.overrides"])
-            overrides["verify_matching_signatures"] = lambda *_: None
 
 
 class _NoDocstrings(type(sys)):  # type: ignore[misc]  # a module, without the import of `types`
@@ -97,21 +81,6 @@ class _NoDocstrings(type(sys)):  # type: ignore[misc]  # a module, without the i
     @staticmethod
     def NumpyDocString(_: str) -> dict[str, tuple[()]]:  # noqa: N802  # Arrow's reader of docstrings
         return {"Parameters": ()}
-
-
-class _NoSignatures(type(sys)):  # type: ignore[misc]  # as above
-    """In place of `inspect`, for one who gives each function a signature that nobody reads."""
-
-    parameters: dict[str, object] = {}  # noqa: RUF012  # nobody changes it
-
-    def signature(self, _: object) -> _NoSignatures:
-        return self
-
-    def Signature(self, _: object) -> None:  # noqa: N802  # the name in `inspect`
-        return None
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(import_module("inspect"), name)
 
 
 class _Later(type(sys)):  # type: ignore[misc]  # as above

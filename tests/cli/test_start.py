@@ -96,26 +96,17 @@ def test_what_stands_in_for_docstrings_changes_no_function() -> None:
 
 
 def test_what_stands_in_for_modules_gives_way_to_them() -> None:
-    """Types for annotations and masked arrays are numpy's own once somebody asks for more."""
+    """What is hidden from a library is found by who wants it by name, numpy's types among it."""
     code = (
         "import sys; from backup_frames.__main__ import _Unneeded;"
         "sys.meta_path.insert(0, _Unneeded());"
-        "import pyarrow as pa, numpy as np; held = np.ma;"
-        "print(pa.array(np.unique([2, 2])).to_pylist(), 'numpy.ma.core' in sys.modules);"
-        "masked = held.masked_array([1, 2], [True, False]);"
-        "print(isinstance(masked, held.MaskedArray), pa.array(masked).to_pylist());"
-        "import numpy.ma.mrecords, numpy.typing as npt, httpx._main, typing_extensions, pandas;"
-        "import linecache, tokenize; from tokenize import NUMBER;"
-        "print(tokenize.tok_name[NUMBER], bool(linecache.getline(np.__file__, 1)));"
-        "print(held.is_masked(masked), npt.NDArray is not list, pandas.Series(masked).tolist())"
+        "import pyarrow as pa, numpy as np;"
+        "print(pa.array(np.unique([2, 2])).to_pylist());"
+        "import numpy.typing as npt, httpx._main, typing_extensions, pandas;"
+        "print(npt.NDArray is not list, pandas.Series([1, None]).tolist())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [
-        "[2] False",
-        "True [None, 2]",
-        "NUMBER True",
-        "True True [nan, 2.0]",
-    ]
+    assert done.stdout.splitlines() == ["[2]", "True [1.0, nan]"]
 
 
 def test_a_value_that_is_not_plainly_right_is_checked_by_typer(
