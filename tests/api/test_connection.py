@@ -28,7 +28,7 @@ def ask(transport: DeadlineTransport, url: str, deadline_s: float = 5) -> httpx.
 
 
 def tunnel_to(port: int) -> Act:
-    """What a proxy does with CONNECT: bytes go to and fro until one side ends."""
+    """What a proxy does with CONNECT: bytes go both ways until one side ends."""
 
     def act(connection: Connection) -> bool:
         connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
