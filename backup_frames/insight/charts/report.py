@@ -28,6 +28,7 @@ from ...settings.values import Place
 from ...whole_files import find_target, write_whole
 from ..kpi.narrow import narrow_to
 from ..kpi.publish import open_views
+from ..kpi.sql_text import quoted
 from . import words
 from .blocks import BLOCKS, read_kpi
 from .figures import FIGURES, Figure
@@ -120,6 +121,8 @@ def render_report(connection: duckdb.DuckDBPyConnection) -> str:
     blocks, tails = [], []
     # side by side, since Vega draws with one processor what the engine answers with all
     with ThreadPoolExecutor(1) as aside, connection.cursor() as cursor:
+        (names,) = connection.execute("SELECT current_setting('search_path')").fetchall()[0]
+        cursor.execute(f"SET search_path = {quoted(names)}")  # a cursor begins with none
         drawn = aside.submit(lambda: [_draw(cursor, figure) for figure in FIGURES])
         for block in BLOCKS:
             if (content := block.read(connection)) is None:

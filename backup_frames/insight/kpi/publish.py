@@ -252,13 +252,15 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
 
 @contextmanager
 def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A published file as `open_views` gives a lake; what is made in it meanwhile does not stay."""
-    with _attachable(path) as name, _connection() as connection:
-        connection.execute(f"ATTACH {quoted(name)} AS published")
+    """A copy of a published file as `open_views` gives a lake: what is made in it does not stay."""
+    with (
+        tempfile.TemporaryDirectory(prefix="backup-frames-") as folder,
+        _connection() as connection,
+    ):
+        copy = shutil.copyfile(path, f"{folder}/published")
+        connection.execute(f"ATTACH {quoted(copy)} AS published")
         connection.execute(f"SET search_path = 'published.main,published.{INNER_SCHEMA}'")
-        connection.begin()
         yield connection
-        connection.rollback()
 
 
 def error_text(error: Exception) -> str:
@@ -270,13 +272,11 @@ def error_text(error: Exception) -> str:
 
 @contextmanager
 def _attachable(path: Path) -> Iterator[str]:
-    """Under which name DuckDB has the file: it reads a backslash and a question mark otherwise."""
+    """Under which name DuckDB makes the file: it reads a backslash and a question mark otherwise."""
     if not set("\\?") & set(str(path)):
         yield str(path)
         return
     with tempfile.TemporaryDirectory(prefix="backup-frames-") as folder:
-        if path.exists():
-            shutil.copyfile(path, f"{folder}/published")
         yield f"{folder}/published"
         shutil.copyfile(f"{folder}/published", path)
 
