@@ -238,15 +238,15 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     words: bool,
 ) -> LakeRelations:
     declare_views(connection, inner=inner, only=only, words=words)
-    connection.begin()  # else each of a hundred comments is flushed to disk
     fill_settings(connection, thresholds, owners, attestations, projects)
     found = create_relations(
         connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
     )
     set_now(connection)
     if words:
+        connection.begin()  # else each of a hundred comments is flushed to disk
         describe_everything(connection)  # the relations, which are others now
-    connection.commit()
+        connection.commit()
     return found
 
 
