@@ -267,7 +267,7 @@ def error_text(error: Exception) -> str:
     """What DuckDB says of a fault, in one line, without its picture of the statement."""
     words = " ".join(str(error).partition("\n\nLINE ")[0].split())
     words = re.sub(r"^(?:[A-Za-z]+ )+Error: ", "", words)
-    return words if words.endswith("?") else f"{words.rstrip('.')}."
+    return words if words.endswith(("?", "!")) else f"{words.rstrip('.')}."
 
 
 @contextmanager
