@@ -29,8 +29,7 @@ class Watch:
 
     Args:
         endpoint: the service it asks; None if it is not known.
-        max_connections: connections kept open at most; None for the gate's
-            `MOST_CONNECTIONS`.
+        max_connections: connections kept open at most; None for no bound.
     """
 
     def __init__(self, endpoint: str | None, *, max_connections: int | None) -> None:
