@@ -241,8 +241,13 @@ class ModelReader:
 
 
 def frames_of(backups: Sequence[Backup], level: str) -> ArrowFrames:
-    body = json.dumps({"total_count": 0, "backups": [one.record() for one in backups]})
-    return flatten_pages([body.encode()], project_id=PROJECT, level=level)
+    body = json.dumps({"total_count": 0, "backups": [one.record() for one in backups]}).encode()
+    return (_flattened if len(body) < 100_000 else _flattened.__wrapped__)(body, level)
+
+
+@lru_cache(maxsize=1000)  # hundreds of runs that are struck at read the same few backups
+def _flattened(body: bytes, level: str) -> ArrowFrames:
+    return flatten_pages([body], project_id=PROJECT, level=level)
 
 
 def frames(backups: Sequence[Backup]) -> ArrowFrames:
