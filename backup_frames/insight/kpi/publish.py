@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from ...lake.outside import check_outside
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import absolute_path, whole_file
-from .catalog import declare_views, describe_everything, fill_settings, set_now
+from .catalog import asked_by, declare_views, describe_everything, fill_settings, set_now
 from .relations import LakeRelations, create_relations, open_memory
 from .sql_text import quoted
 
@@ -191,13 +191,14 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
     projects: Sequence[str] = (),
-    only: str | None = None,
+    only: Collection[str] | None = None,
     follow: bool = True,
     words: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """As `connect_lake`, by default without the words on columns, for who reads none of them.
 
-    With `only` there is no other view than this one and those that it asks. Who asks once need not
+    With `only` there are no other views than these and those that they ask, and rows of no other
+    relation. Who asks once need not
     `follow` the lake.
     """
     connection = open_memory()
@@ -216,6 +217,8 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
                 follow=follow,
                 words=words,
             )
+            # a query reads a lake's files up to ten times; a changed one is noticed all the same
+            connection.execute("SET parquet_metadata_cache = true")
     except BaseException:
         connection.close()
         raise
@@ -232,14 +235,19 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     *,
     materialize: bool,
     inner: str = "main",
-    only: str | None = None,
+    only: Collection[str] | None = None,
     follow: bool = True,
     words: bool,
 ) -> LakeRelations:
     declare_views(connection, inner=inner, only=only, words=words)
     fill_settings(connection, thresholds, owners, attestations, projects)
     found = create_relations(
-        connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
+        connection,
+        os.fspath(lake),
+        materialize=materialize,
+        inner=inner,
+        follow=follow,
+        only=None if only is None else asked_by(only),
     )
     set_now(connection)
     if words:
