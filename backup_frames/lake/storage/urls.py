@@ -17,6 +17,7 @@ from ...clock import Clock, SystemClock
 from ...errors import BackupFramesError, ConfigError, LakeError
 from ...settings import Settings, load_settings
 from ...settings.values import Place
+from ...whole_files import path_text
 from .local import LocalStore
 from .store import Store, StoredFile, check_key
 
@@ -178,7 +179,7 @@ def absolute_path(path: Place) -> Path:
         ConfigError: there is no such home, or the working directory it is relative to is gone.
     """
     try:
-        return Path(path).expanduser().absolute()
+        return Path(path_text(path, "path")).expanduser().absolute()
     except RuntimeError:  # ~nobody
         raise ConfigError(
             f"The home folder in {str(path)!r} is unknown. Give the whole path."
