@@ -82,7 +82,9 @@ def test_reference_sample() -> None:
         },
     ]
     assert frames.tables["table_name"].to_pylist() == 2 * ["TABLE_A", "TABLE_B", "TABLE_C"]
-    assert BackupFrames(frames).records() == [canonical(one) for one in json.loads(SAMPLE)["backups"]]
+    assert BackupFrames(frames).records() == [
+        canonical(one) for one in json.loads(SAMPLE)["backups"]
+    ]
 
 
 @for_all(RECORD_LISTS, st.booleans(), st.sampled_from([None, 0, 2]))
