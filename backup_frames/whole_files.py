@@ -69,6 +69,35 @@ def path_text(place: object, name: str) -> str:
     return text
 
 
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """The path, ``~`` expanded.
+
+    Raises:
+        ConfigError: there is no such home.
+    """
+    try:
+        return Path(path_text(path, "path")).expanduser()
+    except RuntimeError:  # ~nobody
+        raise ConfigError(
+            f"The home folder in {str(path)!r} is unknown. Give the whole path."
+        ) from None
+
+
+def absolute_path(path: str | os.PathLike[str]) -> Path:
+    """The whole path, ``~`` expanded.
+
+    Raises:
+        ConfigError: there is no such home, or the working directory it is relative to is gone.
+    """
+    try:
+        return expand_home(path).absolute()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{str(path)!r} is relative to a working directory that no longer exists. Change to a "
+            "folder that does, or give the whole path."
+        ) from None
+
+
 def find_target(path: str | os.PathLike[str]) -> Target:
     """Look at what stands where a file is to be written, before any work is done for it.
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from ..api.query import check_project_id
 from ..errors import ConfigError, LakeError
 from ..facts import Facts
-from ..whole_files import path_text, write_whole
+from ..whole_files import expand_home, path_text, write_whole
 from .exports import encode_workbook, join_frames
 from .flatten import ArrowFrames
 from .partitions import (
@@ -124,9 +124,9 @@ class BackupFrames(Facts):
         names = (*FRAME_TABLES, "certificate")
         sheets = dict(zip(names, (*self.arrow, certificate), strict=True))
         data = encode_workbook(sheets)
-        write_whole(path, data)
+        write_whole(expand_home(path), data)
 
-    def write(self, path: str | Path) -> list[Path]:
+    def write(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write Parquet partitions by day, in the layout of a lake, without its ledger columns.
 
         ``<path>/backups/date=2026-01-31/<project_id>.parquet`` and likewise ``backup_databases``
@@ -144,7 +144,7 @@ class BackupFrames(Facts):
                 holds a lake of format delta or iceberg.
         """
         given = path_text(path, "path")
-        root = Path(given)
+        root = expand_home(given)
         if not given or (root.exists() and not root.is_dir()):
             raise ConfigError(f"{given!r} is no folder to write into. Give one.")
         for mark, kind in (("_delta_log", "delta"), ("metadata", "iceberg")):

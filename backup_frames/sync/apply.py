@@ -111,16 +111,17 @@ class LedgerMerge:
 
     def add_all(self, read: Iterable[FreshPartition]) -> None:
         """Merge partitions; of a lake's first read all that are new in one go, and what is unchanged."""
-        first, known = list[FreshPartition](), list[FreshPartition]()
+        first, known, known_rows = list[FreshPartition](), list[FreshPartition](), 0
         for fresh in read:
             is_new = self._is_first and fresh.partition not in {NO_DATE, *self.done}
             if is_new and fresh.pieces:
                 first.append(fresh)
             else:
                 known.append(fresh)
-                if sum(one.row_count for one in known) > GROUP_ROWS:
+                known_rows += fresh.row_count
+                if known_rows > GROUP_ROWS:
                     self._add_known(known)
-                    known = []
+                    known, known_rows = [], 0
         self._add_known(known)
         if first and not self._add_first(first):
             for fresh in first:

@@ -23,10 +23,9 @@ import duckdb
 
 from ...errors import LakeError
 from ...lake.outside import check_outside
-from ...lake.storage.urls import absolute_path
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
-from ...whole_files import path_text, whole_file
+from ...whole_files import absolute_path, path_text, whole_file
 from .catalog import asked_by, declare_views, describe_everything, fill_settings, set_now
 from .relations import LakeRelations, create_relations, open_memory
 from .sql_text import quoted
