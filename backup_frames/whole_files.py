@@ -56,6 +56,19 @@ class Target(NamedTuple):
     descriptor: int | None = None
 
 
+def path_text(place: object, name: str) -> str:
+    """A path, or a lake's address, as text.
+
+    Raises:
+        ConfigError: it is neither; the message calls it by that name.
+    """
+    text = os.fspath(place) if isinstance(place, os.PathLike) else place
+    if not isinstance(text, str):
+        kind = type(place).__name__
+        raise ConfigError(f"{name} is of type {kind}; give a path, or a lake's address, as text.")
+    return text
+
+
 def expand_home(path: str | os.PathLike[str]) -> Path:
     """The path, ``~`` expanded.
 
@@ -83,19 +96,6 @@ def absolute_path(path: str | os.PathLike[str]) -> Path:
             f"{str(path)!r} is relative to a working directory that no longer exists. Change to a "
             "folder that does, or give the whole path."
         ) from None
-
-
-def path_text(place: object, name: str) -> str:
-    """A path, or a lake's address, as text.
-
-    Raises:
-        ConfigError: it is neither; the message calls it by that name.
-    """
-    text = os.fspath(place) if isinstance(place, os.PathLike) else place
-    if not isinstance(text, str):
-        kind = type(place).__name__
-        raise ConfigError(f"{name} is of type {kind}; give a path, or a lake's address, as text.")
-    return text
 
 
 def find_target(path: str | os.PathLike[str]) -> Target:

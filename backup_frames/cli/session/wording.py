@@ -65,7 +65,7 @@ def speak_options(text: str, options: Mapping[str, str]) -> str:
         )
 
     text = re.sub(rf"^({names}) = ('.*?') \(argument\): (.*)$", setting, text)
-    text = re.sub(rf"^({names})(?= |:)", lambda found: options[found[1]], text)
+    text = re.sub(rf"^({names})(?= (?!= )|:)", lambda found: options[found[1]], text)
     text = re.sub(rf"\b({names})=(?![^ ,.;])", lambda found: options[found[1]], text)
     text = re.sub(
         r"(?<= is after )end\b|(?<= is before )from\b",

@@ -276,7 +276,7 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def error_text(error: Exception) -> str:
     """What DuckDB says of a fault, in one line, without its picture of the statement."""
     words = " ".join(str(error).partition("\n\nLINE ")[0].split())
-    words = re.sub(r"^(?:[A-Za-z]+ )+Error: ", "", words)
+    words = re.sub(r"^(?:[A-Za-z]+ )+Error: | Candidate functions: .*", "", words)
     return words if words.endswith(("?", "!")) else f"{words.rstrip('.')}."
 
 
