@@ -56,6 +56,19 @@ class Target(NamedTuple):
     descriptor: int | None = None
 
 
+def path_text(place: object, name: str) -> str:
+    """A path, or a lake's address, as text.
+
+    Raises:
+        ConfigError: it is neither; the message calls it by that name.
+    """
+    text = os.fspath(place) if isinstance(place, os.PathLike) else place
+    if not isinstance(text, str):
+        kind = type(place).__name__
+        raise ConfigError(f"{name} is of type {kind}; give a path, or a lake's address, as text.")
+    return text
+
+
 def expand_home(path: str | os.PathLike[str]) -> Path:
     """The path, ``~`` expanded.
 
@@ -63,7 +76,7 @@ def expand_home(path: str | os.PathLike[str]) -> Path:
         ConfigError: there is no such home.
     """
     try:
-        return Path(path).expanduser()
+        return Path(path_text(path, "path")).expanduser()
     except RuntimeError:  # ~nobody
         raise ConfigError(
             f"The home folder in {str(path)!r} is unknown. Give the whole path."
@@ -91,7 +104,7 @@ def find_target(path: str | os.PathLike[str]) -> Target:
     Raises:
         ConfigError: no file can be written there; the message says why and what to do.
     """
-    given = os.fspath(path)
+    given = path_text(path, "The file to write")
     if not given:
         raise ConfigError("The path of the file to write is empty. Give a file's name.")
     try:
