@@ -100,7 +100,8 @@ MUTATIONS = (
     ),
     Mutation(
         "lock-before-local-delete",
-        "):\nif _is_link(name, folder):\nself._refuse_link(key)\nself._check_lock()",
+        'with self._step("delete", key), suppress(FileNotFoundError), self._folder(parent) as folder:\n'
+        "if _is_link(name, folder):\nself._refuse_link(key)\nself._check_lock()",
         "pass",
         ("test_late_writers.py", *_LOCAL),
     ),
@@ -112,7 +113,7 @@ MUTATIONS = (
     ),
     Mutation(
         "lock-of-the-same-file",
-        "os.path.samestat(os.fstat(self._descriptor), self._path.lstat())",
+        "os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))",
         "True",
         _LOCAL,
     ),
@@ -581,8 +582,8 @@ MUTATIONS = (
     ),
     Mutation(
         "zone-missing-is-utc",
-        "second = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND",
-        "second = (moment.astimezone(UTC) - _EPOCH) // _SECOND",
+        "return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND",
+        "return (moment.astimezone(UTC) - _EPOCH) // _SECOND",
         _TIMES,
     ),
     Mutation(
