@@ -41,6 +41,7 @@ def heals(name: str, days: int, *, every: int = 1) -> int:
     Of `every` so many one is tried, deaths in or after calls that write excepted: all of those are.
     (A death before a call leaves what a death after the last one that wrote does.)
     What several faults leave alike is healed once: the next run sees nothing but the files.
+    Lakes that are healed to the same files are checked once likewise.
     """
     scene = SCENES[name]
     service, before = prepared(scene, days)
