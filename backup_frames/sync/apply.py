@@ -2,10 +2,10 @@
 
 In: fresh partitions, a writer, the state. Out: partitions staged for writing, the state's counts
 brought up to them, and the tally of what changed. A backup that is listed elsewhere than it is stored
-moves there with its history: its new partition is durable before the old one lets go of it, so that
-a death between leaves it twice, never nowhere, and the next run sees to it. Nothing is marked gone
-before the end, since only then is it known that the whole read is proven and that the deletion
-guard does not hold. A partition that cannot be read is left as it is, and the rest goes on.
+moves there with its history: its new partition is durable before the old one lets go of it, so that a
+death between leaves it twice until the next run, never nowhere. Nothing is marked gone before the end,
+when the whole read is proven and the deletion guard does not hold. A partition that cannot be read is
+left as it is, and the rest goes on.
 """
 
 from __future__ import annotations
