@@ -195,11 +195,12 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
     only: str | None = None,
     follow: bool = True,
     words: bool = False,
+    brief: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """As `connect_lake`, by default without the words on columns, for who reads none of them.
 
     With `only` there is no other view than this one and those that it asks. Who asks once need not
-    `follow` the lake.
+    `follow` the lake. Who shows no run may have them `brief`, with null in what is said of them alone.
     """
     connection = open_memory()
     try:
@@ -216,6 +217,7 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
                 only=only,
                 follow=follow,
                 words=words,
+                brief=brief,
             )
     except BaseException:
         connection.close()
@@ -236,11 +238,17 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     only: str | None = None,
     follow: bool = True,
     words: bool,
+    brief: bool = False,
 ) -> LakeRelations:
     declare_views(connection, inner=inner, only=only, words=words)
     fill_settings(connection, thresholds, owners, attestations, projects)
     found = create_relations(
-        connection, os.fspath(lake), materialize=materialize, inner=inner, follow=follow
+        connection,
+        os.fspath(lake),
+        materialize=materialize,
+        inner=inner,
+        follow=follow,
+        brief=brief,
     )
     set_now(connection)
     if words:
