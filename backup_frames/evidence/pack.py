@@ -180,8 +180,8 @@ class Pack:
     gap_count: int
 
 
-def build_pack(lake: Place, request: PackRequest) -> Pack:
-    """Make the files of a pack, `SHA256SUMS` with them."""
+def build_pack(lake: Place, request: PackRequest, tool_version: str = VERSION) -> Pack:
+    """Make the files of a pack, `SHA256SUMS` with them; to compare, in the name of its version."""
     record = decode_record(
         open_lake_store(os.fspath(lake), scratch="_meta/reader/tmp").read(LAKE_KEY), LakeRecord
     )
@@ -198,7 +198,7 @@ def build_pack(lake: Place, request: PackRequest) -> Pack:
         certificates = _certificates(connection, tables)
     facts: dict[str, Any] = {
         "format": 1,
-        "tool_version": VERSION,
+        "tool_version": tool_version,
         "lake_id": record.lake_id if record else "",
         "from": request.first.isoformat(),
         "to": request.last.isoformat(),
@@ -345,6 +345,6 @@ def request_of(facts: Mapping[str, Any]) -> PackRequest:
         enterprise_project_id=facts["enterprise_project_id"],
         owners=tuple(OwnerRule(**rule) for rule in facts["owners"]),
         attestations=tuple(Attestation(**one) for one in facts["attestations"]),
-        projects=tuple(map(str, facts["projects"])),
+        projects=tuple(map(str, facts.get("projects", ()))),  # packs of earlier versions lack it
         thresholds=tuple(sorted((str(k), float(v)) for k, v in facts["thresholds"].items())),
     )

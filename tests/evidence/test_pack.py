@@ -29,7 +29,7 @@ from support.lake_maker import (
 from backup_frames.cli import main
 from backup_frames.errors import LakeError, QueryError
 from backup_frames.evidence.calendar import write_calendar
-from backup_frames.evidence.files import SUMS, encode_csv, encode_sums, encode_zip
+from backup_frames.evidence.files import SUMS, encode_csv, encode_json, encode_sums, encode_zip
 from backup_frames.evidence.pack import write_evidence
 from backup_frames.evidence.verify import verify_evidence
 from backup_frames.settings.owners import Attestation, OwnerRule
@@ -292,6 +292,43 @@ def test_names_that_lead_out_are_named_and_nothing_is_written(
         archive.writestr(name, b"x")
     assert ("unsafe" in {one.kind for one in verify_evidence(forged)}) is True
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [forged]
+
+
+def aged(pack: Path, version: str, *, without: tuple[str, ...] = ()) -> dict[str, bytes]:
+    """The pack as a version would have made it that noted less."""
+    files = files_of(pack)
+    facts = json.loads(files["pack.json"])
+    new = facts["tool_version"].encode()
+    facts = {key: value for key, value in facts.items() if key not in without}
+    files["pack.json"] = encode_json(facts | {"tool_version": version})
+    files["index.html"] = files["index.html"].replace(new, version.encode(), 1)
+    del files[SUMS]
+    return files | {SUMS: encode_sums(files)}
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.0.9"])
+def test_a_pack_of_an_earlier_version_agrees_with_its_lake(
+    version: str, pack: Path, lake: Path, tmp_path: Path
+) -> None:
+    """One that noted no expected projects, of this version's number or an earlier one, is no forgery."""
+    old = tmp_path / "old.zip"
+    old.write_bytes(encode_zip(aged(pack, version, without=("projects",))))
+    assert verify_evidence(old, lake=lake) == []
+
+
+def test_what_another_version_wrote_otherwise_is_told_by_its_number(
+    pack: Path, lake: Path, tmp_path: Path
+) -> None:
+    """A file that differs is named, and with which version to check the pack; the record is not damaged."""
+    files = aged(pack, "0.0.9", without=("projects",))
+    files["controls.csv"] += b"x\n"
+    del files[SUMS]
+    old = tmp_path / "old.zip"
+    old.write_bytes(encode_zip(files | {SUMS: encode_sums(files)}))
+    controls, whole = verify_evidence(old, lake=lake)
+    assert (controls.path, controls.kind) == ("controls.csv", "differs")
+    assert "version 0.0.9" in whole.message
+    assert "backup-frames==0.0.9" in whole.message
 
 
 def test_the_lake_of_another_day_is_named(pack: Path, tmp_path: Path) -> None:
