@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import LakeError, QueryError
-from ..insight.kpi.narrow import check_fits
+from ..insight.kpi.narrow import check_fits, spelled
 from ..insight.kpi.publish import connect_lake
 from ..lake.formats.open_tables import open_lake_store
 from ..lake.ledger.metadata import LakeRecord, decode_record
@@ -230,7 +230,12 @@ def _tables(connection: duckdb.DuckDBPyConnection, request: PackRequest) -> dict
     connection.execute(
         "CREATE TABLE wanted AS SELECT ?::DATE AS first, ?::DATE AS last, ?::VARCHAR AS owner, "
         "?::VARCHAR AS enterprise_project_id",
-        [request.first, request.last, request.owner, request.enterprise_project_id],
+        [
+            request.first,
+            request.last,
+            spelled(request.owner),
+            spelled(request.enterprise_project_id),
+        ],
     )
     # judged once: the history of exceptions asks for it again
     connection.execute("CREATE TABLE results AS FROM v_control_result")

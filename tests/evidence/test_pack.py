@@ -32,6 +32,7 @@ from backup_frames.evidence.calendar import write_calendar
 from backup_frames.evidence.files import SUMS, encode_csv, encode_json, encode_sums, encode_zip
 from backup_frames.evidence.pack import write_evidence
 from backup_frames.evidence.verify import verify_evidence
+from backup_frames.insight.kpi.changes import find_exceptions
 from backup_frames.settings.owners import Attestation, OwnerRule
 
 DAY = timedelta(days=1)
@@ -368,6 +369,47 @@ def test_no_text_becomes_a_formula_or_markup(pack: Path, lake: Path, tmp_path: P
     assert "<b>rest" not in page
     assert "users" in page
     assert "orders-1" not in page
+
+
+def test_no_cell_after_a_semicolon_is_a_formula(tmp_path: Path) -> None:
+    """Where a comma is the decimal point, a spreadsheet cuts lines at semicolons too."""
+    for text in ("a;=cmd()", "a; @x", ";-1", "x;y;\uff1d1", "=1;+2"):
+        line = encode_csv(["a", "b"], [[text, 1]]).decode().splitlines()[1]
+        assert not [one for one in line.split(";") if one.lstrip('" ')[:1] in tuple("=+-@\uff1d")]
+    assert encode_csv(["a"], [["a;b-c = d"]]) == b"a\na;b-c = d\n"
+
+
+@pytest.mark.parametrize("name", ["orders-9", "\udcff", "users"])
+def test_a_calendar_of_an_instance_that_is_not_there(lake: Path, tmp_path: Path, name: str) -> None:
+    """A misspelled id, or one of another owner, is an error and no empty page."""
+    with pytest.raises(QueryError, match="no instance"):
+        write_calendar(
+            lake, tmp_path / "c.html", **DAYS, instance_id=name, enterprise_project_id="ep-1"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_stars_and_question_marks_stand_for_others(lake: Path, tmp_path: Path) -> None:
+    """Brackets and backslashes in an owner's pattern mean themselves."""
+    rows = fleet()
+    rows["instances"][0]["instance_name"] = "orders[1]\\a"
+    named = make_lake(tmp_path / "lake", **rows)
+    for pattern, owned in (("orders[1]\\?", 1), ("[ou]*", 0), ("*[[]*", 0), ("*[*", 1), ("*", 2)):
+        path = tmp_path / f"{owned}{len(pattern)}.zip"
+        write_evidence(named, path, **DAYS, owners=[OwnerRule("a", instance_name=pattern)])
+        found = rows_of(files_of(path), "instances.csv")
+        assert len([one for one in found if one["owner"]]) == owned, pattern
+
+
+@pytest.mark.parametrize("option", ["owner", "enterprise_project_id"])
+def test_a_name_that_is_no_text_is_nobodys(lake: Path, tmp_path: Path, option: str) -> None:
+    """A shell may hand on bytes that are no UTF-8: no instance belongs to them."""
+    with pytest.raises(QueryError, match="No instance belongs"):
+        write_evidence(lake, tmp_path / "x.zip", **DAYS, **{option: "\udcff"})
+    with pytest.raises(QueryError, match="No instance belongs"):
+        write_calendar(lake, tmp_path / "x.html", **DAYS, **{option: "\udcff"})
+    with pytest.raises(QueryError, match="No instance belongs"):
+        find_exceptions(lake, **{option: "\udcff"})
 
 
 def test_an_owner_sees_what_is_theirs(lake: Path, tmp_path: Path) -> None:
