@@ -5,6 +5,7 @@ so it is here and not in `cli.main`, which others may call in theirs:
 
 - ``--version`` alone is answered without the command line's libraries;
 - libraries do not find what they load by themselves and no command uses (`_Unneeded`);
+- numpy's linear algebra, which no command uses, starts no threads: each would spin for a while;
 - imports, which make many objects and no garbage, are not searched for garbage all the time;
 - the end leaves out taking half a thousand modules apart, which takes longer than many a command.
 """
@@ -41,6 +42,7 @@ def main() -> int:
     if sys.argv[1:] == ["--version"] and _wrote_version():
         return _end(0)
     gc.set_threshold(_GARBAGE_AFTER)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.meta_path.insert(0, _Unneeded())
     from .cli import main as run  # noqa: PLC0415  # typer, which --version does without
 

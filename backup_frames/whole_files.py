@@ -188,14 +188,14 @@ def make_folders(folder: Path) -> None:
 
 
 @contextmanager
-def explained_step(action: str, path: Path, key: str) -> Iterator[None]:
+def explained_step(action: str, root: Path, key: str) -> Iterator[None]:
     """Say what could not be done with a lake's file, and what to do: a `LakeError` for the key."""
     try:
         yield
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "Check that disk and run again.")
         reason = error.strerror or type(error).__name__
-        at_fault = _at_fault(path, error)
+        at_fault = _at_fault(root / key, error)
         raise LakeError(f"Cannot {action} {at_fault}: {reason}. {advice}", path=key) from error
 
 

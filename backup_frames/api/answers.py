@@ -14,7 +14,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from .json_text import pair_surrogates
 from .permissions import advise_grant
 from .query import BackupQuery
 from .scrub import as_printable
+from .wire.times import read_seconds
 
 MAX_NESTING: Final = 500
 """Deeper JSON is refused: pyarrow's JSON reader crashes on very deep input."""
@@ -65,18 +65,6 @@ _LIMIT_TEXT = re.compile(
     r"limit:\s*(\d+)\s*,\s*time:\s*(\d+)\s*(second|minute|hour|day)", re.IGNORECASE
 )
 _PERIOD_S: Final = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
-NOTATION: Final = (
-    r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
-    r"(?: ?UTC|Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?"
-)
-"""The five notations of a time, as a regular expression for Python's and for Arrow's engine."""
-_NOTATION = re.compile(NOTATION, re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND: Final = timedelta(seconds=1)
-FIRST_S: Final = -62_135_596_800
-"""0001-01-01T00:00:00Z, where the calendar of Python, pandas and DuckDB begins."""
-LAST_S: Final = 253_402_300_799
-"""9999-12-31T23:59:59Z, its last second."""
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -188,21 +176,6 @@ def _begin_seconds(rows: list[_Row]) -> tuple[int | None, ...]:
             except ValueError:
                 known[text] = None
     return tuple([known[row.begin_time] for row in rows])
-
-
-def read_seconds(text: str) -> int:
-    """Read a time in any of the API's five shapes as whole epoch seconds; UTC without zone.
-
-    Raises:
-        ValueError: it is no time of the years 1 to 9999.
-    """
-    if not _NOTATION.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is in no notation of a time")
-    moment = datetime.fromisoformat(text.removesuffix("UTC").rstrip())
-    second = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND
-    if not FIRST_S <= second <= LAST_S:
-        raise ValueError(f"{text} lies outside the calendar in UTC")
-    return second
 
 
 def check_nesting(body: bytes) -> None:

@@ -63,7 +63,7 @@ class BackupClient:
         clock: time and waiting; None for the machine's.
         gate: rate, pauses and retry budget; None for a fresh one without own rate limit.
         timeout_s: seconds one request may take in all, retries not counted.
-        max_connections: connections kept open at most.
+        max_connections: connections kept open at most; None for no bound.
 
     Attributes:
         skew_s: seconds by which the clock is ahead of the service's, None while no answer has named
@@ -81,7 +81,7 @@ class BackupClient:
         clock: Clock | None = None,
         gate: Gate | None = None,
         timeout_s: float = 60.0,
-        max_connections: int = 8,
+        max_connections: int | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.clock = clock or SystemClock()

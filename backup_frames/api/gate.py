@@ -32,6 +32,7 @@ import threading
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from ..clock import Clock
@@ -43,6 +44,9 @@ MAX_CONTRACT_ATTEMPTS: Final = 3
 GIVE_UP_AFTER_S: Final = 780.0
 RETRY_FLOOR: Final = 40
 RETRY_SHARE: Final = 0.10
+FEWEST_CONNECTIONS: Final = 2
+MOST_CONNECTIONS: Final = 32
+"""Requests side by side, where no number is given: so many as `connections_for` says between these."""
 
 _BACKOFF_S: Final = 0.5
 _MAX_BACKOFF_S: Final = 20.0
@@ -52,6 +56,17 @@ _MAX_TRIES: Final = 30  # of one window
 _MAX_LOG: Final = 100_000
 _SLICE_S: Final = 1.0
 _TURN_S: Final = 0.05
+_PAGE_S: Final = 0.0015  # what a page costs this machine, which takes in one after the other
+
+
+def connections_for(latency_s: float) -> int:
+    """How many requests side by side are worth it if the service answers one in so many seconds.
+
+    Example:
+        >>> [connections_for(latency_s) for latency_s in (0.001, 0.02, 0.08, 0.5)]
+        [2, 15, 32, 32]
+    """
+    return min(max(ceil(latency_s / _PAGE_S) + 1, FEWEST_CONNECTIONS), MOST_CONNECTIONS)
 
 
 @dataclass(slots=True)

@@ -29,10 +29,10 @@ class Watch:
 
     Args:
         endpoint: the service it asks; None if it is not known.
-        max_connections: connections kept open at most.
+        max_connections: connections kept open at most; None for no bound.
     """
 
-    def __init__(self, endpoint: str | None, *, max_connections: int) -> None:
+    def __init__(self, endpoint: str | None, *, max_connections: int | None) -> None:
         wire = DeadlineTransport(endpoint, max_connections=max_connections) if endpoint else None
         self.transport = _Transport(wire, self) if wire else None
         self.clock = _Clock(self)

@@ -45,8 +45,7 @@ class PackRequest:
     """What a pack is asked for; with the lake it decides every byte.
 
     Attributes:
-        first: first day, included (UTC).
-        last: last day, included.
+        first, last: the days, both included (UTC).
         as_of: the moment of the lake that it is made of; None: its last run.
         owner: only instances of this owner; None: all.
         enterprise_project_id: only instances of it; None: all.
@@ -227,15 +226,11 @@ def build_pack(lake: Place, request: PackRequest, tool_version: str = VERSION) -
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, request: PackRequest) -> dict[str, Rows]:
+    names = map(spelled, (request.owner, request.enterprise_project_id))
     connection.execute(
         "CREATE TABLE wanted AS SELECT ?::DATE AS first, ?::DATE AS last, ?::VARCHAR AS owner, "
         "?::VARCHAR AS enterprise_project_id",
-        [
-            request.first,
-            request.last,
-            spelled(request.owner),
-            spelled(request.enterprise_project_id),
-        ],
+        [request.first, request.last, *names],
     )
     # judged once: the history of exceptions asks for it again
     connection.execute("CREATE TABLE results AS FROM v_control_result")

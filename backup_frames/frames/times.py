@@ -23,7 +23,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..api.answers import FIRST_S, LAST_S, NOTATION
+from ..api.wire.times import FIRST_S, LAST_S, NOTATION
 from ..errors import SchemaError
 from .record.fields import TIMESTAMP
 

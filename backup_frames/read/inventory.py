@@ -41,13 +41,15 @@ class InventoryReader:
     Args:
         client: asks.
         project_id: whose instances.
-        connections: requests side by side.
+        connections: requests side by side; None for eight.
     """
 
-    def __init__(self, client: BackupClient, project_id: str, *, connections: int = 8) -> None:
+    def __init__(
+        self, client: BackupClient, project_id: str, *, connections: int | None = None
+    ) -> None:
         self._client = client
         self._project_id = project_id
-        self._connections = connections
+        self._connections = connections or 8
 
     @property
     def requests(self) -> int:

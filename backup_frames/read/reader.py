@@ -53,7 +53,7 @@ class BackupReader:
         client: asks one page at a time.
         query: project and filters; level and times are set by the read.
         levels: levels to read.
-        connections: requests side by side.
+        connections: requests side by side; None for as many as the service's latency asks for.
         progress: told about rows done and expected.
         is_proving: prove what is assumed of the service.
 
@@ -70,7 +70,7 @@ class BackupReader:
         query: BackupQuery,
         *,
         levels: Sequence[Level] = LEVELS,
-        connections: int = 8,
+        connections: int | None = 8,
         progress: Progress | None = None,
         is_proving: bool = True,
     ) -> None:
@@ -157,7 +157,9 @@ class BackupReader:
         )
         waiting: list[FinishedRange] = []
         size = 0
-        workers = Workers(schedule, self.client.fetch_page, self._connections)
+        workers = Workers(
+            schedule, self.client.fetch_page, self._connections, self.client.clock.monotonic
+        )
         with closing(workers.run()) as ranges:  # whatever goes wrong below stops the threads
             for done in ranges:
                 waiting.append(done)

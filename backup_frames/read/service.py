@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..api.connect import open_client
+from ..api.gate import connections_for
 from ..api.query import MAX_LIMIT, Level, Moment
 from ..clock import Clock
 from ..errors import IncompleteReadError
@@ -238,7 +239,8 @@ class ReadService:
         latency_s = (clock.monotonic() - started) / max(len(rows), 1)
         requests = sum(ceil(count / MAX_LIMIT * _OVERLAP) for count in rows.values())
         requests += _FIXED_REQUESTS
-        seconds = requests * latency_s / self._settings.max_connections
+        connections = self._settings.max_connections or connections_for(latency_s)
+        seconds = requests * latency_s / connections
         if self._settings.max_requests_per_second:
             seconds = max(seconds, requests / self._settings.max_requests_per_second)
         return ReadPlan(

@@ -11,9 +11,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
-from ..api.answers import Page, read_seconds
+from ..api.answers import Page
 from ..api.json_text import parse_json
 from ..api.query import BackupQuery
+from ..api.wire.times import read_seconds
 from ..errors import RejectedError
 from .checks import STRAYED, find_breach
 from .plan import CEILING_S, FLOOR_S, ask_window, look_at, to_moment

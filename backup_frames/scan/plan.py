@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ..api.answers import FIRST_S, LAST_S
 from ..api.query import BackupQuery
+from ..api.wire.times import FIRST_S, LAST_S
 
 FLOOR_S: Final = FIRST_S
 """0001-01-01: a read without ``begin`` starts here. Services write it for a time that is not set."""

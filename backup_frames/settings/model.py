@@ -71,7 +71,7 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "iceberg_namespace": Field(check_text, "backup_frames"),
     "timeout_s": Field(check_number(0.01, 3600), 60.0),
     "api_version": Field(check_choice(ApiVersion), "v3.1"),
-    "max_connections": Field(check_whole(1, 64), 8),
+    "max_connections": Field(check_whole(1, 64)),
     "max_requests_per_second": Field(check_number(0.01, 10_000)),
     "overlap_s": Field(check_whole(0, 31 * 86_400), 3600),
     "reread_requests": Field(check_whole(0, 100_000), 10),
@@ -125,7 +125,7 @@ class Settings:
     iceberg_namespace: str  # of the lake's tables in the catalog
     timeout_s: float  # per request, all in all
     api_version: ApiVersion  # of the list of backups
-    max_connections: int
+    max_connections: int | None
     max_requests_per_second: float | None
     overlap_s: int  # a sync reads so far back again
     reread_requests: int  # a sync spends on old days

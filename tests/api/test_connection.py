@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
@@ -14,6 +15,7 @@ from backup_frames.api.wire.transport import DeadlineTransport
 from tests.support.fault_server import Act, Connection, FaultServer, answer, raw, self_signed
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 def ask(transport: DeadlineTransport, url: str, deadline_s: float = 5) -> httpx.Response:
@@ -98,7 +100,10 @@ def test_right_answers_are_read_and_the_connection_serves_on(data: bytes, body: 
         b"Content-Length: 2, 3\r\n",
         b"Content-Length: +2\r\n",
         b"Content-Length: 2\r\nContent-Length: 20\r\n",
+        b"Content-Length: %b\r\n" % (b"2" * 5000),
         b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: chunked, chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         b"Content-Length: 2\r\nno header\r\nX: y\r\n",
     ],
 )
@@ -109,6 +114,84 @@ def test_a_head_that_can_be_read_in_two_ways_is_refused(head: bytes) -> None:
         with pytest.raises(httpx.RemoteProtocolError):
             ask(transport, server.endpoint)
         transport.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD,
+        HEAD + b"Content-Type: application/json\r\n",
+        b"HTTP/1.1 204 No Content\r\nX: y\r\n",
+        CHUNKED + b"2\r\n{}\r\n-0\r\n\r\n",
+        CHUNKED + b"+2\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"0x2\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"0_2\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"2\r\n{}  0\r\n\r\n",
+        CHUNKED + b"2\r\n{}\r\n0",
+        CHUNKED + b"\r\n{}\r\n0\r\n\r\n",
+    ],
+)
+def test_what_ends_before_its_end_is_no_answer(data: bytes) -> None:
+    """A head without its last line, and chunks whose sizes are none or do not fit, are refused."""
+    with FaultServer(raw(data)) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        with pytest.raises(httpx.RemoteProtocolError):
+            ask(transport, server.endpoint)
+        transport.close()
+
+
+def test_a_space_behind_the_transfer_encoding_means_nothing() -> None:
+    """The chunks are read as such."""
+    data = HEAD + b"Transfer-Encoding: Chunked \r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    with FaultServer(raw(data)) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        assert ask(transport, server.endpoint).content == b"{}"
+        transport.close()
+
+
+def test_a_host_is_reached_by_the_address_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that swallows connections leaves the next one its share of the deadline."""
+    with FaultServer(answer(b"{}")) as server, socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with contextlib.ExitStack() as waiting:
+            for _ in range(4):  # who comes when nobody is let in any more is not answered at all
+                one = waiting.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            found = [
+                (socket.AF_INET, socket.SOCK_STREAM, 0, "", address)
+                for address in (full.getsockname(), ("127.0.0.1", server.port))
+            ]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+            transport = DeadlineTransport(server.endpoint, max_connections=1)
+            assert ask(transport, "http://of-two-addresses", deadline_s=1).content == b"{}"
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found[:1] * 3)
+            with pytest.raises(httpx.ConnectTimeout):
+                ask(transport, "http://of-none-that-answers", deadline_s=0.1)
+            transport.close()
+
+
+def test_tls_within_tls_has_a_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that hands on byte by byte does not hold a request beyond its deadline."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "self_signed.pem"))
+    sent = 0
+
+    def slow(connection: Connection) -> bool:
+        nonlocal sent
+        connection.send(HEAD + b"\r\n")
+        for byte in b"\x16\x03\x03\x40\x00" + b"\0" * 95:  # the beginning of a long message
+            connection.drip(bytes([byte]), 0.02)
+            sent += 1
+        return False
+
+    with FaultServer(slow, tls=self_signed(tmp_path)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.endpoint)
+        transport = DeadlineTransport("https://127.0.0.1:1", max_connections=1)
+        with pytest.raises(httpx.ConnectTimeout):
+            ask(transport, "https://127.0.0.1:1", deadline_s=0.6)
+        transport.close()
+    assert sent < 100
 
 
 def test_what_follows_an_answer_is_not_taken_for_the_next() -> None:

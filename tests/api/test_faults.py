@@ -10,6 +10,7 @@ import json
 import socket
 import zlib
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -428,6 +429,20 @@ def test_a_certificate_nobody_vouches_for_is_refused_once(read: Read, tmp_path: 
         assert (ran.error, ran.code) == ("UnavailableError", 3)
         assert (server.connections, server.requests) == (1, [])
     assert "SSL_CERT_FILE" in ran.message
+
+
+@pytest.mark.parametrize("is_expired", [True, False], ids=["expired", "of another host"])
+def test_a_certificate_that_does_not_fit_is_refused_once(
+    is_expired: bool, read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is vouched for, but over, or another's: refused likewise, and the reason is said."""
+    host = IPv4Address("127.0.0.1" if is_expired else "127.0.0.2")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "self_signed.pem"))
+    with FaultServer(tls=self_signed(tmp_path, host, is_expired=is_expired)) as server:
+        ran = read(server.endpoint)
+        assert (ran.error, ran.code) == ("UnavailableError", 3)
+        assert (server.connections, server.requests) == (1, [])
+    assert ("expired" if is_expired else "mismatch") in ran.message
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

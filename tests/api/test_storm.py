@@ -59,7 +59,9 @@ def test_a_storm_is_weathered(kind: dict[str, int]) -> None:
     clock = InstantClock()
     storm = Storm(clock=clock, **kind)  # type: ignore[arg-type]  # limits and switches
     with Sandbox(backups=8_000, faults=[storm]) as box:
-        settings = load_settings(endpoint=box.endpoint, project_id=box.project_id, token=box.token)
+        settings = load_settings(
+            endpoint=box.endpoint, project_id=box.project_id, token=box.token, max_connections=8
+        )
         frames = read_backups(settings=settings, clock=clock)
         assert len(frames) == 8_000
     certificate = frames.certificate

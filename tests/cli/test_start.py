@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,25 @@ def test_what_is_hidden_from_libraries_is_found_by_name() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "1"]
+
+
+@pytest.mark.parametrize(("given", "used"), [("", "1"), ("3", "3")])
+def test_linear_algebra_has_no_threads_unless_wanted(given: str, used: str) -> None:
+    """Numpy's threads, which no command uses, cost as much as a tenth of a small sync."""
+    code = (
+        "import atexit, os, sys; from backup_frames.__main__ import main;"
+        "atexit.register(lambda: print(os.environ['OPENBLAS_NUM_THREADS']));"
+        "sys.exit(main())"
+    )
+    variables = {name: one for name, one in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "guide"],
+        env=variables | ({"OPENBLAS_NUM_THREADS": given} if given else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == used
 
 
 @pytest.mark.parametrize(

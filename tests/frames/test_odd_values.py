@@ -66,7 +66,7 @@ def one_record(fields: str) -> bytes:
         ('"database_tables": {}', "database_count", "database_tables", None),
     ],
 )
-@pytest.mark.parametrize("unknown", ["", ', "deletable": 1e400'])
+@pytest.mark.parametrize("unknown", ["", ', "colour": 1e400'])
 def test_null_in_its_column(
     fields: str, column: str, field: str, extra: str | None, unknown: str
 ) -> None:
@@ -85,7 +85,7 @@ def test_null_in_its_column(
         assert record[name] == json.loads(body)["backups"][0][name]
     else:
         assert record[name] == 10**5000 - 1
-    assert ("deletable" in record) == bool(unknown)
+    assert ("colour" in record) == bool(unknown)
     assert sent["id"] == "b"
 
 
@@ -195,10 +195,10 @@ def test_only_odd_pages_are_read_slowly(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_times_are_kept_beside_unknown_fields() -> None:
     """A time in another notation, one that is none, and an unknown field share one extra."""
-    record = {"id": "b", "begin_time": "2019-05-27 00:00:00", "end_time": '"', "deletable": True}
+    record = {"id": "b", "begin_time": "2019-05-27 00:00:00", "end_time": '"', "colour": True}
     frames, odd = read(page(record))
     kept = frames.backups["extra"][0].as_py()
-    assert kept == '{"begin_time":"2019-05-27 00:00:00","deletable":true,"end_time":"\\""}'
+    assert kept == '{"begin_time":"2019-05-27 00:00:00","colour":true,"end_time":"\\""}'
     assert frames.backups["begin_time"][0].as_py() == datetime(2019, 5, 27, tzinfo=UTC)
     assert odd == [OddValue("b", "end_time", '"\\""')]
 

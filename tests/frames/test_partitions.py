@@ -157,6 +157,20 @@ def test_every_table_encodes(name: str) -> None:
             assert decode_table(encode_table(table)).equals(table)
 
 
+def test_a_file_of_few_rows_has_no_dictionaries() -> None:
+    """They would make it larger; from 64 rows on they make it smaller."""
+    schema = TABLES["backups"]
+    for rows, has_dictionaries in ((0, False), (63, False), (64, True)):
+        table = pa.Table.from_pylist([{"project_id": "p", "status": "FAILED"}] * rows, schema)
+        metadata = pq.read_metadata(pa.BufferReader(encode_table(table)))
+        found = {
+            metadata.row_group(group).column(column).has_dictionary_page
+            for group in range(metadata.num_row_groups)
+            for column in range(metadata.num_columns)
+        }
+        assert any(found) == has_dictionaries
+
+
 def test_damage_is_noticed() -> None:
     """A file with one flipped byte among its pages, or cut short, is an error."""
     frames = flatten_pages(make_pages(1), project_id="p1", level="Instance")
@@ -239,7 +253,7 @@ def test_refusing_disk(tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_text_is_a_damaged_file() -> None:
     """One flipped bit in a column's name is no UTF-8 any more: an error of the file, in words."""
-    data = encode_table(pa.table({"named": ["a", "b"]}))
+    data = encode_table(pa.table({"named": ["a", "b"] * 32}))
     for place in (data.rindex(b"named", 0, -8), data.index(b"named")):
         flipped = bytearray(data)
         flipped[place] ^= 0x80

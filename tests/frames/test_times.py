@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from support.record_maker import for_all, page, times
 
-from backup_frames.api.answers import read_seconds
+from backup_frames.api.wire.times import read_seconds
 from backup_frames.errors import SchemaError
 from backup_frames.frames.flatten import flatten_pages
 from backup_frames.frames.frames import BackupFrames

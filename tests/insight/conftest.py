@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import pytest
 from support.fleets import make_fleet
-from support.hostile import HOSTILE
+from support.hostile import HOSTILE, LONG_WORDS
 from support.lake_maker import make_big_lake, make_lake
 
 from backup_frames.insight import connect_lake
@@ -40,17 +41,27 @@ def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def hostile_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same fleet with hostile text wherever the service sends text."""
+    return _lake_with_texts(tmp_path_factory.mktemp("lakes") / "hostile", HOSTILE)
+
+
+@pytest.fixture(scope="session")
+def wordy_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same fleet with texts that offer no place to break a line."""
+    return _lake_with_texts(tmp_path_factory.mktemp("lakes") / "wordy", LONG_WORDS)
+
+
+def _lake_with_texts(folder: Path, texts: Sequence[str]) -> Path:
     fleet = make_fleet(3)
     names = sorted({row["instance_id"] for row in fleet.backups if row["instance_id"]})
     for row in (*fleet.backups, *fleet.instances):
         if row["instance_id"]:
             place = names.index(row["instance_id"]) + 5 * (row["project_id"] == "p2")
-            row["instance_name"] = HOSTILE[place % len(HOSTILE)]
-            row["instance_id"] = f"{row['instance_id']}{HOSTILE[place % len(HOSTILE)]}"
+            row["instance_name"] = texts[place % len(texts)]
+            row["instance_id"] = f"{row['instance_id']}{texts[place % len(texts)]}"
     for place, row in enumerate(fleet.backups):
-        row["backup_id"] += HOSTILE[place % len(HOSTILE)]
-        row["datastore_type"] = HOSTILE[place % 2]
-        row["description"] = HOSTILE[place % len(HOSTILE)]
+        row["backup_id"] += texts[place % len(texts)]
+        row["datastore_type"] = texts[place % 2]
+        row["description"] = texts[place % len(texts)]
     for row in fleet.policies:
         row["instance_id"] = next(
             home["instance_id"]
@@ -59,7 +70,7 @@ def hostile_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
             and home["project_id"] == row["project_id"]
         )
     return make_lake(
-        tmp_path_factory.mktemp("lakes") / "hostile",
+        folder,
         backups=fleet.backups,
         instances=fleet.instances,
         policies=fleet.policies,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -116,6 +117,41 @@ def test_threads_that_do_not_start(monkeypatch: pytest.MonkeyPatch, started: int
     monkeypatch.setattr(threading.Thread, "start", start_some)
     results = run(Questions(), lambda query: query)
     assert isinstance(results[-1], RuntimeError) if not started else len(results) == 50
+
+
+@pytest.mark.parametrize(
+    ("latencies_s", "at_once"),
+    [
+        ([0.5, 0.0], 2),  # the first has to connect, and says nothing
+        ([0.0, 0.5], 2),
+        ([0.1, 0.02], 15),
+        ([0.3, 0.08], 32),
+        ([60.0, 30.0], 32),
+    ],
+)
+def test_as_many_ask_at_once_as_the_latency_wants(latencies_s: list[float], at_once: int) -> None:
+    """Few for a service that answers at once, up to 32 for one that is far away."""
+    stopwatch = defaultdict[int, float](float)
+    lock, both = threading.Lock(), threading.Barrier(2)
+    everybody, asked, most = threading.Barrier(at_once), [0, 0], [0]
+
+    def fetch(query: Any) -> Any:
+        with lock:
+            asked[0] += 1
+            asked[1] += 1
+            most[0] = max(most[0], asked[1])
+            number = asked[0]
+            stopwatch[threading.get_ident()] += [*latencies_s, latencies_s[1]][min(number, 3) - 1]
+        # whatever the order in which threads get to run, the first two are answered before others ask
+        (both if number <= 2 else everybody).wait(WITHIN_S)
+        with lock:
+            asked[1] -= 1
+        return query
+
+    questions = Questions(2 + 4 * at_once)
+    workers = Workers(questions, fetch, None, lambda: stopwatch[threading.get_ident()])  # type: ignore[arg-type]
+    assert len(list(workers.run())) == 2 + 4 * at_once
+    assert most[0] == at_once
 
 
 def test_a_consumer_that_leaves_stops_the_threads() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from backup_frames.api.answers import read_seconds
+from backup_frames.api.wire.times import read_seconds
 from backup_frames.frames.frames import BackupFrames
 from backup_frames.read.one_liners import read_backups
 from backup_frames.settings import Settings

@@ -221,7 +221,9 @@ def drip(head: bytes, slow: bytes, every_s: float = 0.02) -> Act:
     return act
 
 
-def self_signed(folder: Path) -> ssl.SSLContext:
+def self_signed(
+    folder: Path, host: IPv4Address = LOOPBACK, *, is_expired: bool = False
+) -> ssl.SSLContext:
     """The TLS of a server whose certificate nobody vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
@@ -229,8 +231,8 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(LOOPBACK)]), critical=False)
+        .not_valid_after(now + timedelta(hours=-1 if is_expired else 24))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     file = folder / "self_signed.pem"

@@ -13,3 +13,13 @@ HOSTILE = (
     '" onmouseover="alert(1)',
     "&lt;b&gt; &amp;",
 )
+
+#: Names without a place to break a line.
+LONG_WORDS = (
+    "W" * 200,
+    "👩‍👩‍👧‍👦" * 40,
+    "مرحبا" * 40,
+    "备份" * 80,
+    "a_b.c/d:e@" * 30,
+    "\u00a0x" * 90,
+)

@@ -3,9 +3,9 @@
 In: where to, perhaps through a proxy, and an `httpx.Request`. Out: the standard library's answer,
 its body still on the wire; or one of httpx's exceptions.
 
-`http.client` reads the answers: head, chunks, and what of a connection may be used again. What it
-lets pass is refused here: lengths that contradict each other, headers that are none, transfer
-encodings that nobody asked for, a body that ends before its length.
+`http.client` reads the answers' heads, and tells what of a connection may be used again. What it
+lets pass is refused here: heads that end too early, lengths that contradict each other, headers that
+are none, transfer encodings that nobody asked for, a body that ends before its length.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import httpx
+
+from .nested import NestedTls
 
 _MIN_TIMEOUT_S: Final = 0.001
 _STEP_BYTES: Final = 2**16
@@ -53,6 +55,7 @@ class Connection:
         self.idle_since = 0.0
         self._socket: Any = None
         self._may_wait = True
+        self._has_ended = False
         self._reader = _Reader(_Reads(self), _STEP_BYTES)
         try:
             with translated("Connect"):
@@ -71,7 +74,8 @@ class Connection:
     def is_dropped(self) -> bool:
         """Whether it has ended while nothing was asked: then there is something to read, its end."""
         try:
-            return bool(select.select([self._socket], [], [], 0)[0])
+            is_decrypted = getattr(self._socket, "pending", int)() > 0
+            return is_decrypted or bool(select.select([self._socket], [], [], 0)[0])
         except (OSError, ValueError):  # ValueError: more open files than select can tell apart
             return True
 
@@ -106,7 +110,9 @@ class Connection:
         if not self._may_wait:
             return None
         self._socket.settimeout(self.left_s())
-        return int(self._socket.recv_into(buffer))
+        size = int(self._socket.recv_into(buffer))
+        self._has_ended = not size
+        return size
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """What `http.client` asks of a socket: a file to read the answer from."""
@@ -123,21 +129,30 @@ class Connection:
             self._socket.close()
 
     def _dial(self, host: str, port: int) -> None:
+        """Try the host's addresses in turn; what one leaves of the time the next ones share."""
         try:
-            self._socket = socket.create_connection((host, port), self.left_s())
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except UnicodeError as exc:  # a host name that cannot be one, such as a..b
             raise httpx.ConnectError(str(exc)) from exc
+        for untried, (family, kind, protocol, _, address) in zip(
+            range(len(found), 0, -1), found, strict=True
+        ):
+            try:
+                self._socket = socket.socket(family, kind, protocol)
+                self._socket.settimeout(self.left_s() / untried)
+                self._socket.connect(address)
+                break
+            except OSError:
+                self.close()
+                if untried == 1:
+                    raise
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _dial_proxy(self, proxy: httpx.Proxy, context: ssl.SSLContext | None) -> None:
         is_tls = proxy.url.scheme == "https"
-        port = proxy.url.port or (443 if is_tls else 80)
+        self._dial(proxy.url.host, proxy.url.port or (443 if is_tls else 80))
         if is_tls and context is not None:
-            from .nested import NestedTls  # noqa: PLC0415  # httpcore, for these proxies only
-
-            self._socket = NestedTls(proxy.url.host, port, context, self.left_s())
-        else:
-            self._dial(proxy.url.host, port)
+            self._secure(context, proxy.url.host)
 
     def _ask_tunnel(self, proxy: httpx.Proxy, host: str, port: int) -> None:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -151,10 +166,10 @@ class Connection:
 
     def _secure(self, context: ssl.SSLContext, host: str) -> None:
         self._socket.settimeout(self.left_s())
-        if isinstance(self._socket, socket.socket):
-            self._socket = context.wrap_socket(self._socket, server_hostname=host)
+        if isinstance(self._socket, ssl.SSLSocket):
+            self._socket = NestedTls(self._socket, context, host, self.left_s)
         else:
-            self._socket.start_tls(host)
+            self._socket = context.wrap_socket(self._socket, server_hostname=host)
 
     def _send(self, method: bytes, target: bytes, lines: list[bytes], content: Any) -> None:
         head = b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (method, target, b"\r\n".join(lines))
@@ -171,7 +186,7 @@ class Connection:
         answer = _Answer(self, method=method)  # type: ignore[arg-type]  # no socket: its makefile is all
         with translated("Read"):
             answer.begin()
-        problem = _what_is_wrong(answer)
+        problem = "the answer ended within its head" if self._has_ended else _what_is_wrong(answer)
         if problem:
             raise httpx.RemoteProtocolError(problem)
         return answer
@@ -208,6 +223,10 @@ def read_pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
     """
     received = 0
     with translated("Read"):
+        if answer.chunked:
+            yield from _read_chunks(answer.fp)
+            answer.close()
+            return
         while piece := answer.read1(_STEP_BYTES):
             received += len(piece)
             yield piece
@@ -216,6 +235,36 @@ def read_pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
             "peer closed connection without sending complete message body "
             f"(received {received} bytes, expected {received + answer.length})"
         )
+
+
+def _read_chunks(reader: io.BufferedReader) -> Iterator[bytes]:
+    """A body in chunks: `http.client` takes -0 for its end, and any two bytes for a line's."""
+    while size := _read_size(reader):
+        while size:
+            piece = reader.read1(min(size, _STEP_BYTES))
+            if not piece:
+                raise http.client.IncompleteRead(b"", size)
+            size -= len(piece)
+            yield piece
+        if reader.readline(3) != b"\r\n":
+            raise http.client.IncompleteRead(b"")
+    while _read_line(reader) not in (b"\r\n", b"\n", b""):
+        pass  # a trailer
+
+
+def _read_size(reader: io.BufferedReader) -> int:
+    line = _read_line(reader)
+    size = line.partition(b";")[0].strip()
+    if not line.endswith(b"\n") or not size or size.strip(b"0123456789abcdefABCDEF"):
+        raise http.client.IncompleteRead(b"")
+    return int(size, 16)
+
+
+def _read_line(reader: io.BufferedReader) -> bytes:
+    line = reader.readline(_STEP_BYTES + 1)
+    if len(line) > _STEP_BYTES:
+        raise http.client.LineTooLong("chunk size or trailer")
+    return line
 
 
 def may_go_on(answer: http.client.HTTPResponse) -> bool:
@@ -257,15 +306,17 @@ def _what_is_wrong(answer: http.client.HTTPResponse) -> str:
     if isinstance(rest, str) and rest:  # from the first line that is no header
         return f"illegal header line: {rest.splitlines()[0][:100]!r}"
     codings = _values(answer.msg.get_all("Transfer-Encoding"))
-    if codings and codings != {"chunked"}:
-        return f"Transfer-Encoding {', '.join(sorted(codings))}, which was not asked"
-    lengths = _values(answer.msg.get_all("Content-Length"))
-    if len(lengths) > 1 or not all(one.isdecimal() for one in lengths):
-        return f"bad Content-Length: {', '.join(sorted(lengths))}"
-    if lengths and not codings and answer.length is None:
+    if codings and codings != ["chunked"]:
+        return f"Transfer-Encoding {', '.join(codings)[:100]}, which was not asked"
+    lengths = set(_values(answer.msg.get_all("Content-Length")))
+    if len(lengths) > 1 or not all(one.isdecimal() and len(one) < 20 for one in lengths):
+        return f"bad Content-Length: {', '.join(sorted(lengths))[:100]}"
+    if codings:
+        answer.chunked, answer.length = True, None  # with a space behind it, too
+    elif lengths and answer.length is None:
         answer.length = int(lengths.pop())  # named twice, and the same
     return ""
 
 
-def _values(found: Iterable[str] | None) -> set[str]:
-    return {part.strip().lower() for value in found or () for part in value.split(",")}
+def _values(found: Iterable[str] | None) -> list[str]:
+    return [part.strip().lower() for value in found or () for part in value.split(",")]

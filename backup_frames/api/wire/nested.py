@@ -1,71 +1,82 @@
-"""TLS through a proxy that is itself reached by TLS.
+"""TLS inside TLS: to a host through a proxy that is itself reached by TLS.
 
-In: such a proxy. Out: what `Connection` asks of a socket, over httpcore's streams: the standard
-library wraps no TLS into TLS by itself.
+In: a connection by TLS. Out: another within it, as far as `Connection` asks it of a socket. The
+standard library wraps no TLS into TLS by itself, but gives the bytes of one to carry.
 """
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import ssl
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
-import httpcore
+_STEP_BYTES: Final = 2**16
+
+T = TypeVar("T")
 
 
 class NestedTls:
-    """A connection to a proxy by TLS, in which another is begun with `start_tls`."""
+    """A connection by TLS within another.
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext, timeout_s: float) -> None:
-        self._context = context
-        self._timeout_s = timeout_s
-        with _as_by_sockets():
-            plain = httpcore.SyncBackend().connect_tcp(host, port, timeout_s)
-            self._stream = plain.start_tls(context, host, timeout_s)
+    Args:
+        outer: the one that carries it.
+        context: for the inner one.
+        host: at its other end.
+        left_s: seconds left for what is under way; raises TimeoutError if there are none.
+    """
 
-    def start_tls(self, host: str) -> None:
-        """Begin TLS with the host at the end of the tunnel."""
-        with _as_by_sockets():
-            self._stream = self._stream.start_tls(self._context, host, self._timeout_s)
-
-    def settimeout(self, timeout_s: float) -> None:
-        """How long each call below may take."""
-        self._timeout_s = timeout_s
+    def __init__(
+        self,
+        outer: ssl.SSLSocket,
+        context: ssl.SSLContext,
+        host: str,
+        left_s: Callable[[], float],
+    ) -> None:
+        self._outer = outer
+        self._left_s = left_s
+        self._come, self._go = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._come, self._go, server_hostname=host)
+        self._carry(self._tls.do_handshake)
+        self.settimeout = outer.settimeout
+        self.fileno = outer.fileno
+        self.shutdown = outer.shutdown
+        self.close = outer.close
 
     def recv_into(self, buffer: Any) -> int:
         """As of a socket."""
-        with _as_by_sockets():
-            piece = self._stream.read(len(buffer), self._timeout_s)
+        try:
+            piece = self._carry(lambda: self._tls.read(len(buffer)))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return 0  # what was announced and is missing is seen by who counts
         buffer[: len(piece)] = piece
         return len(piece)
 
     def sendall(self, data: bytes) -> None:
         """As of a socket."""
-        with _as_by_sockets():
-            self._stream.write(data, self._timeout_s)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._carry(lambda: self._tls.write(rest)) :]  # noqa: B023 - called at once
 
-    def fileno(self) -> int:
-        """As of a socket."""
-        return int(self._stream.get_extra_info("socket").fileno())
+    def pending(self) -> int:
+        """Bytes that came and were not read yet."""
+        return self._tls.pending() + self._come.pending
 
-    def shutdown(self, how: int) -> None:
-        """As of a socket."""
-        carrier: socket.socket = self._stream.get_extra_info("socket")
-        carrier.shutdown(how)
+    def _carry(self, step: Callable[[], T]) -> T:
+        """Take a step, carrying what it has to say and what it waits for."""
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._outer.settimeout(self._left_s())
+                if piece := self._outer.recv(_STEP_BYTES):
+                    self._come.write(piece)
+                else:
+                    self._come.write_eof()
+            finally:
+                self._flush()
 
-    def close(self) -> None:
-        """As of a socket."""
-        self._stream.close()
-
-
-@contextlib.contextmanager
-def _as_by_sockets() -> Iterator[None]:
-    """Raise what a socket would: httpcore's exceptions name it as their context."""
-    try:
-        yield
-    except httpcore.TimeoutException as exc:
-        raise TimeoutError(str(exc)) from exc
-    except httpcore.NetworkError as exc:
-        raise OSError(str(exc)) from exc
+    def _flush(self) -> None:
+        if piece := self._go.read():
+            self._outer.settimeout(self._left_s())
+            self._outer.sendall(piece)

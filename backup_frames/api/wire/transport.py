@@ -31,6 +31,7 @@ from .connection import Connection, headers_of, may_go_on, read_pieces
 from .proxy import find_proxy, is_direct
 
 _IDLE_S: Final = 30.0
+_NO_BOUND: Final = 2**31
 
 
 class _Origin(NamedTuple):
@@ -63,11 +64,11 @@ class DeadlineTransport(httpx.BaseTransport):
     Args:
         endpoint: the service's URL; of ``https://`` the environment may name a proxy, which
             counts for each host by itself.
-        max_connections: connections open at most; who finds none waits for one.
+        max_connections: connections open at most; who finds none waits for one. None for no bound.
     """
 
-    def __init__(self, endpoint: str, *, max_connections: int) -> None:
-        self._free = threading.Semaphore(max_connections)
+    def __init__(self, endpoint: str, *, max_connections: int | None) -> None:
+        self._free = threading.Semaphore(max_connections or _NO_BOUND)
         self._lock = threading.Lock()
         self._idle: dict[_Origin, list[Connection]] = defaultdict(list)
         self._busy: set[Connection] = set()

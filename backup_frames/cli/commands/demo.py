@@ -161,15 +161,19 @@ class _Tour:
 
 def _write_files(lake: Path) -> _Tour:
     """Write the DuckDB file, and from it the report and the tour: the lake is read once."""
+    from ...insight.charts.drawing import Drawing
     from ...insight.charts.report import render_report
     from ...insight.kpi.publish import open_published, publish_lake
     from ...whole_files import write_whole
 
-    published = publish_lake(str(lake), beside(lake, ".duckdb"), materialize=True)
-    with open_published(published.path) as connection:
-        write_whole(beside(lake, ".html"), render_report(connection).encode())
-        kpis = connection.sql(KPIS).to_arrow_table().to_pylist()[0]
-        return _Tour(kpis, connection.sql(f"{NEWEST} LIMIT {SHOWN_ROWS}").to_arrow_table())
+    with Drawing() as drawing:
+        published = publish_lake(str(lake), beside(lake, ".duckdb"), materialize=True)
+        with open_published(published.path) as connection:
+            page = render_report(connection, drawing)
+            write_whole(beside(lake, ".html"), page.encode())
+            kpis = connection.sql(KPIS).to_arrow_table().to_pylist()[0]
+            newest = connection.sql(f"{NEWEST} LIMIT {SHOWN_ROWS}").to_arrow_table()
+    return _Tour(kpis, newest)
 
 
 def _show_lake(session: Session, lake: Path, report: SyncReport, tour: _Tour) -> None:

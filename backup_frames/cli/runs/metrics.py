@@ -82,7 +82,9 @@ def read_kpis(lake: str) -> dict[str, dict[str, float | None]]:
     """
     from ...insight.kpi.publish import open_views
 
-    with open_views(lake, materialize=False, follow=False) as connection:
+    with open_views(
+        lake, materialize=False, only={"dim_project", "v_instance_health"}, follow=False
+    ) as connection:
         rows = connection.sql(KPIS).to_arrow_table().to_pylist()
     kpis = {}
     for row in rows:

@@ -83,7 +83,7 @@ MaxConnections = Annotated[
     typer.Option(
         "--max-connections",
         metavar="NUMBER",
-        help="Requests side by side; default 8.",
+        help="Requests side by side; default: 2 to 32, the more the longer an answer takes.",
         rich_help_panel=ACCOUNT,
     ),
 ]

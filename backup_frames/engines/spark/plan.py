@@ -31,6 +31,7 @@ Look = Callable[[Sequence[BackupQuery]], list[Page]]
 """Asks several questions side by side; answers come in their order."""
 Count = Callable[[Sequence[Span]], list[int]]
 
+_LOOKS_AT_ONCE: Final = 8
 _SMALL_ROWS: Final = 500  # a task with less costs more to start than to read
 _SMALL_PARTS: Final = 8  # enough for each core of a small cluster to take part
 
@@ -98,7 +99,7 @@ def plan_ranges(options: SourceOptions) -> list[PlannedRange]:
 def _plan_project(settings: Settings, options: SourceOptions) -> list[PlannedRange]:
     whole = to_span(options.begin, options.end)
     client, project_id = open_client(settings)
-    with client, ThreadPoolExecutor(settings.max_connections) as pool:
+    with client, ThreadPoolExecutor(settings.max_connections or _LOOKS_AT_ONCE) as pool:
         query = BackupQuery(project_id, api_version=settings.api_version, **options.filters)  # type: ignore[arg-type]  # it checks its own arguments
         try:
             spans = _find_spans(

@@ -41,9 +41,7 @@ def read_range(options: SourceOptions, planned: PlannedRange) -> tuple[ArrowFram
         IncompleteReadError: completeness of the range is not proven.
     """
     settings = _load_settings(options, planned)
-    connections = CONNECTIONS
-    if "max_connections" in settings.model_fields_set:
-        connections = settings.max_connections
+    connections = settings.max_connections or CONNECTIONS
     try:
         client, _ = open_client(settings)
     except ConfigError as error:

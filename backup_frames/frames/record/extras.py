@@ -3,7 +3,7 @@
 In: JSON, or columns of text. Out: one text per row, null for most. ``extra`` is an object by API
 name, keys sorted, no spaces, so that the same record always gives the same text::
 
-    {"deletable":true}                           a field this version does not know
+    {"colour":true}                              a field this version does not know
     {"datastore":{"patch":true}}                 one inside datastore
     {"database_tables":{"0":{"mode":"ttl"}}}     one inside an entry, by the entry's position
     {"begin_time":"2018-08-06T12:41:14+0800"}    a known field as sent: a time in another notation

@@ -123,7 +123,7 @@ def draw_stored_size(rows: Rows, theme: Theme, width: int) -> Spec:
         for name, colour in zip(engines, ENGINE_COLOURS, strict=False)
         if any(row["is_watched"] for row in days)
     } | pale_entry(days)
-    names = {engine: short(engine, 18) for engine in colours}
+    names = {engine: short(engine, 18 if is_wide(width) else 14) for engine in colours}
     x = _day_x(rows, width)
     bars = {
         "mark": {"type": "bar", "binSpacing": 0},

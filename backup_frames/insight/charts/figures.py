@@ -20,10 +20,10 @@ from ...frames.schema import SYNC_RUNS
 from ..kpi.catalog import declare_views, set_now
 from ..kpi.relations import insert_arrow, open_memory
 from . import backup_pictures, data, day_pictures, instance_pictures
-from .style import Rows, Spec, Theme
 
 if TYPE_CHECKING:
     from ...frames.frames import BackupFrames
+    from .style import Rows, Spec, Theme
 
 Source: TypeAlias = "duckdb.DuckDBPyConnection | BackupFrames"
 

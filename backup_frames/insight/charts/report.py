@@ -11,13 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -28,9 +27,9 @@ from ...settings.values import Place
 from ...whole_files import find_target, write_whole
 from ..kpi.narrow import narrow_to
 from ..kpi.publish import open_views
-from ..kpi.sql_text import quoted
 from . import words
 from .blocks import BLOCKS, read_kpi
+from .drawing import Drawing
 from .figures import FIGURES, Figure
 
 WIDE, NARROW = 640, 340
@@ -88,25 +87,26 @@ def write_report(
     target = absolute_path(out)
     check_outside(target, lake)
     find_target(target)
-    with open_views(
-        lake,
-        materialize=True,
-        thresholds=thresholds,
-        owners=owners,
-        attestations=attestations,
-        projects=projects,
-        brief=True,
-    ) as connection:
+    with (
+        Drawing() as drawing,
+        open_views(
+            lake,
+            materialize=True,
+            thresholds=thresholds,
+            owners=owners,
+            attestations=attestations,
+            projects=projects,
+            brief=True,
+        ) as connection,
+    ):
         narrow_to(connection, owner, enterprise_project_id)
-        write_whole(target, render_report(connection).encode())
+        write_whole(target, render_report(connection, drawing).encode())
     return target
 
 
-def render_report(connection: duckdb.DuckDBPyConnection) -> str:
+def render_report(connection: duckdb.DuckDBPyConnection, drawing: Drawing) -> str:
     """The page; the connection, of `open_views`, keeps the answers to what the page asked."""
-    with ThreadPoolExecutor(1) as aside:
-        aside.submit(vl_convert.vegalite_to_svg, {"mark": "bar"})  # half a second, the first time
-        _hold(connection)
+    _hold(connection)
     connection.execute(
         "CREATE TEMP TABLE findings AS SELECT e.*, i.datastore_type AS engine FROM v_exceptions AS e "
         "LEFT JOIN dim_instance AS i "
@@ -122,18 +122,15 @@ def render_report(connection: duckdb.DuckDBPyConnection) -> str:
     )
     environment.globals["severities"] = ("", "high", "medium", "low")
     blocks, tails = [], []
-    # side by side, since Vega draws with one processor what the engine answers with all
-    with ThreadPoolExecutor(1) as aside, connection.cursor() as cursor:
-        (names,) = connection.execute("SELECT current_setting('search_path')").fetchall()[0]
-        cursor.execute(f"SET search_path = {quoted(names)}")  # a cursor begins with none
-        drawn = aside.submit(lambda: [_draw(cursor, figure) for figure in FIGURES])
+    with ThreadPoolExecutor(1) as aside:  # the pictures are drawn while the blocks are read
+        drawn = [_begin_to_draw(connection, figure, drawing, aside) for figure in FIGURES]
         for block in BLOCKS:
             if (content := block.read(connection)) is None:
                 continue
             blocks.append(_rendered(environment, block.template, content))
             if block.tail:
                 tails.append(_rendered(environment, block.tail, content))
-        figures = drawn.result()
+        figures = [finish() for finish in drawn]
     script = environment.get_template("filter.js").render()
     return environment.get_template("report.html.j2").render(
         kpi=read_kpi(connection),
@@ -164,22 +161,26 @@ def _rendered(environment: Environment, template: str, content: Mapping[str, Any
     return Markup(environment.get_template(template).render(content))  # noqa: S704 - escaped there
 
 
-def _draw(connection: duckdb.DuckDBPyConnection, figure: Figure) -> dict[str, Any]:
+def _begin_to_draw(
+    connection: duckdb.DuckDBPyConnection, figure: Figure, drawing: Drawing, aside: Executor
+) -> Callable[[], dict[str, Any]]:
+    """Read a figure's rows and have its pictures drawn; what comes back waits for them."""
     rows = figure.read(connection)
-    return {
+    wide, narrow = (aside.submit(_svg, figure, rows, width, drawing) for width in (WIDE, NARROW))
+    return lambda: {
         "id": figure.id,
         "title": figure.title,
         "meaning": figure.meaning,
         "columns": figure.columns,
         "rows": _days_per_instance(rows) if figure.id == "grid" else rows,
-        "wide_svg": _svg(figure, rows, WIDE),
-        "narrow_svg": _svg(figure, rows, NARROW),
+        "wide_svg": wide.result(),
+        "narrow_svg": narrow.result(),
     }
 
 
-def _svg(figure: Figure, rows: list[dict[str, Any]], width: int) -> Markup:
+def _svg(figure: Figure, rows: list[dict[str, Any]], width: int, drawing: Drawing) -> Markup:
     """The chart as SVG whose ids are its own; the texts in it were escaped by Vega."""
-    drawn = vl_convert.vegalite_to_svg(figure.draw(rows, "page", width))
+    drawn = drawing.svg(figure.draw(rows, "page", width))
     prefix = f"{figure.id}-{width}-"
     svg = re.sub(r'\bid="', f'id="{prefix}', drawn)
     return Markup(re.sub(r"url\(#", f"url(#{prefix}", svg))  # noqa: S704 - see above

@@ -141,7 +141,7 @@ def short(name: str, width: int) -> str:
         return name
     front, back = "", name
     for letter in name:
-        if _width(front + letter) > (width - 1) // 2:
+        if _width(front + letter) > (width - 1) / 2:
             break
         front += letter
     while _width(back) > width - 1 - _width(front):
@@ -230,9 +230,15 @@ def _letters(width: int) -> int:
     return 28 if is_wide(width) else 15
 
 
-def _width(text: str) -> int:
-    """Letters, those of East Asia counted twice."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+def _width(text: str) -> float:
+    """Letters, counted by the room they take."""
+    return sum(map(_letter_width, text))
+
+
+def _letter_width(letter: str) -> float:
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 2
+    return 1.7 if letter in "MWmw@%" else 1.3 if letter.isupper() else 1
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -12,7 +12,8 @@ import atexit
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ import duckdb
 
 from ...errors import ConfigError
 from ...frames.schema import DESCRIPTIONS, comment_of
+from ...lake.storage.layout import RUNS
 from ...settings.owners import Attestation, OwnerRule
 from .relations import LAKE_FILES, RELATIONS, declare_relations, open_memory
 from .sql_text import quoted
@@ -36,6 +38,8 @@ INNER: Final = frozenset(
 )
 #: What a pattern means literally, and the engine would not: only ``*`` and ``?`` stand for others.
 _LITERAL: Final = {ord("["): "[[]", ord("\\"): "[\\]"}
+# What a caller sets; made whatever is asked.
+_FILLED: Final = frozenset({"settings", "owner_rule", "attestation", "expected_project"})
 # Where a view's undescribed columns come from; the other views are about backups.
 _SOURCES = {
     "fact_sync_run": "sync_runs",
@@ -55,45 +59,48 @@ def declare_views(
     connection: duckdb.DuckDBPyConnection,
     *,
     inner: str = "main",
-    only: str | None = None,
+    only: Collection[str] | None = None,
     words: bool = False,
 ) -> None:
     """Create all base relations without rows, and all views over them, in the current database.
 
     Views are made over declared relations: over files, making a view opens the files of each relation
-    in it once more, which took three times as long. They are made once in a process, and copied into
-    each connection: forty views take half a second, since DuckDB binds each, and words on 800 columns a
-    third of one; a copy of what is bound takes a hundredth.
+    in it once more, which took three times as long. All of them are made once in a process, and copied
+    into each connection: forty views take a quarter of a second, since DuckDB binds each, and words on
+    800 columns a third of one; a copy of what is bound takes a hundredth.
 
     Args:
         connection: where to.
         inner: the schema of what only other views ask; made if need be.
-        only: no views but this one and those that it asks; None for all.
+        only: no views but these and those that they ask; None for all.
         words: comment every column.
     """
+    if only is not None:  # a few take no longer than a copy
+        _bind(connection, inner, asked_by(only), words)
+        return
     try:
-        path = _bound_file(inner, only, words)
+        path = _bound_file(inner, words)
         connection.execute(f"ATTACH {quoted(str(path))} AS bound (READ_ONLY)")
     except (OSError, duckdb.Error):  # nowhere to put a file: then each time anew
-        _bind(connection, inner, only, words)
+        _bind(connection, inner, None, words)
         return
     ((here,),) = connection.execute("SELECT current_database()").fetchall()
     connection.execute(f"COPY FROM DATABASE bound TO {here}")
     connection.execute("DETACH bound")
 
 
-def _bound_file(inner: str, only: str | None, words: bool) -> Path:
-    """A database that holds these views; made if this process has not got it yet."""
+def _bound_file(inner: str, words: bool) -> Path:
+    """A database that holds all views; made if this process has not got it yet."""
     global _folder  # noqa: PLW0603 - one for all connections of this process
     # a forked process that ends clears the folder away
     if _folder is None or not _folder.is_dir():
         _folder = Path(tempfile.mkdtemp(prefix="backup-frames-"))
         atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-    path = _folder / f"{inner}-{only}-{words}.duckdb"
+    path = _folder / f"{inner}-{words}.duckdb"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=_folder) as own, open_memory() as connection:
             aside = Path(own) / path.name
-            _bind(connection, inner, only, words)
+            _bind(connection, inner, None, words)
             connection.execute(f"ATTACH {quoted(str(aside))} AS bound")
             connection.execute("COPY FROM DATABASE memory TO bound")
             connection.execute("DETACH bound")
@@ -101,7 +108,12 @@ def _bound_file(inner: str, only: str | None, words: bool) -> Path:
     return path
 
 
-def _bind(connection: duckdb.DuckDBPyConnection, inner: str, only: str | None, words: bool) -> None:
+def _bind(
+    connection: duckdb.DuckDBPyConnection,
+    inner: str,
+    only: Collection[str] | None,
+    words: bool,
+) -> None:
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {inner}")
     declare_relations(connection, inner)
     _create_views(connection, inner, only)
@@ -109,17 +121,69 @@ def _bind(connection: duckdb.DuckDBPyConnection, inner: str, only: str | None, w
         describe_everything(connection)
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, inner: str, only: str | None) -> None:
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, inner: str, only: Collection[str] | None
+) -> None:
     """Create `settings`, its like and all views over them and the relations.
 
     Views that only other views ask go to the schema `inner`. With `only` there are no words, and no
-    views but this one and those that it asks: whoever asks one view need not wait for all.
+    views but these: whoever asks one view need not wait for all.
     """
+    if only is None:
+        text = _sql_files()
+    else:
+        text = "".join(part for name, part in _makings().items() if name in {*only, *_FILLED})
+    connection.execute(_over_tables(text if inner == "main" else _placed(text, inner)))
+
+
+def asked_by(names: Collection[str]) -> frozenset[str]:
+    """These views, tables and relations, and all that they ask in turn."""
+    makings, asked = _makings(), set(names)
+    for name in reversed(makings):  # what a view asks stands before it
+        if name in asked:
+            asked |= {*makings, *RELATIONS} & set(re.findall(r"\w+", makings[name]))
+    if "settings" in asked:
+        asked |= {"backups", RUNS}  # for `set_now`
+    return frozenset(asked)
+
+
+@cache
+def _sql_files() -> str:
     folder = files("backup_frames.insight.kpi") / "views"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    text = "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
-    text = text if only is None else _asked_by(only, text)
-    connection.execute(text if inner == "main" else _placed(text, inner))
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+
+
+@cache
+def _makings() -> dict[str, str]:
+    """The statement that makes each view, macro and table, by name."""
+    found = (re.match(r"CREATE \w+ (\w+)", part) for part in _statements(_sql_files()))
+    return {one[1]: re.sub(r"--.*", "", one.string) for one in found if one}
+
+
+def _statements(text: str) -> list[str]:
+    return re.split(r"(?m)^(?=CREATE |COMMENT )", text)
+
+
+def _over_tables(text: str) -> str:
+    """The statements, with each view made while empty tables stand for the views that it asks.
+
+    DuckDB would bind those anew with each view over them, which took more than twice as long.
+    """
+    made, renamed, words = [], [], []
+    for part in _statements(text):
+        if part.startswith("COMMENT"):
+            words.append(part)
+            continue
+        made.append(part)
+        if view := re.match(r"CREATE VIEW (\w+[.])?(\w+)", part):
+            schema, name = view[1] or "", view[2]
+            aside = f"made_{name}"
+            made.append(f"ALTER VIEW {schema}{name} RENAME TO {aside};\n")
+            made.append(f"CREATE TABLE {schema}{name} AS FROM {schema}{aside} LIMIT 0;\n")
+            renamed.append(f"DROP TABLE {schema}{name};\n")
+            renamed.append(f"ALTER VIEW {schema}{aside} RENAME TO {name};\n")
+    return "".join((*made, *renamed, *words))
 
 
 def fill_settings(
@@ -156,23 +220,13 @@ def fill_settings(
 
 def set_now(connection: duckdb.DuckDBPyConnection) -> None:
     """Put into `settings` what stands for the now of a lake that no sync has written into."""
+    if connection.execute("FROM sync_runs LIMIT 1").fetchall():
+        return  # a condition in the statement would open the files of all backups first
     connection.execute(
         "UPDATE settings SET now_without_runs = ("
         "SELECT max(coalesce(greatest(updated_at, gone_at), greatest(begin_time, end_time))) "
-        "FROM backups WHERE NOT EXISTS (SELECT 1 FROM sync_runs))"
+        "FROM backups)"
     )
-
-
-def _asked_by(view: str, text: str) -> str:
-    """The statements that make what is set, the view, and what it asks, which stands before it."""
-    parts = re.split(r"(?m)^(?=CREATE |COMMENT )", text)
-    made = {part.split(None, 2)[2]: part for part in parts if part.startswith("CREATE ")}
-    made = {re.split(r"\W", name, maxsplit=1)[0]: part for name, part in made.items()}
-    asked = {view, "settings", "owner_rule", "attestation", "expected_project"}
-    for name in reversed(made):
-        if name in asked:
-            asked |= made.keys() & set(re.findall(r"\w+", made[name]))
-    return "".join(part for name, part in made.items() if name in asked)
 
 
 def _placed(text: str, inner: str) -> str:

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from ...lake.storage.urls import absolute_path
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import whole_file
-from .catalog import declare_views, describe_everything, fill_settings, set_now
+from .catalog import asked_by, declare_views, describe_everything, fill_settings, set_now
 from .relations import LakeRelations, create_relations, open_memory
 from .sql_text import quoted
 
@@ -192,15 +192,16 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
     owners: Sequence[OwnerRule] = (),
     attestations: Sequence[Attestation] = (),
     projects: Sequence[str] = (),
-    only: str | None = None,
+    only: Collection[str] | None = None,
     follow: bool = True,
     words: bool = False,
     brief: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """As `connect_lake`, by default without the words on columns, for who reads none of them.
 
-    With `only` there is no other view than this one and those that it asks. Who asks once need not
-    `follow` the lake. Who shows no run may have them `brief`, with null in what is said of them alone.
+    With `only` there are no other views than these and those that they ask, and rows of no other
+    relation. Who asks once need not `follow` the lake. Who shows no run may have them `brief`, with
+    null in what is said of them alone.
     """
     connection = open_memory()
     try:
@@ -219,6 +220,8 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
                 words=words,
                 brief=brief,
             )
+            # a query reads a lake's files up to ten times; a changed one is noticed all the same
+            connection.execute("SET parquet_metadata_cache = true")
     except BaseException:
         connection.close()
         raise
@@ -235,7 +238,7 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     *,
     materialize: bool,
     inner: str = "main",
-    only: str | None = None,
+    only: Collection[str] | None = None,
     follow: bool = True,
     words: bool,
     brief: bool = False,
@@ -249,6 +252,7 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
         inner=inner,
         follow=follow,
         brief=brief,
+        only=None if only is None else asked_by(only),
     )
     set_now(connection)
     if words:

@@ -5,7 +5,9 @@ In: a lake and one SELECT. Out: an Arrow table. Without SQL: the list of views a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from os import PathLike, fspath
 from typing import Final
 
@@ -14,8 +16,9 @@ import pyarrow as pa
 
 from ...errors import QueryError
 from ...settings.owners import Attestation, OwnerRule
-from .catalog import INNER
+from .catalog import INNER, declare_views
 from .publish import error_text, open_views
+from .relations import create_relations, open_memory
 
 _CATALOGUE: Final = f"""
     SELECT name, description FROM (
@@ -26,6 +29,8 @@ _CATALOGUE: Final = f"""
     WHERE description IS NOT NULL AND name NOT IN {(*sorted(INNER), "sync_runs_held")}
     ORDER BY name <> 'v_readme', name NOT LIKE 'v\\_%' ESCAPE '\\', name
 """  # noqa: S608 - names of ours
+# Words of a parsed query that may list what there is, or read its descriptions.
+_LISTING: Final = r"show_ref|information_schema|(?:duckdb|pg|pragma|sqlite)_\w+"
 #: What DuckDB raises for a query that no lake answers.
 _OF_SQL: Final = (
     duckdb.BinderException,
@@ -68,32 +73,53 @@ def query_lake(
         >>> query_lake("/data/lake", "SELECT success_rate FROM v_kpi_current")  # doctest: +SKIP
     """
     statement = _reading_statement(sql)
-    with open_views(
-        fspath(lake),
-        materialize=False,
-        owners=owners,
-        attestations=attestations,
-        projects=projects,
-        follow=False,
-        words=True,
-    ) as connection:
-        connection.execute("SET lock_configuration = true")
-        try:
-            relation = connection.sql(statement)
-            return relation.to_arrow_table()
-        except duckdb.Error as error:
-            is_of_sql = isinstance(error, _OF_SQL)
-            advice = "lists what can be asked" if is_of_sql else "tells whether the lake is damaged"
-            command = "query" if is_of_sql else "verify"
-            raise QueryError(
-                f"The SQL cannot be answered: {error_text(error)} `backup-frames {command}` {advice}."
-            ) from error
+
+    def answer(only: set[str] | None) -> pa.Table:
+        with open_views(
+            fspath(lake),
+            materialize=False,
+            owners=owners,
+            attestations=attestations,
+            projects=projects,
+            only=only,
+            follow=False,
+            words=only is None,
+        ) as connection:
+            connection.execute("SET lock_configuration = true")
+            return connection.sql(statement).to_arrow_table()
+
+    try:
+        named = _names_in(statement)
+        if named is not None:
+            # what is not found gets an error that knows all that there is
+            with suppress(duckdb.BinderException, duckdb.CatalogException):
+                return answer(named)
+        return answer(None)
+    except duckdb.Error as error:
+        is_of_sql = isinstance(error, _OF_SQL)
+        advice = "lists what can be asked" if is_of_sql else "tells whether the lake is damaged"
+        command = "query" if is_of_sql else "verify"
+        raise QueryError(
+            f"The SQL cannot be answered: {error_text(error)} `backup-frames {command}` {advice}."
+        ) from error
 
 
 def list_views(lake: str | PathLike[str]) -> pa.Table:
     """The tables and views that `query_lake` can ask, with what each answers: name, description."""
-    with open_views(fspath(lake), materialize=False, follow=False, words=True) as connection:
+    with open_memory() as connection:
+        declare_views(connection, words=True)
+        # tells whether there is a lake
+        create_relations(connection, fspath(lake), materialize=True, only=())
         return connection.sql(_CATALOGUE).to_arrow_table()
+
+
+def _names_in(sql: str) -> set[str] | None:
+    """The words of a query, and so the views that it asks; None if it may list what there is."""
+    with open_memory() as connection:
+        ((tree,),) = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+    words = set(re.findall(r"\w+", tree.lower()))
+    is_parsed = tree.startswith('{"error":false')  # it knows no PIVOT
+    return words if is_parsed and not any(map(re.compile(_LISTING).fullmatch, words)) else None
 
 
 def _reading_statement(sql: str) -> str:

@@ -10,7 +10,7 @@ and Iceberg can only be held: DuckDB's own readers of them are extensions that i
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,8 +99,9 @@ def create_relations(
     inner: str = "main",
     follow: bool = True,
     brief: bool = False,
+    only: Collection[str] | None = None,
 ) -> LakeRelations:
-    """Create all base relations in the connection's current database, in place of declared ones.
+    """Create the base relations in the connection's current database, in place of declared ones.
 
     Only files that a manifest names are in them, in views at every query anew; unless they follow
     the lake, as it is now.
@@ -113,6 +114,7 @@ def create_relations(
         follow: views read the manifests with each use, up to twenty times in a query, so that they
             show later syncs.
         brief: of runs that are held, only what other views ask may be there; null is the rest.
+        only: leave other relations than these as they are, without rows; None for all.
 
     Returns:
         How many backups there are, and whether the rows are held: as asked, and always of a lake of
@@ -135,22 +137,23 @@ def create_relations(
     is_clear = not set(place) & set("\\" if root else "\\?#%")
     by_arrow = not is_plain or not is_clear or (root is None and materialize)
     is_held = materialize or by_arrow
-    for name in (*RELATIONS, f"{inner}.{LAKE_FILES}"):
+    names = [name for name in RELATIONS if only is None or name in only]
+    for name in (*names, f"{inner}.{LAKE_FILES}"):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
     for _ in range(_TRIES):
         files = find_named_files(store)
         _refuse_links(root, files)
         _create_lake_files(connection, place if follow and not is_held else None, files, inner)
-        for name, schema in RELATIONS.items():
+        for name in names:
             if by_arrow:
-                _hold_files(connection, store, name, schema, files)
+                _hold_files(connection, store, name, files)
                 continue
             wanted = _RUN_FACTS if brief and name == RUNS else ()
             _point_at(connection, place, name, files, inner, wanted, is_held=is_held, follow=follow)
-        counts = _row_counts(connection)
+        counts = _row_counts(connection, names)
         wrong = _wrong_counts(counts, files)
         if not wrong:
-            return LakeRelations(is_held, counts["backups"])
+            return LakeRelations(is_held, counts.get("backups", 0))
         if files == find_named_files(store):
             break
     raise LakeError(
@@ -169,9 +172,9 @@ def _refuse_links(root: Path | None, files: NamedFiles) -> None:
             )
 
 
-def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in RELATIONS)  # noqa: S608 - our names
-    return dict(zip(RELATIONS, connection.execute(f"SELECT {counts}").fetchall()[0], strict=True))
+def _row_counts(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:
+    counts = ", ".join(["0", *(f"(SELECT count(*) FROM {name})" for name in names)])  # noqa: S608 - our names
+    return dict(zip(names, connection.execute(f"SELECT {counts}").fetchall()[0][1:], strict=True))
 
 
 def _wrong_counts(counts: Mapping[str, int], files: NamedFiles) -> str:
@@ -314,10 +317,9 @@ def _hold_files(
     connection: duckdb.DuckDBPyConnection,
     store: Store,
     name: str,
-    schema: pa.Schema,
     files: NamedFiles,
 ) -> None:
-    connection.execute(f"CREATE OR REPLACE TABLE {name} AS {no_rows(schema)}")
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS {no_rows(RELATIONS[name])}")
     for key in files.of_table(name):
         data = store.read(key)
         if data is None:

@@ -65,7 +65,7 @@ class StoredIds:
 
     def doubled(self, hashes: Iterable[Hashes]) -> list[tuple[date, date]]:
         """Pairs of partitions that may both hold an id with one of these hashes."""
-        wanted = np.unique(np.concatenate([np.empty(0, _STORED), *hashes]))
+        wanted = np.sort(np.concatenate([np.empty(0, _STORED), *hashes]))
         low = np.searchsorted(self._hashes, wanted, side="left")
         high = np.searchsorted(self._hashes, wanted, side="right")
         pairs = set[tuple[date, date]]()

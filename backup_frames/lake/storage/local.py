@@ -83,11 +83,8 @@ class LocalStore(PlainFiles):
             LakeConflictError: likewise, since the lock that was held is no longer.
         """
         parent, name = self._split(key)
-        aside = uuid.uuid4().hex
-        with (
-            self._step("write", key),
-            self._folder(self._scratch.split("/"), is_made=True) as scratch,
-        ):
+        aside = os.urandom(16).hex()
+        with self._step("write", key), self._scratch_folder() as scratch:
             try:
                 fill_file(aside, data, folder=scratch)
                 with self._folder(parent, is_made=True) as folder:
@@ -178,6 +175,8 @@ class LocalStore(PlainFiles):
                 yield lock
             finally:
                 self._held = outer
+                for folder in lock.scratch:
+                    os.close(folder)
                 with suppress(OSError):  # the record is for people; closing frees the lock
                     os.ftruncate(descriptor, 0)
         finally:
@@ -197,7 +196,7 @@ class LocalStore(PlainFiles):
             record = holder_record(self._clock, run=uuid.uuid4().hex)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, record, 0)
-            lock = LocalLock(descriptor, self._root / key, key, record)
+            lock = LocalLock(descriptor, self._root, key, record)
         lock.check()
         return lock
 
@@ -252,7 +251,19 @@ class LocalStore(PlainFiles):
                         os.close(inner)
 
     def _step(self, action: str, key: str) -> AbstractContextManager[None]:
-        return explained_step(action, self._root / key, key)
+        return explained_step(action, self._root, key)
+
+    @contextmanager
+    def _scratch_folder(self) -> Iterator[int]:
+        """The folder of temporary files, made if need be; a run opens it once."""
+        kept = self._held.scratch if self._held else []
+        if kept and os.fstat(kept[-1]).st_nlink:  # nobody has removed it meanwhile
+            yield kept[-1]
+            return
+        with self._folder(self._scratch.split("/"), is_made=True) as folder:
+            if self._held:
+                kept.append(os.dup(folder))
+            yield folder
 
     def _split(self, key: str) -> tuple[Sequence[str], str]:
         *parent, name = check_key(key).split("/")
@@ -261,9 +272,13 @@ class LocalStore(PlainFiles):
     @contextmanager
     def _folder(self, parts: Sequence[str], *, is_made: bool = False) -> Iterator[int]:
         """A descriptor of a folder of the lake, reached without following a link."""
-        if is_made:
+        try:
+            descriptor = os.open(self._root, _FOLDER)
+        except FileNotFoundError:
+            if not is_made:
+                raise
             make_folders(self._root)
-        descriptor = os.open(self._root, _FOLDER)
+            descriptor = os.open(self._root, _FOLDER)
         try:
             for number, part in enumerate(parts, 1):
                 key = "/".join(parts[:number])
@@ -306,18 +321,20 @@ class LocalLock:
     after the server has dropped them), the next owner's record tells.
     """
 
-    def __init__(self, descriptor: int, path: Path, key: str, record: bytes) -> None:
+    def __init__(self, descriptor: int, root: Path, key: str, record: bytes) -> None:
+        self.scratch = list[int]()  # descriptors of the folder of temporary files, the newest last
         self._descriptor = descriptor
-        self._path = path
+        self._root = root
+        self._path = os.fspath(root / key)
         self._key = key
         self._record = record
 
     def check(self) -> None:
         """Raise `LakeConflictError` if the lock file was removed or replaced under the lock."""
         is_ours = False
-        with explained_step("check", self._path, self._key), suppress(FileNotFoundError):
+        with explained_step("check", self._root, self._key), suppress(FileNotFoundError):
             is_ours = (
-                os.path.samestat(os.fstat(self._descriptor), self._path.lstat())
+                os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
                 and os.pread(self._descriptor, len(self._record), 0) == self._record
             )
         if not is_ours:

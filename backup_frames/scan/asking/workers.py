@@ -3,15 +3,21 @@
 In: a `Schedule` and a function that fetches one page. Out: finished ranges, as they are finished.
 Threads, not async: nothing clashes with Jupyter's event loop, and the consumer's Arrow code releases
 the interpreter lock while the threads fetch.
+
+How many, unless told: as many as keep this machine busy while the service thinks, which its fastest
+answer tells.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator
+from math import inf
 
 from ...api.answers import Page
+from ...api.gate import FEWEST_CONNECTIONS, connections_for
 from ...api.query import BackupQuery
 from ...errors import RejectedError
 from ..finished import FinishedRange
@@ -27,11 +33,16 @@ class Workers:
     Args:
         schedule: what to ask.
         fetch: asks one question; called from several threads.
-        count: threads.
+        count: threads; None for as many as the service's latency asks for.
+        monotonic: seconds, to measure the latency by.
     """
 
     def __init__(
-        self, schedule: Schedule, fetch: Callable[[BackupQuery], Page], count: int
+        self,
+        schedule: Schedule,
+        fetch: Callable[[BackupQuery], Page],
+        count: int | None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._schedule = schedule
         self._fetch = fetch
@@ -40,6 +51,10 @@ class Workers:
         self._error: BaseException | None = None
         self._is_stopped = False
         self._count = count
+        self._monotonic = monotonic
+        self._threads: list[threading.Thread] = []
+        self._fastest_s = inf
+        self._answers = 0
         self._asking = 0
 
     def run(self) -> Generator[FinishedRange, None, None]:
@@ -49,29 +64,30 @@ class Workers:
             BackupFramesError: what a fetch raised; ranges finished before have been yielded.
             Exception: whatever else went wrong in a thread, or in starting the first.
         """
-        threads: list[threading.Thread] = []
         try:
-            self._start(threads)
+            self._start(self._count or FEWEST_CONNECTIONS)
             while (finished := self._next()) is not None:
                 yield finished
         finally:
             with self._changed:
                 self._is_stopped = True
                 self._changed.notify_all()
-        for thread in threads:
+        for thread in self._threads:
             thread.join()
 
-    def _start(self, threads: list[threading.Thread]) -> None:
-        for _ in range(self._count):
+    def _start(self, count: int) -> None:
+        """Let there be so many threads."""
+        while len(self._threads) < count:
             # daemons: a stop must not wait for a thread that waits for the service
             thread = threading.Thread(target=self._work, daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # the machine starts no more of them: fewer do as well
-                if not threads:
+                if not self._threads:
                     raise
+                self._count = len(self._threads)
                 return
-            threads.append(thread)
+            self._threads.append(thread)
 
     def _next(self) -> FinishedRange | None:
         with self._changed:
@@ -110,11 +126,21 @@ class Workers:
             return None
 
     def _answer(self, ask: Ask) -> None:
+        asked_at = self._monotonic()
         try:
             answer: Page | RejectedError = self._fetch(ask.query)
         except RejectedError as refused:
             answer = refused
+        latency_s = self._monotonic() - asked_at
         with self._changed:
             self._asking -= 1
+            self._follow(latency_s)
             self._finished += self._schedule.give(ask, answer)
             self._changed.notify_all()
+
+    def _follow(self, latency_s: float) -> None:
+        """Ask as many at once as the latency wants; the first answer of all had to connect."""
+        self._answers += 1
+        self._fastest_s = min(self._fastest_s, latency_s)
+        if self._count is None and self._answers > 1 and not self._is_stopped:
+            self._start(connections_for(self._fastest_s))

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ...api.answers import Page, read_seconds
+from ...api.answers import Page
 from ...api.doctor import Check, failed_check, failure_shape
 from ...api.query import FILTERS, LEVELS, BackupQuery, Level
+from ...api.wire.times import read_seconds
 from ...errors import BackupFramesError, QueryError, RejectedError
 from ..assumptions import ASKS, TimedRow, ask_sound, drive, find_ends, find_qualifying, read_rows
 from ..checks import find_breach

@@ -31,6 +31,12 @@ MISPLACED = """
 })
 """
 
+#: By how many pixels the page, or a list of findings, is wider than its room.
+WIDER = """
+() => Math.max(...[document.documentElement, ...document.querySelectorAll(".attention .scroll")]
+    .map(one => one.scrollWidth - one.clientWidth))
+"""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -76,6 +82,24 @@ def test_in_a_browser(
         "rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 22, 22)"
     )
     context.close()
+
+
+@pytest.mark.parametrize("name", ["small_lake", "hostile_lake", "wordy_lake"])
+def test_nothing_scrolls_sideways(
+    browser: Browser, name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """From a phone to a large screen, page, list and pictures have room, whatever the names."""
+    path = write_report(request.getfixturevalue(name), tmp_path / "report.html")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    over = {}
+    for width in (320, 390, 699, 701, 959, 961, 1024, 1149, 1151, 1209, 1211, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        over[width] = page.evaluate(WIDER)
+        if width in (390, 1440):
+            assert page.evaluate(MISPLACED) == []
+    page.close()
+    assert set(over.values()) == {0}, over
 
 
 def test_on_paper(browser: Browser, path: Path, tmp_path: Path) -> None:

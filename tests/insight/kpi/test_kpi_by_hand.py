@@ -527,7 +527,7 @@ ODD: list[tuple[str | None, dict[str, Any], dict[str, str]]] = [
     ('{"begin_time":"2018-08-06T12:41:14+0800"}', {}, {}),
     ('{"end_time":""}', {"end_time": None}, {}),
     ('{"size":9007199254740993}', {}, {}),
-    ('{"deletable":null,"note":{"size":1,"status":2}}', {"size_kb": None, "status": None}, {}),
+    ('{"colour":null,"note":{"size":1,"status":2}}', {"size_kb": None, "status": None}, {}),
     ('{"note":1e400}', {}, {}),
     ('{"datastore":{"patch":false}}', {"datastore_type": None}, {}),
     ('{"database_tables":{"0":{"mode":"ttl"}}}', {}, {}),

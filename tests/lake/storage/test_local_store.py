@@ -108,6 +108,16 @@ def test_a_removed_lock_file_is_noticed(tmp_path: Path) -> None:
                 lock.check()
 
 
+def test_a_folder_of_temporary_files_that_goes_away_is_made_again(tmp_path: Path) -> None:
+    """Somebody tidies up in the middle of a run: its next file is written all the same."""
+    store = open_store(str(tmp_path / "lake"), scratch="_meta/p/tmp")
+    with store.lock("_meta/p/lock"):
+        store.put("backups/a", b"1")
+        (tmp_path / "lake/_meta/p/tmp").rmdir()
+        store.put("backups/a", b"2")
+        assert store.read("backups/a") == b"2"
+
+
 def test_killed_in_the_middle_of_a_put(tmp_path: Path) -> None:
     """kill -9 between write and rename leaves the old file, and a leftover the next run clears."""
     store = open_store(str(tmp_path), scratch=SCRATCH)

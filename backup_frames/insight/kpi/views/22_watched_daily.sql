@@ -6,15 +6,6 @@ WITH looks AS (
     WHERE is_certified
     WINDOW run_order AS (PARTITION BY project_id ORDER BY as_of)
 ),
-days AS (
-    SELECT p.project_id, d.date, (d.date + 1)::TIMESTAMP AS day_end,
-        n.project_id IS NOT NULL AS is_populated
-    FROM dim_project AS p
-    LEFT JOIN (SELECT project_id FROM backups UNION SELECT project_id FROM instances) AS n
-        ON n.project_id = p.project_id
-    CROSS JOIN dim_date AS d
-    WHERE d.is_full_day
-),
 on_the_day AS (
     SELECT
         project_id, as_of::DATE AS date, count(*) AS run_count,
@@ -24,14 +15,40 @@ on_the_day AS (
     FROM fact_sync_run
     GROUP BY ALL
 ),
--- How many backups the lake has for each moment at which it learned of one, or lost one.
+-- A proof is a day's first certified run: what came, or went, counts from its own day, or from the
+-- next if that run did not see it any more.
+firsts AS (
+    SELECT project_id, as_of::DATE AS date, min(as_of) AS as_of
+    FROM looks GROUP BY ALL
+),
+turns AS MATERIALIZED (
+    SELECT
+        b.project_id,
+        b.first_seen_at::DATE + coalesce(b.first_seen_at > s.as_of, false)::INTEGER AS seen_on,
+        b.gone_at::DATE + coalesce(b.gone_at > g.as_of, false)::INTEGER AS gone_on,
+        count(*) AS row_count
+    FROM backups AS b
+    LEFT JOIN firsts AS s ON s.project_id = b.project_id AND s.date = b.first_seen_at::DATE
+    LEFT JOIN firsts AS g ON g.project_id = b.project_id AND g.date = b.gone_at::DATE
+    GROUP BY ALL
+),
+days AS (
+    SELECT p.project_id, d.date, (d.date + 1)::TIMESTAMP AS day_end,
+        n.project_id IS NOT NULL AS is_populated
+    FROM dim_project AS p
+    LEFT JOIN (SELECT project_id FROM turns UNION SELECT project_id FROM instances) AS n
+        ON n.project_id = p.project_id
+    CROSS JOIN dim_date AS d
+    WHERE d.is_full_day
+),
+-- How many backups the lake has from each such day on.
 held AS (
-    SELECT project_id, moment, sum(sum(step)) OVER (PARTITION BY project_id ORDER BY moment) AS row_count
+    SELECT project_id, date, sum(sum(step)) OVER (PARTITION BY project_id ORDER BY date) AS row_count
     FROM (
-        SELECT project_id, first_seen_at AS moment, 1 AS step FROM backups
-        UNION ALL SELECT project_id, gone_at, -1 FROM backups WHERE gone_at IS NOT NULL
+        SELECT project_id, seen_on AS date, row_count AS step FROM turns
+        UNION ALL SELECT project_id, gone_on, -row_count FROM turns WHERE gone_on IS NOT NULL
     )
-    GROUP BY project_id, moment
+    GROUP BY project_id, date
 )
 SELECT
     d.project_id,
@@ -51,7 +68,7 @@ FROM days AS d
 ASOF LEFT JOIN looks AS l ON l.project_id = d.project_id AND l.as_of < d.day_end
 ASOF LEFT JOIN looks AS c ON c.project_id = d.project_id AND c.as_of >= d.day_end
 LEFT JOIN fact_sync_run AS r ON r.project_id = c.project_id AND r.run_id = c.run_id
-ASOF LEFT JOIN held AS h ON h.project_id = c.project_id AND h.moment <= c.as_of
+ASOF LEFT JOIN held AS h ON h.project_id = c.project_id AND h.date <= c.as_of::DATE
 LEFT JOIN on_the_day AS o ON o.project_id = d.project_id AND o.date = d.date
 CROSS JOIN settings;
 

@@ -23,7 +23,8 @@ WITH kept AS MATERIALIZED (
             {'field': 'end_time', 'is_missing': end_time IS NULL}
         ] AS fields
     FROM fact_backup
-    WHERE regexp_matches(extra, '"(name|description|instance_id|instance_name|type|status|size|'
+    WHERE extra IS NOT NULL  -- says nothing new, but skips the files that have none
+        AND regexp_matches(extra, '"(name|description|instance_id|instance_name|type|status|size|'
         || 'begin_time|end_time|datastore|database_tables)":')
 ),
 entries AS (

@@ -2,6 +2,7 @@ CREATE VIEW v_control_day AS
 WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
 fleet AS MATERIALIZED (
     SELECT
+        row_number() OVER (ORDER BY i.project_id, i.instance_id) AS n,  -- cheaper to group by
         i.project_id, i.instance_id, i.instance_name, i.enterprise_project_id, i.owner,
         i.created_at, i.is_incremental_enabled,
         greatest(coalesce(
@@ -19,12 +20,22 @@ grid AS (
     JOIN v_watched_daily AS w
         ON w.project_id = f.project_id AND w.date BETWEEN f.first_day AND f.last_day
 ),
+-- One asof join would sort all days to find the few that are later than a change.
+readable AS (
+    SELECT project_id, instance_id, seen_at, new_value,
+        lead(seen_at, 1, TIMESTAMP '9999-12-31') OVER (
+            PARTITION BY project_id, instance_id ORDER BY seen_at
+        ) AS to_at
+    FROM backup_policy_changes WHERE field = 'is_readable'
+),
 points AS (
-    SELECT project_id, instance_id, begin_time, min(backup_id) AS backup_id
-    FROM fact_backup WHERE is_restore_point GROUP BY ALL
+    SELECT f.n, b.begin_time, min(b.backup_id) AS backup_id
+    FROM fact_backup AS b
+    JOIN fleet AS f ON f.project_id = b.project_id AND f.instance_id = b.instance_id
+    WHERE b.is_restore_point GROUP BY f.n, b.begin_time
 )
 SELECT
-    g.* EXCLUDE (is_incremental_enabled, lost_count),
+    g.* EXCLUDE (n, is_incremental_enabled, lost_count),
     v.instance_id IS NOT NULL AND g.day_end >= v.known_from AND v.is_enabled IS NOT NULL
         AND coalesce(r.new_value, 'true') = 'true'
         AS is_policy_known,
@@ -48,12 +59,11 @@ FROM grid AS g
 CROSS JOIN clock
 LEFT JOIN v_policy_version AS v ON v.project_id = g.project_id AND v.instance_id = g.instance_id
     AND g.day_end >= v.from_at AND g.day_end < v.to_at
-ASOF LEFT JOIN (FROM backup_policy_changes WHERE field = 'is_readable') AS r
-    ON r.project_id = g.project_id AND r.instance_id = g.instance_id AND r.seen_at <= g.day_end
+LEFT JOIN readable AS r ON r.project_id = g.project_id AND r.instance_id = g.instance_id
+    AND g.day_end >= r.seen_at AND g.day_end < r.to_at
 LEFT JOIN v_instance_daily AS n ON n.project_id = g.project_id AND n.instance_id = g.instance_id
     AND n.date = g.date
-LEFT JOIN points AS p ON p.project_id = g.project_id AND p.instance_id = g.instance_id
-    AND p.begin_time = make_timestamp(
+LEFT JOIN points AS p ON p.n = g.n AND p.begin_time = make_timestamp(
         epoch_us(g.day_end) - round(n.restore_point_age_h * 3600000000)::BIGINT
     );
 

@@ -1,6 +1,7 @@
 CREATE VIEW v_control_result AS
 WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
-days AS MATERIALIZED (SELECT * FROM v_control_day),
+-- Each day of each instance has a number: one column to join by instead of three.
+days AS MATERIALIZED (SELECT row_number() OVER () AS n, * FROM v_control_day),
 -- What began on each day, or in the slot that opened on it.
 slots AS (
     SELECT
@@ -10,7 +11,7 @@ slots AS (
     FROM days CROSS JOIN clock
 ),
 tries AS (
-    SELECT s.project_id, s.instance_id, s.date, b.backup_id, b.status, b.is_restore_point,
+    SELECT s.n, b.backup_id, b.status, b.is_restore_point,
         b.is_failed, b.is_present, b.begin_time, b.backup_type,
         b.begin_time >= s.slot_at AND b.begin_time < s.slot_end AND b.backup_type = 'Auto'
             AS is_in_slot,
@@ -24,7 +25,7 @@ tries AS (
     WHERE b.begin_date = s.date OR (b.begin_time >= s.slot_at AND b.begin_time < s.slot_end)
 ),
 tried AS (
-    SELECT project_id, instance_id, date,
+    SELECT n,
         max_by(backup_id, begin_time) FILTER (is_restore_point) AS success_id,
         max_by(backup_id, begin_time) FILTER (is_failed) AS failed_id,
         max_by(backup_id, begin_time) FILTER (is_stuck) AS stuck_id,
@@ -34,7 +35,7 @@ tried AS (
             AS open_status,
         count(*) FILTER (is_in_slot) AS in_slot_count
     FROM tries
-    GROUP BY ALL
+    GROUP BY n
 ),
 success AS (
     SELECT s.*, coalesce(t.success_id, t.stuck_id, t.failed_id, t.open_id) AS backup_id, CASE
@@ -60,8 +61,7 @@ success AS (
         ELSE ['missed', 'None began, though the policy asks for one.']
     END AS found
     FROM slots AS s
-    LEFT JOIN tried AS t ON t.project_id = s.project_id AND t.instance_id = s.instance_id
-        AND t.date = s.date
+    LEFT JOIN tried AS t USING (n)
 ),
 -- Retention: on which days an automated restore point was present that is as old as promised.
 gaps AS (
@@ -116,7 +116,7 @@ kept AS (
     GROUP BY ALL
 ),
 younger AS (
-    SELECT d.project_id, d.instance_id, d.date
+    SELECT d.n
     FROM days AS d
     JOIN promises AS p ON p.project_id = d.project_id AND p.instance_id = d.instance_id
         AND d.day_end >= p.from_at AND d.day_end < p.to_at
@@ -176,7 +176,7 @@ firsts_of_project AS (
     GROUP BY project_id
 ),
 judged AS (
-    SELECT 'has_restore_point' AS control_id, project_id, instance_id, date,
+    SELECT 'has_restore_point' AS control_id, n,
         restore_point_id AS backup_id, NULL::VARCHAR AS own_run_id, CASE
         WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
         WHEN restore_point_age_h IS NULL
@@ -184,9 +184,9 @@ judged AS (
         ELSE ['ok', 'A restore point was present when the day ended.'] END AS found
     FROM days
     UNION ALL
-    SELECT 'daily_success', project_id, instance_id, date, backup_id, NULL, found FROM success
+    SELECT 'daily_success', n, backup_id, NULL, found FROM success
     UNION ALL
-    SELECT 'rpo_kept', project_id, instance_id, date, restore_point_id, NULL, CASE
+    SELECT 'rpo_kept', n, restore_point_id, NULL, CASE
         WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
         WHEN rpo_met_s >= watched_s - 0.001
             THEN ['ok', 'At every moment of the day a full backup within the RPO was present.']
@@ -205,7 +205,7 @@ judged AS (
         END
     FROM days CROSS JOIN clock
     UNION ALL
-    SELECT 'policy_enabled', project_id, instance_id, date, NULL, NULL, CASE
+    SELECT 'policy_enabled', n, NULL, NULL, CASE
         WHEN proven_at IS NULL THEN ['not watched', unwatched_because]
         WHEN NOT is_policy_known
             THEN ['not known', 'The policy had not been read: it is refused, missing or not asked yet.']
@@ -214,23 +214,22 @@ judged AS (
         ELSE ['off', 'The policy was off.'] END
     FROM days
     UNION ALL
-    SELECT 'retention_kept', d.project_id, d.instance_id, d.date, k.backup_id, NULL, CASE
+    SELECT 'retention_kept', n, k.backup_id, NULL, CASE
         WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
         WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read.']
         WHEN NOT d.is_policy_enabled THEN ['not due', 'The policy was off and promised nothing.']
         WHEN k.backup_id IS NOT NULL
             THEN ['ok', 'An automated restore point was present that is as old as the policy promises.']
-        WHEN y.date IS NOT NULL
+        WHEN y.n IS NOT NULL
             THEN ['ok', 'The instance, or the policy, was too young to have any that old.']
         ELSE ['short', 'No automated restore point was present that is as old as the policy promises: '
             || d.keep_days || ' days.'] END
     FROM days AS d
     LEFT JOIN kept AS k ON k.project_id = d.project_id AND k.instance_id = d.instance_id
         AND k.date = d.date
-    LEFT JOIN younger AS y ON y.project_id = d.project_id AND y.instance_id = d.instance_id
-        AND y.date = d.date
+    LEFT JOIN younger AS y USING (n)
     UNION ALL
-    SELECT 'no_early_loss', d.project_id, d.instance_id, d.date, l.backup_id, NULL, CASE
+    SELECT 'no_early_loss', n, l.backup_id, NULL, CASE
         WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
         WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read.']
         WHEN l.backup_id IS NOT NULL THEN ['lost', l.lost_count
@@ -243,7 +242,7 @@ judged AS (
     LEFT JOIN lost AS l ON l.project_id = d.project_id AND l.instance_id = d.instance_id
         AND l.date = d.date
     UNION ALL
-    SELECT 'no_stuck_backup', d.project_id, d.instance_id, d.date, s.backup_id, NULL, CASE
+    SELECT 'no_stuck_backup', n, s.backup_id, NULL, CASE
         WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
         WHEN s.backup_id IS NOT NULL
             THEN ['stuck', 'When the day ended, a backup had been BUILDING for too long.']
@@ -252,7 +251,7 @@ judged AS (
     LEFT JOIN stuck AS s ON s.project_id = d.project_id AND s.instance_id = d.instance_id
         AND s.date = d.date
     UNION ALL
-    SELECT 'policy_not_weakened', d.project_id, d.instance_id, d.date, NULL, w.run_id, CASE
+    SELECT 'policy_not_weakened', n, NULL, w.run_id, CASE
         WHEN w.change IS NOT NULL THEN ['weakened', w.change]
         WHEN d.proven_at IS NULL THEN ['not watched', d.unwatched_because]
         WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read before.']
@@ -275,8 +274,11 @@ of_projects AS (
         ELSE ['missed', 'No run of the day has left anything in the lake.'] END AS found
     FROM v_watched_daily AS w
     LEFT JOIN (
-        SELECT project_id, first_seen_at::DATE AS date FROM backups
-        UNION SELECT project_id, gone_at::DATE FROM backups
+        SELECT DISTINCT project_id, unnest([seen_on, gone_on]) AS date
+        FROM (
+            SELECT DISTINCT project_id, first_seen_at::DATE AS seen_on, gone_at::DATE AS gone_on
+            FROM backups
+        )
     ) AS t ON t.project_id = w.project_id AND t.date = w.date
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
     JOIN dim_project AS p ON p.project_id = w.project_id
@@ -295,8 +297,7 @@ results AS (
         d.owner, d.date, j.found, j.backup_id,
         coalesce(j.own_run_id, d.proving_run_id) AS run_id
     FROM judged AS j
-    JOIN days AS d ON d.project_id = j.project_id AND d.instance_id = j.instance_id
-        AND d.date = j.date
+    JOIN days AS d USING (n)
     UNION ALL
     SELECT control_id, project_id, NULL, NULL, NULL, NULL, date, found, NULL,
         coalesce(own_run_id, proving_run_id)
