@@ -65,7 +65,7 @@ LINES: dict[str, tuple[Callable[[Account], object], str]] = {
     "a number for a lake": (lambda a: insight.write_report(7, a.out), r"lake is of type int"),  # type: ignore[arg-type]  # wrong
     "a number for a file": (lambda a: insight.publish_lake(a.lake, 7), r"path is of type int"),  # type: ignore[arg-type]  # wrong
     "a number for a folder": (lambda a: a.frames.write(7), r"path is of type int"),  # type: ignore[arg-type]  # wrong
-    "a number for a workbook": (lambda a: a.frames.to_excel(7), r"file to write is of type int"),  # type: ignore[arg-type]  # wrong
+    "a number for a workbook": (lambda a: a.frames.to_excel(7), r"path is of type int"),  # type: ignore[arg-type]  # wrong
     "no account": (lambda _: bf.read_backups(), r"Give endpoint= or region=, or export"),
     "no project": (
         lambda _: bf.read_backups(endpoint="https://a.invalid", token="t"),

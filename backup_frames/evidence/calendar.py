@@ -11,7 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..insight.kpi.narrow import narrow_to
+from ..errors import QueryError
+from ..insight.kpi.narrow import narrow_to, spelled
 from ..insight.kpi.publish import connect_lake
 from ..lake.outside import check_outside
 from ..settings.owners import Attestation, OwnerRule
@@ -48,8 +49,8 @@ def write_calendar(  # noqa: PLR0913 - filters, each by its name
         attestations: what people vouch for; the page ends with it.
 
     Raises:
-        QueryError: a day cannot be read, the last is before the first, or no instance belongs to whom
-            is asked for.
+        QueryError: a day cannot be read, the last is before the first, there is no such instance, or none
+            belongs to whom is asked for.
         LakeError: no lake there, or a file of it is unreadable.
 
     Example:
@@ -58,10 +59,16 @@ def write_calendar(  # noqa: PLR0913 - filters, each by its name
     first, last = read_days(begin, end)
     target = absolute_path(out)
     check_outside(target, lake)
-    wanted = {"i": instance_id, "first": first, "last": last}
+    wanted = {"i": spelled(instance_id), "first": first, "last": last}
     with connect_lake(lake, materialize=True, owners=owners) as connection:
         now = set_back(connection, None, first)
         narrow_to(connection, owner, enterprise_project_id)
+        known = "SELECT count(*) FROM dim_instance WHERE instance_id = $i"
+        if instance_id and not connection.execute(known, {"i": wanted["i"]}).fetchall()[0][0]:
+            raise QueryError(
+                f"There is no instance {instance_id!r} in the lake, or not of whom was asked for. "
+                "Give an instance_id, as the list of instances has it."
+            )
         rows = connection.execute(
             "SELECT project_id, instance_id, instance_name, date, outcome FROM v_control_result "
             "WHERE control_id = 'daily_success' AND date BETWEEN $first AND $last "

@@ -23,8 +23,9 @@ from ..api.scrub import as_printable
 
 SUMS: Final = "SHA256SUMS"
 MAX_BYTES: Final = 4 << 30
-# What begins a formula, for Excel also in its wide forms.
-_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What begins a formula, for Excel also in its wide forms; where a comma is the decimal point, a
+# spreadsheet begins a cell after each semicolon.
+_FORMULA: Final = re.compile("(^|;)(?=\\s*[=+@\uff1d\uff0b\uff0d\uff20-])")
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _NAME = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 
@@ -69,8 +70,7 @@ def _cell(value: Any) -> Any:
 @lru_cache(maxsize=1 << 16)
 def _text(value: str) -> str:
     """The text as a spreadsheet shows it; ids and reasons come again and again."""
-    text = as_printable(value)
-    return f"'{text}" if text.lstrip()[:1] in _FORMULA and text.strip() else text
+    return _FORMULA.sub(r"\1'", as_printable(value))
 
 
 def encode_sums(files: Mapping[str, bytes]) -> bytes:
@@ -176,5 +176,6 @@ def check_sums(files: Mapping[str, bytes]) -> list[PackFinding]:
         elif name not in sums:
             findings.append(PackFinding(as_printable(name), "extra", "It is not in SHA256SUMS."))
         elif hashlib.sha256(files[name]).hexdigest() != sums[name]:
-            findings.append(PackFinding(name, "changed", "Its sum is not that of SHA256SUMS."))
+            message = "Its sum is not that of SHA256SUMS: it was changed, or its line there."
+            findings.append(PackFinding(name, "changed", message))
     return findings

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import LakeError, QueryError
-from ..insight.kpi.narrow import check_fits
+from ..insight.kpi.narrow import check_fits, spelled
 from ..insight.kpi.publish import connect_lake
 from ..lake.formats.open_tables import open_lake_store
 from ..lake.ledger.metadata import LakeRecord, decode_record
@@ -44,8 +44,7 @@ class PackRequest:
     """What a pack is asked for; with the lake it decides every byte.
 
     Attributes:
-        first: first day, included (UTC).
-        last: last day, included.
+        first, last: the days, both included (UTC).
         as_of: the moment of the lake that it is made of; None: its last run.
         owner: only instances of this owner; None: all.
         enterprise_project_id: only instances of it; None: all.
@@ -179,8 +178,8 @@ class Pack:
     gap_count: int
 
 
-def build_pack(lake: Place, request: PackRequest) -> Pack:
-    """Make the files of a pack, `SHA256SUMS` with them."""
+def build_pack(lake: Place, request: PackRequest, tool_version: str = VERSION) -> Pack:
+    """Make the files of a pack, `SHA256SUMS` with them; to compare, in the name of its version."""
     record = decode_record(
         open_lake_store(os.fspath(lake), scratch="_meta/reader/tmp").read(LAKE_KEY), LakeRecord
     )
@@ -197,7 +196,7 @@ def build_pack(lake: Place, request: PackRequest) -> Pack:
         certificates = _certificates(connection, tables)
     facts: dict[str, Any] = {
         "format": 1,
-        "tool_version": VERSION,
+        "tool_version": tool_version,
         "lake_id": record.lake_id if record else "",
         "from": request.first.isoformat(),
         "to": request.last.isoformat(),
@@ -226,10 +225,11 @@ def build_pack(lake: Place, request: PackRequest) -> Pack:
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, request: PackRequest) -> dict[str, Rows]:
+    names = map(spelled, (request.owner, request.enterprise_project_id))
     connection.execute(
         "CREATE TABLE wanted AS SELECT ?::DATE AS first, ?::DATE AS last, ?::VARCHAR AS owner, "
         "?::VARCHAR AS enterprise_project_id",
-        [request.first, request.last, request.owner, request.enterprise_project_id],
+        [request.first, request.last, *names],
     )
     # judged once: the history of exceptions asks for it again
     connection.execute("CREATE TABLE results AS FROM v_control_result")
@@ -344,6 +344,6 @@ def request_of(facts: Mapping[str, Any]) -> PackRequest:
         enterprise_project_id=facts["enterprise_project_id"],
         owners=tuple(OwnerRule(**rule) for rule in facts["owners"]),
         attestations=tuple(Attestation(**one) for one in facts["attestations"]),
-        projects=tuple(map(str, facts["projects"])),
+        projects=tuple(map(str, facts.get("projects", ()))),  # packs of earlier versions lack it
         thresholds=tuple(sorted((str(k), float(v)) for k, v in facts["thresholds"].items())),
     )

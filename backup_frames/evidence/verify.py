@@ -11,6 +11,7 @@ from pathlib import Path
 from ..api.scrub import as_printable
 from ..errors import LakeError
 from ..settings.values import Place
+from ..version import VERSION
 from ..whole_files import absolute_path
 from .files import SUMS, PackFinding, check_sums, read_pack
 from .pack import PACK, build_pack, request_of
@@ -57,11 +58,15 @@ def _compare(files: dict[str, bytes], lake: Place, named: set[str]) -> list[Pack
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         message = "It does not say what the pack is made of, so it cannot be compared with a lake."
         return [PackFinding(PACK, "damaged", message)]
-    made = build_pack(lake, request).files
+    made = build_pack(lake, request, version).files
     ours = json.loads(made[PACK])
     if ours["lake_id"] != lake_id:
         message = f"The pack is of lake {as_printable(lake_id)}, and this one is {ours['lake_id']}."
         return [PackFinding(PACK, "differs", message)]
+    # what only later versions note, and would have noted nothing in
+    later = {key for key in ours.keys() - facts.keys() if not ours[key]}
+    if facts == {key: value for key, value in ours.items() if key not in later}:
+        named = named | {PACK}
     findings = []
     for name in sorted(made.keys() | files.keys() - {SUMS}):
         if name in named or name == SUMS:
@@ -74,10 +79,12 @@ def _compare(files: dict[str, bytes], lake: Place, named: set[str]) -> list[Pack
             )
         elif made[name] != files[name]:
             findings.append(PackFinding(name, "differs", _difference(made[name], files[name])))
-    if findings and version != ours["tool_version"]:
+    if findings and version != VERSION:
+        other = as_printable(version)
         what = (
-            f"It was made by version {as_printable(version)}, and this is {ours['tool_version']}."
+            f"It was made by version {other}, and this is {VERSION}, which may write it otherwise. "
         )
+        what += f"Check it with the version that made it: pip install backup-frames=={other}."
         findings.append(PackFinding("pack", "differs", what))
     return findings
 

@@ -3,9 +3,8 @@
 In: fresh partitions, a writer, the state. Out: partitions staged for writing, the state's counts
 brought up to them, and the tally of what changed. A backup that is listed elsewhere than it is stored
 moves there with its history: its new partition is durable before the old one lets go of it, so that a
-death between leaves it twice until the next run, never nowhere. Nothing is marked gone before the end,
-when the whole read is proven and the deletion guard does not hold. A partition that cannot be read is
-left as it is, and the rest goes on.
+death between leaves it twice till the next run, never nowhere. Nothing is marked gone before the end,
+when the whole read is proven and the deletion guard does not hold. What cannot be read is left.
 """
 
 from __future__ import annotations

@@ -29,9 +29,10 @@ from support.lake_maker import (
 from backup_frames.cli import main
 from backup_frames.errors import LakeError, QueryError
 from backup_frames.evidence.calendar import write_calendar
-from backup_frames.evidence.files import SUMS, encode_csv, encode_sums, encode_zip
+from backup_frames.evidence.files import SUMS, encode_csv, encode_json, encode_sums, encode_zip
 from backup_frames.evidence.pack import write_evidence
 from backup_frames.evidence.verify import verify_evidence
+from backup_frames.insight.kpi.changes import find_exceptions
 from backup_frames.settings.owners import Attestation, OwnerRule
 
 DAY = timedelta(days=1)
@@ -294,6 +295,43 @@ def test_names_that_lead_out_are_named_and_nothing_is_written(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [forged]
 
 
+def aged(pack: Path, version: str, *, without: tuple[str, ...] = ()) -> dict[str, bytes]:
+    """The pack as a version would have made it that noted less."""
+    files = files_of(pack)
+    facts = json.loads(files["pack.json"])
+    new = facts["tool_version"].encode()
+    facts = {key: value for key, value in facts.items() if key not in without}
+    files["pack.json"] = encode_json(facts | {"tool_version": version})
+    files["index.html"] = files["index.html"].replace(new, version.encode(), 1)
+    del files[SUMS]
+    return files | {SUMS: encode_sums(files)}
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.0.9"])
+def test_a_pack_of_an_earlier_version_agrees_with_its_lake(
+    version: str, pack: Path, lake: Path, tmp_path: Path
+) -> None:
+    """One that noted no expected projects, of this version's number or an earlier one, is no forgery."""
+    old = tmp_path / "old.zip"
+    old.write_bytes(encode_zip(aged(pack, version, without=("projects",))))
+    assert verify_evidence(old, lake=lake) == []
+
+
+def test_what_another_version_wrote_otherwise_is_told_by_its_number(
+    pack: Path, lake: Path, tmp_path: Path
+) -> None:
+    """A file that differs is named, and with which version to check the pack; the record is not damaged."""
+    files = aged(pack, "0.0.9", without=("projects",))
+    files["controls.csv"] += b"x\n"
+    del files[SUMS]
+    old = tmp_path / "old.zip"
+    old.write_bytes(encode_zip(files | {SUMS: encode_sums(files)}))
+    controls, whole = verify_evidence(old, lake=lake)
+    assert (controls.path, controls.kind) == ("controls.csv", "differs")
+    assert "version 0.0.9" in whole.message
+    assert "backup-frames==0.0.9" in whole.message
+
+
 def test_the_lake_of_another_day_is_named(pack: Path, tmp_path: Path) -> None:
     """A lake that lost a run and a backup since: both files are named, not the whole pack."""
     rows = fleet()
@@ -331,6 +369,47 @@ def test_no_text_becomes_a_formula_or_markup(pack: Path, lake: Path, tmp_path: P
     assert "<b>rest" not in page
     assert "users" in page
     assert "orders-1" not in page
+
+
+def test_no_cell_after_a_semicolon_is_a_formula(tmp_path: Path) -> None:
+    """Where a comma is the decimal point, a spreadsheet cuts lines at semicolons too."""
+    for text in ("a;=cmd()", "a; @x", ";-1", "x;y;\uff1d1", "=1;+2"):
+        line = encode_csv(["a", "b"], [[text, 1]]).decode().splitlines()[1]
+        assert not [one for one in line.split(";") if one.lstrip('" ')[:1] in tuple("=+-@\uff1d")]
+    assert encode_csv(["a"], [["a;b-c = d"]]) == b"a\na;b-c = d\n"
+
+
+@pytest.mark.parametrize("name", ["orders-9", "\udcff", "users"])
+def test_a_calendar_of_an_instance_that_is_not_there(lake: Path, tmp_path: Path, name: str) -> None:
+    """A misspelled id, or one of another owner, is an error and no empty page."""
+    with pytest.raises(QueryError, match="no instance"):
+        write_calendar(
+            lake, tmp_path / "c.html", **DAYS, instance_id=name, enterprise_project_id="ep-1"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_stars_and_question_marks_stand_for_others(lake: Path, tmp_path: Path) -> None:
+    """Brackets and backslashes in an owner's pattern mean themselves."""
+    rows = fleet()
+    rows["instances"][0]["instance_name"] = "orders[1]\\a"
+    named = make_lake(tmp_path / "lake", **rows)
+    for pattern, owned in (("orders[1]\\?", 1), ("[ou]*", 0), ("*[[]*", 0), ("*[*", 1), ("*", 2)):
+        path = tmp_path / f"{owned}{len(pattern)}.zip"
+        write_evidence(named, path, **DAYS, owners=[OwnerRule("a", instance_name=pattern)])
+        found = rows_of(files_of(path), "instances.csv")
+        assert len([one for one in found if one["owner"]]) == owned, pattern
+
+
+@pytest.mark.parametrize("option", ["owner", "enterprise_project_id"])
+def test_a_name_that_is_no_text_is_nobodys(lake: Path, tmp_path: Path, option: str) -> None:
+    """A shell may hand on bytes that are no UTF-8: no instance belongs to them."""
+    with pytest.raises(QueryError, match="No instance belongs"):
+        write_evidence(lake, tmp_path / "x.zip", **DAYS, **{option: "\udcff"})
+    with pytest.raises(QueryError, match="No instance belongs"):
+        write_calendar(lake, tmp_path / "x.html", **DAYS, **{option: "\udcff"})
+    with pytest.raises(QueryError, match="No instance belongs"):
+        find_exceptions(lake, **{option: "\udcff"})
 
 
 def test_an_owner_sees_what_is_theirs(lake: Path, tmp_path: Path) -> None:

@@ -305,6 +305,8 @@ def evidence_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """The same rows as the evidence pack has, counted over as many full days as take seconds."""
     ((days, first),) = connection.execute(_JUDGED).fetchall()
     # a day that is known beforehand spares the views all others
+    connection.execute("CREATE TABLE v_policy_version_held AS FROM v_policy_version")
+    connection.execute("CREATE OR REPLACE VIEW v_policy_version AS FROM v_policy_version_held")
     connection.execute("CREATE TABLE judged_day AS FROM v_control_day WHERE date >= ?", [first])
     connection.execute("CREATE OR REPLACE VIEW v_control_day AS FROM judged_day")
     controls = rows_of(connection, _CONTROLS, [first])

@@ -32,12 +32,12 @@ from .drawing import Drawing
 from .figures import FIGURES, Figure
 
 WIDE, NARROW = 640, 340
-#: In the order in which one answers from the other: with how many days back, or all.
+#: In the order in which one answers from the other: with the first day that the page shows, or all.
 _HELD = {
     "v_instance_ledger": None,
-    "v_watched_daily": None,
+    "v_watched_daily": "today - greatest(90, trend_days)",
     "v_instance_health": None,
-    "v_instance_daily": 61,
+    "v_instance_daily": "today - 61",
     "v_exceptions": None,
     "v_kpi_current": None,
 }
@@ -95,6 +95,7 @@ def write_report(
             owners=owners,
             attestations=attestations,
             projects=projects,
+            brief=True,
         ) as connection,
     ):
         narrow_to(connection, owner, enterprise_project_id)
@@ -143,15 +144,15 @@ def render_report(connection: duckdb.DuckDBPyConnection, drawing: Drawing) -> st
 def _hold(connection: duckdb.DuckDBPyConnection) -> None:
     """Answer the views that nearly every part of the page asks once, and keep the answers.
 
-    What is said of instances' days reaches back no further than the page does.
+    What is said of days reaches back no further than the page does.
     """
-    for view, days in _HELD.items():
+    for view, first_day in _HELD.items():
         query = f"CREATE TABLE {view}_held AS FROM {view}"
-        if days is None:
+        if first_day is None:
             connection.execute(query)
         else:  # a day that is known beforehand spares the views all others
-            first = connection.execute("SELECT today - ?::INTEGER FROM v_now", [days]).fetchall()[0]
-            connection.execute(f"{query} WHERE date >= ?", first)
+            day = f"SELECT {first_day} FROM v_now CROSS JOIN settings"  # noqa: S608 - our text
+            connection.execute(f"{query} WHERE date >= ?", connection.execute(day).fetchall()[0])
         connection.execute(f"CREATE OR REPLACE VIEW {view} AS FROM {view}_held")
 
 

@@ -36,6 +36,8 @@ INNER: Final = frozenset(
         *("v_period_weekday", "v_inventory_project", LAKE_FILES),
     }
 )
+#: What a pattern means literally, and the engine would not: only ``*`` and ``?`` stand for others.
+_LITERAL: Final = {ord("["): "[[]", ord("\\"): "[\\]"}
 # What a caller sets; made whatever is asked.
 _FILLED: Final = frozenset({"settings", "owner_rule", "attestation", "expected_project"})
 # Where a view's undescribed columns come from; the other views are about backups.
@@ -204,7 +206,8 @@ def fill_settings(
             raise ConfigError(f"The threshold {name} is {value!r}. Give a number above zero.")
         connection.execute(f"UPDATE settings SET {name} = ?", [value])  # noqa: S608 - a known name
     for place, rule in enumerate(owners, 1):
-        row = [place, rule.owner, rule.enterprise_project_id, rule.instance_name]
+        pattern = rule.instance_name and rule.instance_name.translate(_LITERAL)
+        row = [place, rule.owner, rule.enterprise_project_id, pattern]
         connection.execute("INSERT INTO owner_rule VALUES (?, ?, ?, ?)", row)
     for place, one in enumerate(attestations, 1):
         connection.execute(

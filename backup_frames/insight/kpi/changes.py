@@ -112,7 +112,7 @@ def find_changes(lake: str | PathLike[str], *, since: str | datetime | timedelta
         {'new': 31, 'changed': 4, 'gone': 29}
     """
     moment = parse_moment(since, "since")
-    with open_views(lake, materialize=True, only={_VIEW}) as connection:
+    with open_views(lake, materialize=True, only={_VIEW}, brief=True) as connection:
         return changes_since(connection, moment)
 
 
@@ -157,7 +157,7 @@ def find_exceptions(
     if at_least not in SEVERITIES:
         raise QueryError(f"There is no severity {at_least!r}. Choose high, medium or low.")
     with open_views(
-        lake, materialize=True, owners=owners, projects=projects, only={_VIEW}
+        lake, materialize=True, owners=owners, projects=projects, only={_VIEW}, brief=True
     ) as connection:
         narrow_to(connection, owner, enterprise_project_id)
         if new:

@@ -31,7 +31,7 @@ def narrow_to(
     if owner is None and enterprise_project_id is None:
         return
     run = connection.execute
-    wanted = {"owner": owner, "enterprise_project_id": enterprise_project_id}
+    wanted = {"owner": spelled(owner), "enterprise_project_id": spelled(enterprise_project_id)}
     run(
         "CREATE TEMP TABLE narrowed AS SELECT project_id, instance_id FROM v_instance_ledger "  # noqa: S608 - our text
         f"WHERE instance_id IS NOT NULL AND {_FITS}",
@@ -61,6 +61,11 @@ def narrow_to(
         )
     for table in (RUNS, "lake_files", "expected_project"):
         run(f"DELETE FROM {table} WHERE project_id NOT IN (SELECT project_id FROM narrowed)")  # noqa: S608 - our names
+
+
+def spelled(name: str | None) -> str | None:
+    """A name as the engine takes it: with halves of characters, as a shell may hand on, spelled out."""
+    return None if name is None else name.encode("utf-8", "backslashreplace").decode()
 
 
 def check_fits(

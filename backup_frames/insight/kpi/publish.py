@@ -197,12 +197,13 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
     only: Collection[str] | None = None,
     follow: bool = True,
     words: bool = False,
+    brief: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """As `connect_lake`, by default without the words on columns, for who reads none of them.
 
     With `only` there are no other views than these and those that they ask, and rows of no other
-    relation. Who asks once need not
-    `follow` the lake.
+    relation. Who asks once need not `follow` the lake. Who shows no run may have them `brief`, with
+    null in what is said of them alone.
     """
     connection = open_memory()
     try:
@@ -219,6 +220,7 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
                 only=only,
                 follow=follow,
                 words=words,
+                brief=brief,
             )
             # a query reads a lake's files up to ten times; a changed one is noticed all the same
             connection.execute("SET parquet_metadata_cache = true")
@@ -241,6 +243,7 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     only: Collection[str] | None = None,
     follow: bool = True,
     words: bool,
+    brief: bool = False,
 ) -> LakeRelations:
     declare_views(connection, inner=inner, only=only, words=words)
     fill_settings(connection, thresholds, owners, attestations, projects)
@@ -250,6 +253,7 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
         materialize=materialize,
         inner=inner,
         follow=follow,
+        brief=brief,
         only=None if only is None else asked_by(only),
     )
     set_now(connection)

@@ -9,8 +9,8 @@ and Iceberg can only be held: DuckDB's own readers of them are extensions that i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,6 @@ from .sql_text import (
     escaped,
     is_of_small_files,
     no_rows,
-    one_thread,
     quoted,
     read_now,
     rows_of_files,
@@ -41,8 +40,9 @@ RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
 # Patterns, since a view shall show the files of later syncs; which of them count, manifests say.
 _DAY = "date=" + "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2))
 _RUN_ID = "[0-9]" * 8 + "T*"
+#: What views ask of runs; each further column costs, of thousands of files, a tenth of a second.
+_RUN_FACTS = ("run_id", "project_id", "endpoint", "as_of", "verdict", "present_count")
 _TRIES = 5  # as often may a sync change the lake while its rows are counted
-
 
 LAKE_FILES = "lake_files"
 _LAKE_FILES_WORDS = {
@@ -98,6 +98,7 @@ def create_relations(
     materialize: bool,
     inner: str = "main",
     follow: bool = True,
+    brief: bool = False,
     only: Collection[str] | None = None,
 ) -> LakeRelations:
     """Create the base relations in the connection's current database, in place of declared ones.
@@ -110,8 +111,9 @@ def create_relations(
         lake: a local path, ``file://``, ``s3://`` or ``obs://``.
         materialize: hold the rows (one read of the whole lake) instead of pointing at files.
         inner: schema for what only views ask.
-        follow: views read the manifests with each use, so that they show later syncs. For one query
-            it is enough to read them now: a query uses a relation up to twenty times.
+        follow: views read the manifests with each use, up to twenty times in a query, so that they
+            show later syncs.
+        brief: of runs that are held, only what other views ask may be there; null is the rest.
         only: leave other relations than these as they are, without rows; None for all.
 
     Returns:
@@ -146,19 +148,8 @@ def create_relations(
             if by_arrow:
                 _hold_files(connection, store, name, files)
                 continue
-            rows = files.row_range(name)
-            small = is_of_small_files(len(files.of_table(name)), rows and rows[1])
-            with one_thread(connection) if small else nullcontext():
-                _point_at(
-                    connection,
-                    place,
-                    name,
-                    files,
-                    inner,
-                    is_held=is_held,
-                    follow=follow,
-                    is_of_small=small,
-                )
+            wanted = _RUN_FACTS if brief and name == RUNS else ()
+            _point_at(connection, place, name, files, inner, wanted, is_held=is_held, follow=follow)
         counts = _row_counts(connection, names)
         wrong = _wrong_counts(counts, files)
         if not wrong:
@@ -173,9 +164,9 @@ def create_relations(
 def _refuse_links(root: Path | None, files: NamedFiles) -> None:
     """What no other reader of the lake follows, DuckDB would."""
     for key in files.entries if root else ():
-        if root and (root / key).is_symlink():
+        if os.path.islink(f"{root}/{key}"):  # noqa: PTH114 - four times as fast
             raise LakeError(
-                f"{root / key} is a link, and nothing inside a lake may be one. Put the file itself "
+                f"{root}/{key} is a link, and nothing inside a lake may be one. Put the file itself "
                 "there, or run `backup-frames verify --repair` after moving it away.",
                 path=key,
             )
@@ -238,13 +229,15 @@ def _point_at(
     name: str,
     files: NamedFiles,
     inner: str,
+    wanted: Sequence[str],
     *,
     is_held: bool,
     follow: bool,
-    is_of_small: bool,
 ) -> None:
     """Create a relation over the table's files, or from them; what is small is held for one query."""
     is_small = name not in TABLE_NAMES
+    counts = files.row_range(name)
+    is_of_small = is_of_small_files(len(files.of_table(name)), counts and counts[1])
     is_table = is_held or (not follow and is_small)
     kind, schema, keys = "TABLE" if is_table else "VIEW", RELATIONS[name], files.of_table(name)
     if is_table:  # two thirds of a lake's files may be without rows
@@ -253,7 +246,7 @@ def _point_at(
     if not keys:
         source = no_rows(schema)
     elif is_table and (is_small or is_of_small):
-        source = read_now(connection, paths, schema)
+        source = read_now(connection, paths, schema, wanted)
     elif is_held or not follow:
         source = rows_of_files(connection, paths, schema)
     elif name == RUNS:

@@ -65,25 +65,37 @@ def no_rows(schema: pa.Schema) -> str:
     return f"SELECT {columns_of(schema, ())} WHERE false"
 
 
-def read_now(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], schema: pa.Schema) -> str:
+def read_now(
+    connection: duckdb.DuckDBPyConnection,
+    paths: Sequence[str],
+    schema: pa.Schema,
+    wanted: Sequence[str] = (),
+) -> str:
     """SQL that selects the rows of small files, which are read here into a database `just_read`.
 
-    To ask thousands of them for their columns first would open each twice. They are read side by side,
-    each part into a table of its own: one query would read them one by one.
+    With `wanted` the other columns may be null.
+
+    To ask thousands of them for their columns first would open each twice, so those of this version
+    are taken for granted; a part with a file that lacks one is read by what each file has. They are
+    read side by side, each part by one thread into a table of its own: one query would read them one
+    by one, and threads that share small files wait for each other.
     """
     parts = [paths[n : n + _PART_FILES] for n in range(0, len(paths), _PART_FILES)]
+    present = ", ".join(wanted or schema.names)
     connection.execute("ATTACH ':memory:' AS just_read")
     cursors = [connection.cursor() for _ in parts]
 
     def read(n: int) -> None:
         some = ", ".join(map(quoted, parts[n]))
+        source = f"read_parquet([{some}], hive_partitioning = false, union_by_name ="
         with cursors[n] as cursor:
-            cursor.execute(
-                f"CREATE TABLE just_read.part_{n} AS "
-                f"FROM read_parquet([{some}], hive_partitioning = false, union_by_name = true)"
-            )
+            create = f"CREATE TABLE just_read.part_{n} AS"
+            try:
+                cursor.execute(f"{create} SELECT {present} FROM {source} false)")  # noqa: S608 - our columns
+            except duckdb.Error:
+                cursor.execute(f"{create} FROM {source} true)")
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with _one_thread(connection), ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(read, range(len(parts))))
     rows = " UNION ALL BY NAME ".join(f"FROM just_read.part_{n}" for n in range(len(parts)))
     found = connection.execute(f"FROM ({rows}) LIMIT 0").description
@@ -118,8 +130,8 @@ def is_of_small_files(file_count: int, row_count: int | None) -> bool:
 
 
 @contextmanager
-def one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Read small files by one thread: several wait for each other, and take twice the processor time."""
+def _one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let a query have one thread: several would take twice the processor time for small files."""
     connection.execute("SET threads = 1")
     yield  # after an error the connection is of no more use
     connection.execute("RESET threads")

@@ -18,7 +18,7 @@ from support.lake_maker import at, backup, make_lake, run
 from backup_frames import sync_backups
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight import PublishReport, connect_lake, publish_lake
-from backup_frames.insight.kpi.publish import open_published
+from backup_frames.insight.kpi.publish import open_published, open_views
 from backup_frames.insight.kpi.relations import create_relations
 from backup_frames.lake.storage.urls import open_store
 from backup_frames.sandbox import Sandbox
@@ -256,6 +256,23 @@ def test_held_and_read_rows_give_the_same_numbers(small_lake: Path) -> None:
     with connect_lake(small_lake) as read, connect_lake(small_lake, materialize=True) as held:
         read_row, held_row = read.sql(query).fetchall()[0], held.sql(query).fetchall()[0]
     assert read_row == pytest.approx(held_row)
+
+
+def test_who_shows_no_run_reads_less_of_them(small_lake: Path) -> None:
+    """Of runs in brief every view says what it says of whole ones, but the one that shows runs."""
+    names = (
+        "SELECT view_name FROM duckdb_views() WHERE NOT internal AND view_name <> 'fact_sync_run'"
+    )
+    told = []
+    for brief in (False, True):
+        with open_views(small_lake, materialize=True, brief=brief) as views:
+            views.execute("SET threads = 1")
+            ((version,),) = views.sql("SELECT max(tool_version) FROM sync_runs").fetchall()
+            assert (version is None) == brief
+            told.append(
+                {name: views.table(name).fetchall() for (name,) in views.sql(names).fetchall()}
+            )
+    assert told[0] == told[1]
 
 
 def test_thresholds(small_lake: Path, tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ of_projects AS (
         WHEN w.run_count > 0 THEN ['incomplete', 'No run of the day was complete.']
         WHEN t.project_id IS NOT NULL THEN ['not known', 'A run wrote rows on the day and left no '
             || 'certificate: it died before, or the file of its certificate was lost.']
-        ELSE ['missed', 'No run took place on the day.'] END AS found
+        ELSE ['missed', 'No run of the day has left anything in the lake.'] END AS found
     FROM v_watched_daily AS w
     LEFT JOIN (
         SELECT DISTINCT project_id, unnest([seen_on, gone_on]) AS date

@@ -1,0 +1,153 @@
+"""What the controls say of days at whose end a sync died: what is proven later, or that it is not known."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+from support.inventory_lab import DAY, POLICY, instance, instance_id
+from support.lake_maker import at
+from support.stores import Fault, FaultStore, Killed, MemoryStore, snapshot
+
+from backup_frames.api.connect import open_client
+from backup_frames.api.query import BackupQuery
+from backup_frames.insight.kpi.publish import open_views
+from backup_frames.lake.storage.store import Store
+from backup_frames.read.inventory import InventoryReader
+from backup_frames.read.reader import BackupReader
+from backup_frames.sandbox import Sandbox
+from backup_frames.settings import Settings
+from backup_frames.sync.one_project import sync_lake
+
+Results = dict[tuple[str, str | None, date], str]
+FIRST: Final = at("2026-01-24 12:00")
+#: When a run dies, and when the next one comes.
+STRUCK: Final = at("2026-01-29 12:00")
+HEALED: Final = STRUCK + DAY
+
+
+def serve(moment: datetime) -> Sandbox:
+    """Two instances with a backup each evening for a week; one has none on the 28th, one failed."""
+    records = []
+    for name in (0, 1):
+        for n in range(-7, 9):
+            begin = FIRST.replace(hour=19, minute=10) + n * DAY
+            if begin < moment <= begin + 7 * DAY and (name, begin.day) != (1, 28):
+                records.append(
+                    {
+                        "id": f"{name:016x}{n + 7:016x}br06",
+                        "name": "daily",
+                        "instance_id": instance_id(name),
+                        "instance_name": f"orders-{name}",
+                        "datastore": {"type": "cassandra", "version": "3.11"},
+                        "type": "Auto",
+                        "status": "FAILED" if (name, begin.day) == (1, 26) else "COMPLETED",
+                        "size": 2048,
+                        "begin_time": f"{begin:%Y-%m-%dT%H:%M:%S}+0000",
+                        "end_time": f"{begin:%Y-%m-%dT%H:%M}:59+0000",
+                        "description": None,
+                        "database_tables": None,
+                    }
+                )
+    records.sort(key=lambda record: str(record["begin_time"]), reverse=True)
+    fleet = [instance(name) for name in (0, 1)]
+    policies = {one["id"]: POLICY | {"period": "1,2,3,4,5,6,7"} for one in fleet}
+    return Sandbox(start=moment, records={"Instance": records}, instances=fleet, policies=policies)
+
+
+def sync(store: Store, moment: datetime) -> None:
+    with serve(moment) as box:
+        settings = Settings(endpoint=box.endpoint, project_id=box.project_id, token=box.token)
+        client, project_id = open_client(settings, clock=box.clock)
+        with client:
+            sync_lake(
+                BackupReader(client, BackupQuery(project_id)),
+                store,
+                project_id=project_id,
+                clock=box.clock,
+                inventory=InventoryReader(client, project_id),
+            )
+
+
+def judged(store: Store, folder: Path) -> Results:
+    """What every control says of every day of a copy of the lake on disk."""
+    for key, data in snapshot(store).items():
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    query = "SELECT control_id, instance_id, date, status || ': ' || outcome FROM v_control_result"
+    with open_views(folder, materialize=True, only="v_control_result") as views:
+        return {(c, i, d): words for c, i, d, words in views.sql(query).fetchall()}
+
+
+@pytest.fixture(scope="module")
+def before() -> MemoryStore:
+    """A lake with a run on each day until the one that dies."""
+    store = MemoryStore()
+    moment = FIRST
+    while moment < STRUCK:
+        sync(store, moment)
+        moment += DAY
+    return store
+
+
+@pytest.fixture(scope="module")
+def truth(before: MemoryStore, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """What the controls say of a lake in which no run died."""
+    store = before.copy()
+    for moment in (STRUCK, HEALED):
+        sync(store, moment)
+    return judged(store, tmp_path_factory.mktemp("calm"))
+
+
+def killed(before: MemoryStore, key: str) -> MemoryStore:
+    """The lake after a run that died when it had put the first file whose key begins so."""
+    calm = FaultStore(before.copy())
+    sync(calm, STRUCK)
+    at_call = next(n for n, one in enumerate(calm.calls) if one.method == "put" and key in one.key)
+    store = FaultStore(before.copy(), fault=Fault(at_call, "kill", "after"))
+    with pytest.raises(Killed):
+        sync(store, STRUCK)
+    assert isinstance(store.inner, MemoryStore)
+    return store.inner
+
+
+@pytest.mark.parametrize("key", ["backups/", "/manifest.json"])
+def test_a_run_that_died_is_not_known_and_its_days_are(
+    before: MemoryStore, truth: Results, tmp_path: Path, key: str
+) -> None:
+    """A run died after rows of it were there: it is not known, and the next run proves all else."""
+    store = killed(before, key)
+    sync(store, HEALED)
+    found = judged(store, tmp_path)
+    changed = {one: words for one, words in found.items() if words != truth[one]}
+    assert changed == {("list_certified", None, STRUCK.date()): "cannot_be_known: not known"}
+    assert found.keys() == truth.keys()
+
+
+def test_a_run_that_died_before_it_wrote_left_nothing(
+    before: MemoryStore, truth: Results, tmp_path: Path
+) -> None:
+    """No row tells of it: the day is one without a run, and the reason claims no more than that."""
+    store = killed(before, "/pending.json")
+    sync(store, HEALED)
+    found = judged(store, tmp_path)
+    changed = {one: words for one, words in found.items() if words != truth[one]}
+    assert changed == {("list_certified", None, STRUCK.date()): "alarm: missed"}
+
+
+def test_what_no_run_came_back_for_in_time_is_not_known(
+    before: MemoryStore, tmp_path: Path
+) -> None:
+    """A run died, and the next came too late for the days between: neither ok nor missed."""
+    store = killed(before, "backups/")
+    sync(store, STRUCK + 12 * DAY)
+    left_out = {STRUCK.date() + n * DAY for n in range(4)}
+    statuses = {
+        words.partition(":")[0]
+        for (control, _, day), words in judged(store, tmp_path).items()
+        if day in left_out and control != "list_certified"
+    }
+    assert statuses == {"cannot_be_known"}
