@@ -244,8 +244,7 @@ class LedgerMerge:
         for one, two in stored.doubled([shared]):
             try:
                 for day in {one, two} - held.keys():
-                    ids = self._writer.load_one("backups", day)["backup_id"]
-                    held[day] = pick_ids(ids, shared)
+                    held[day] = pick_ids(self._writer.load_one("backups", day)["backup_id"], shared)
                 if pc.any(pc.is_in(held[one], value_set=held[two])).as_py():
                     self._resolve(one, two)
             except DamagedFileError:
