@@ -134,15 +134,38 @@ __all__ = [
     "verify_lake",
 ]
 
+_BEGIN = ("read_backups", "sync_backups", "open_lake", "verify_lake", "insight", "sandbox")
+_ELSEWHERE = {
+    "Sandbox": "sandbox",
+    "charts": "insight",
+    "connect_lake": "insight",
+    "publish_lake": "insight",
+    "write_report": "insight",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name == "insight":
         return import_module(".insight", __name__)
     if name not in _HOMES:
-        raise AttributeError(f"module 'backup_frames' has no attribute {name!r}")
+        raise AttributeError(f"module 'backup_frames' has no attribute {name!r}{_meant(name)}")
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value
+
+
+def _meant(name: str) -> str:
+    """Where to look for a name that is not here; nothing for those that tools look for."""
+    if name.startswith("_"):
+        return ""
+    from difflib import get_close_matches  # noqa: PLC0415 - for this message alone
+
+    if name in _ELSEWHERE:
+        return f"; it is in backup_frames.{_ELSEWHERE[name]}"
+    known = {one.lower(): one for one in __all__}
+    close = get_close_matches(name.lower(), known, n=1)
+    likely = f"Did you mean {known[close[0]]}?" if close else f"There are {', '.join(_BEGIN)}."
+    return f". {likely} help(backup_frames) tells more."
 
 
 def __dir__() -> list[str]:

@@ -21,11 +21,6 @@ from importlib import import_module
 
 from .version import VERSION
 
-_DOCSTRINGS = (
-    "numpy._core._add_newdocs",
-    "numpy._core._add_newdocs_scalars",
-    "pyarrow.vendored.docscrape",
-)
 _HIDDEN_FROM = {
     "brotli": "httpx._decoders",
     "ctypes": "numpy._core._internal",
@@ -57,16 +52,15 @@ class _Unneeded:
     - ``pyarrow`` loads pandas for the first array it makes, to know pandas' objects when it meets
       them. It asks once whether there is pandas: here, while there is none. Commands hand Arrow no
       objects of pandas; in a process of others it is not ours to decide.
-    - numpy and Arrow give each of their functions its docstring while they load: empty modules
-      stand in for those that do. So it is with numpy's types for annotations.
+    - numpy and Arrow give each of their functions its docstring while they load: modules that know
+      next to nothing stand in for those that do. So it is with numpy's types for annotations.
 
     All is hidden only from the module that would load it: who wants it by name finds it.
     """
 
     def __init__(self) -> None:
-        for name in _DOCSTRINGS:
-            sys.modules.setdefault(name, _NoDocstrings(name))
-        sys.modules.setdefault("numpy._typing", _Later("numpy._typing", NDArray=list, __path__=()))
+        for name, known in _KNOWN.items():
+            sys.modules.setdefault(name, _Later(name, **known))
 
     def find_spec(self, name: str, *_: object) -> None:
         """Find nothing; fail for what is hidden."""
@@ -77,15 +71,11 @@ class _Unneeded:
             sys.modules["pyarrow.lib"].array([0])
 
 
-class _NoDocstrings(type(sys)):  # type: ignore[misc]  # a module, without the import of `types`
-    """In place of a module that only writes docstrings."""
-
-    @staticmethod
-    def NumpyDocString(_: str) -> dict[str, tuple[()]]:  # noqa: N802  # Arrow's reader of docstrings
-        return {"Parameters": ()}
+def _read_no_docstring(_: str) -> dict[str, tuple[()]]:
+    return {"Parameters": ()}
 
 
-class _Later(type(sys)):  # type: ignore[misc]  # as above
+class _Later(type(sys)):  # type: ignore[misc]  # a module, without the import of `types`
     """In place of a module of which mostly the known names are asked; loads it for any other."""
 
     def __init__(self, name: str, **known: object) -> None:
@@ -96,6 +86,8 @@ class _Later(type(sys)):  # type: ignore[misc]  # as above
         if sys.modules.get(self._stood_for) is self:
             if name in self._known:
                 return self._known[name]
+            if name.startswith("__"):  # asked of all modules, by who looks through them
+                raise AttributeError(name)
             sys.modules.pop(self._stood_for, None)  # None: two threads may ask at once
         return getattr(import_module(self._stood_for), name)
 
@@ -137,6 +129,13 @@ def _is_outermost() -> bool:
         frame = frame.f_back
     return True
 
+
+_KNOWN: dict[str, dict[str, object]] = {
+    "numpy._core._add_newdocs": {},
+    "numpy._core._add_newdocs_scalars": {},
+    "numpy._typing": {"NDArray": list, "__path__": ()},
+    "pyarrow.vendored.docscrape": {"NumpyDocString": _read_no_docstring},
+}
 
 if __name__ == "__main__":
     sys.exit(main())

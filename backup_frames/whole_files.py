@@ -56,13 +56,55 @@ class Target(NamedTuple):
     descriptor: int | None = None
 
 
+def path_text(place: object, name: str) -> str:
+    """A path, or a lake's address, as text.
+
+    Raises:
+        ConfigError: it is neither; the message calls it by that name.
+    """
+    text = os.fspath(place) if isinstance(place, os.PathLike) else place
+    if not isinstance(text, str):
+        kind = type(place).__name__
+        raise ConfigError(f"{name} is of type {kind}; give a path, or a lake's address, as text.")
+    return text
+
+
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """The path, ``~`` expanded.
+
+    Raises:
+        ConfigError: there is no such home.
+    """
+    try:
+        return Path(path_text(path, "path")).expanduser()
+    except RuntimeError:  # ~nobody
+        raise ConfigError(
+            f"The home folder in {str(path)!r} is unknown. Give the whole path."
+        ) from None
+
+
+def absolute_path(path: str | os.PathLike[str]) -> Path:
+    """The whole path, ``~`` expanded.
+
+    Raises:
+        ConfigError: there is no such home, or the working directory it is relative to is gone.
+    """
+    try:
+        return expand_home(path).absolute()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{str(path)!r} is relative to a working directory that no longer exists. Change to a "
+            "folder that does, or give the whole path."
+        ) from None
+
+
 def find_target(path: str | os.PathLike[str]) -> Target:
     """Look at what stands where a file is to be written, before any work is done for it.
 
     Raises:
         ConfigError: no file can be written there; the message says why and what to do.
     """
-    given = os.fspath(path)
+    given = path_text(path, "The file to write")
     if not given:
         raise ConfigError("The path of the file to write is empty. Give a file's name.")
     try:

@@ -94,13 +94,13 @@ def _find_project_id(settings: Settings, client: BackupClient) -> str:
     try:
         body = client.fetch_json("/v3/projects", (("name", region),), origin=settings.iam_url)
     except AuthError as error:
-        error.args = (f"{error} Or give --project-id, so that it need not be looked up.",)
+        error.args = (f"{error} Or give project_id=, so that it need not be looked up.",)
         raise
     try:
         ids = [check_project_id(project["id"]) for project in json.loads(body)["projects"]]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise SchemaError(
-            f"IAM at {settings.iam_url} answered without projects; give --project-id.",
+            f"IAM at {settings.iam_url} answered without projects; give project_id=.",
             path="projects",
             expected="an array of objects with an id",
             got=body[:200].decode("utf-8", "replace"),
@@ -108,6 +108,6 @@ def _find_project_id(settings: Settings, client: BackupClient) -> str:
     if len(ids) != 1:
         raise ConfigError(
             f"Region {region} has {len(ids)} projects of that name for these credentials; "
-            "give --project-id as the console shows under My Credentials."
+            "give project_id= as the console shows under My Credentials."
         )
     return ids[0]

@@ -40,7 +40,7 @@ except ImportError as error:
     raise MissingExtraError("dlt is not there. Run pip install 'backup-frames[dlt]'.") from error
 
 LAG: Final = timedelta(days=1)
-"""How far before the newest backup a later run starts: states settle within it."""
+"""How far before the newest backup a later run starts: states become final within it."""
 
 _CURSOR: Final = "newest_begin_time"
 

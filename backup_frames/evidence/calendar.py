@@ -15,10 +15,9 @@ from ..errors import QueryError
 from ..insight.kpi.narrow import narrow_to, spelled
 from ..insight.kpi.publish import connect_lake
 from ..lake.outside import check_outside
-from ..lake.storage.urls import absolute_path
 from ..settings.owners import Attestation, OwnerRule
 from ..settings.values import Place
-from ..whole_files import write_whole
+from ..whole_files import absolute_path, write_whole
 from .cover import months_of, render_calendar
 from .pack import read_days
 from .rewind import set_back

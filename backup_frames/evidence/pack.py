@@ -23,11 +23,10 @@ from ..lake.formats.open_tables import open_lake_store
 from ..lake.ledger.metadata import LakeRecord, decode_record
 from ..lake.outside import check_outside
 from ..lake.storage.layout import LAKE_KEY
-from ..lake.storage.urls import absolute_path
 from ..settings.owners import Attestation, OwnerRule
 from ..settings.values import Place
 from ..version import VERSION
-from ..whole_files import write_whole
+from ..whole_files import absolute_path, write_whole
 from .cover import render_cover
 from .files import SUMS, encode_csv, encode_json, encode_sums, encode_zip
 from .queries import QUERIES

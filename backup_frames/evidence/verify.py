@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ..api.scrub import as_printable
 from ..errors import LakeError
-from ..lake.storage.urls import absolute_path
 from ..settings.values import Place
 from ..version import VERSION
+from ..whole_files import absolute_path
 from .files import SUMS, PackFinding, check_sums, read_pack
 from .pack import PACK, build_pack, request_of
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from ..api.query import check_project_id
 from ..errors import ConfigError, LakeError
 from ..facts import Facts
-from ..whole_files import write_whole
+from ..whole_files import expand_home, path_text, write_whole
 from .exports import encode_workbook, join_frames
 from .flatten import ArrowFrames
 from .partitions import (
@@ -58,6 +58,9 @@ class BackupFrames(Facts):
     """
 
     def __init__(self, arrow: ArrowFrames, certificate: Certificate | None = None) -> None:
+        if not isinstance(arrow, ArrowFrames):
+            kind = type(arrow).__name__
+            raise ConfigError(f"BackupFrames are made by read_backups(), not of type {kind}.")
         self.arrow = arrow
         self.certificate = certificate
 
@@ -121,9 +124,9 @@ class BackupFrames(Facts):
         names = (*FRAME_TABLES, "certificate")
         sheets = dict(zip(names, (*self.arrow, certificate), strict=True))
         data = encode_workbook(sheets)
-        write_whole(path, data)
+        write_whole(expand_home(path), data)
 
-    def write(self, path: str | Path) -> list[Path]:
+    def write(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write Parquet partitions by day, in the layout of a lake, without its ledger columns.
 
         ``<path>/backups/date=2026-01-31/<project_id>.parquet`` and likewise ``backup_databases``
@@ -140,9 +143,10 @@ class BackupFrames(Facts):
             LakeError: the disk refused (files written before stay, each whole), or the folder
                 holds a lake of format delta or iceberg.
         """
-        root = Path(path)
-        if not os.fspath(path) or (root.exists() and not root.is_dir()):
-            raise ConfigError(f"{os.fspath(path)!r} is no folder to write into. Give one.")
+        given = path_text(path, "path")
+        root = expand_home(given)
+        if not given or (root.exists() and not root.is_dir()):
+            raise ConfigError(f"{given!r} is no folder to write into. Give one.")
         for mark, kind in (("_delta_log", "delta"), ("metadata", "iceberg")):
             if (root / FRAME_TABLES[0] / mark).exists():
                 raise LakeError(

@@ -48,7 +48,7 @@ _PLAIN = frozenset({"PLAIN", "RLE", "BIT_PACKED"})
 _DISTINCT = frozenset(
     {"backup_id", "name", "begin_time", "end_time", "size_kb", "table_index", "extra", "run_id"}
 )
-_FEW_ROWS: Final = 64  # a file of fewer has no dictionaries
+_FEW_ROWS, _GROUP_ROWS = 64, 1 << 17  # a file of fewer has no dictionaries; rows of a row group
 
 # Of the process for files that nobody vouches for: what its answer is, and the length of what follows.
 _ROWS, _REFUSAL = 0, 1
@@ -57,7 +57,6 @@ _process_lock = threading.Lock()
 _process: subprocess.Popen[bytes] | None = None
 
 _WRITER: Final[Mapping[str, Any]] = {
-    "row_group_size": 1 << 17,
     "version": "2.6",
     "compression": "snappy",
     "write_page_checksum": True,
@@ -65,7 +64,8 @@ _WRITER: Final[Mapping[str, Any]] = {
 
 #: What bytes depend on beside rows and schema: two writers that say the same give the same bytes.
 ENCODER: Final = (
-    f"pyarrow {pa.__version__} {sorted(_WRITER.items())} {sorted(_DISTINCT)} from {_FEW_ROWS}"
+    f"pyarrow {pa.__version__} {sorted(_WRITER.items())} {sorted(_DISTINCT)} from {_FEW_ROWS}, "
+    f"groups of {_GROUP_ROWS}"
 )
 
 
@@ -132,9 +132,10 @@ def encode_table(table: pa.Table) -> bytes:
 def encode_sorted(table: pa.Table) -> bytes:
     """The bytes of a file with rows that are in `sort_table`'s order already."""
     sink = pa.BufferOutputStream()
-    repeating = [name for name in table.column_names if name not in _DISTINCT]
-    dictionaries = repeating if table.num_rows >= _FEW_ROWS else False
-    pq.write_table(table, sink, use_dictionary=dictionaries, **_WRITER)
+    is_small = table.num_rows < _FEW_ROWS
+    repeating = not is_small and [name for name in table.column_names if name not in _DISTINCT]
+    with pq.ParquetWriter(sink, table.schema, use_dictionary=repeating, **_WRITER) as writer:
+        writer.write_table(table, row_group_size=_GROUP_ROWS)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 

@@ -7,7 +7,6 @@ time range touches. Nothing is written.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import dataset as ds
 
 from ..api.query import Moment, parse_moment
-from ..errors import LakeError, QueryError
+from ..errors import ConfigError, LakeError, QueryError
 from ..facts import Facts
 from ..frames.partitions import NO_DATE
 from ..frames.schema import (
@@ -32,6 +31,7 @@ from ..frames.schema import (
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
 from ..settings.values import Place
+from ..whole_files import path_text
 from .formats.open_tables import open_lake_store
 from .ledger.metadata import LakeRecord, decode_record
 from .named_files import ListedFiles
@@ -69,7 +69,7 @@ def open_lake(url: Place) -> Lake:
         ...     open_lake(folder).backups().num_rows
         200
     """
-    return Lake(open_lake_store(os.fspath(url), scratch=_SCRATCH))
+    return Lake(open_lake_store(path_text(url, "url"), scratch=_SCRATCH))
 
 
 class Lake(Facts):
@@ -84,13 +84,13 @@ class Lake(Facts):
     """
 
     def __init__(self, store: Store) -> None:
+        if not hasattr(store, "read"):
+            raise ConfigError(f"A lake is opened by open_lake({str(store)!r}), not by Lake().")
         self._store = store
         record = decode_record(store.read(LAKE_KEY), LakeRecord)
         if record is None and not any(store.list(name) for name in LEDGER_SCHEMAS):
-            raise LakeError(
-                f"There is no lake at {store.url}. Check the address, or make one with "
-                "`backup-frames sync`."
-            )
+            advice = "Check the address, or make one with `backup-frames sync`."
+            raise LakeError(f"There is no lake at {store.url}. {advice}")
         self._grain: Grain = "month" if record and record.partition_by == "month" else "day"
         self._listed = ListedFiles(store)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..settings.values import Place
+from ..whole_files import path_text
 from .storage.layout import LAKE_KEY
 from .storage.urls import local_root, scheme_of
 
@@ -21,9 +22,9 @@ def check_outside(out: Place, lake: Place | None = None) -> None:
         ConfigError: the place lies in a lake, or is one.
     """
     roots = []
-    if lake is not None and scheme_of(os.fspath(lake)) in ("", "file"):
-        roots.append(Path(os.path.realpath(local_root(os.fspath(lake)))))
-    place = Path(os.path.realpath(Path(out).expanduser()))
+    if lake is not None and scheme_of(address := path_text(lake, "lake")) in ("", "file"):
+        roots.append(Path(os.path.realpath(local_root(address))))
+    place = Path(os.path.realpath(Path(path_text(out, "out")).expanduser()))
     for folder in (place, *place.parents):
         if folder in roots or _is_lake(folder):
             raise ConfigError(

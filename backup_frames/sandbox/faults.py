@@ -33,10 +33,10 @@ class Asked(NamedTuple):
 
 @dataclass(kw_only=True)
 class Fault:
-    """When a fault strikes; the kinds say how.
+    """When a fault happens; the kinds say how.
 
     Args:
-        on: The operation it strikes: backups, instances, policy, tokens, projects, or * for all.
+        on: The operation it happens to: backups, instances, policy, tokens, projects, or * for all.
         after: So many calls pass first.
         every: Then every n-th call is applied.
         rate: Of these, this share, by chance.

@@ -230,7 +230,7 @@ class Settings:
         if is_lookup and (self.credentials == "token" or self.known_region is None):
             raise ConfigError(
                 "No project id is set, and it can be looked up only by region with AK/SK or user "
-                "and password. Give --project-id or export BACKUP_FRAMES_PROJECT_ID."
+                "and password. Give project_id= or export BACKUP_FRAMES_PROJECT_ID."
             )
         if self.iam_url is None and (is_lookup or self.credentials == "password"):
             need = "look up the project id" if is_lookup else "log in with user and password"
@@ -238,18 +238,18 @@ class Settings:
                 f"The identity service to {need} is unknown: it is derived from the region only "
                 f"where the endpoint is that region's of Huawei Cloud, and {self.service_url} is "
                 "not, so that no credential leaves its domain. Export BACKUP_FRAMES_IAM_ENDPOINT"
-                + (", or give --project-id." if self.credentials == "keys" else ".")
+                + (", or give project_id=." if self.credentials == "keys" else ".")
             )
 
     def _what_endpoint_lacks(self) -> str:
         if self.region is None:
             return (
-                "No endpoint is set. Give --endpoint or --region, or export BACKUP_FRAMES_ENDPOINT "
+                "No endpoint is set. Give endpoint= or region=, or export BACKUP_FRAMES_ENDPOINT "
                 "or BACKUP_FRAMES_REGION (to try without an account: backup-frames demo)."
             )
         return (
             f"{explain_unknown_region(self.region)} For a new region or a partner's cloud give "
-            "--endpoint, and export BACKUP_FRAMES_IAM_ENDPOINT if the identity service is needed."
+            "endpoint=, and export BACKUP_FRAMES_IAM_ENDPOINT if the identity service is needed."
         )
 
     def _what_credentials_lack(self) -> str:

@@ -44,7 +44,7 @@ def read_config_file(config: str | Path | None) -> ConfigFile:
     place = config or os.environ.get(CONFIG_VARIABLE)
     if not place:
         return ConfigFile(None, {}, [])
-    path, asked = Path(place), "--config" if config else CONFIG_VARIABLE
+    path, asked = Path(place), "config=" if config else CONFIG_VARIABLE
     try:
         path = path.expanduser()
         data = path.read_bytes()

@@ -25,7 +25,16 @@ from ..frames.flatten import concat_frames
 from ..frames.partitions import NO_DATE, split_table
 from ..lake.ledger.collect import FreshPartition
 from ..lake.ledger.counts import count_present
-from ..lake.ledger.identity import Hashes, StoredIds, drop_rows, hash_ids, join_rows, pick_rows
+from ..lake.ledger.identity import (
+    Hashes,
+    StoredIds,
+    drop_ids,
+    drop_rows,
+    hash_ids,
+    join_rows,
+    pick_ids,
+    pick_rows,
+)
 from ..lake.ledger.merge import LedgerTables, first_seen, join_proofs, mark_gone, merge_fresh
 from ..lake.ledger.metadata import State
 from ..lake.ledger.recovery import (
@@ -35,7 +44,7 @@ from ..lake.ledger.recovery import (
     recount_partition,
     recount_partitions,
 )
-from ..lake.ledger.writer import LakeWriter
+from ..lake.ledger.writer import LakeWriter, return_memory
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain
 
@@ -111,20 +120,22 @@ class LedgerMerge:
 
     def add_all(self, read: Iterable[FreshPartition]) -> None:
         """Merge partitions; of a lake's first read all that are new in one go, and what is unchanged."""
-        first, known = list[FreshPartition](), list[FreshPartition]()
+        first, known, known_rows = list[FreshPartition](), list[FreshPartition](), 0
         for fresh in read:
             is_new = self._is_first and fresh.partition not in {NO_DATE, *self.done}
             if is_new and fresh.pieces:
                 first.append(fresh)
             else:
                 known.append(fresh)
-                if sum(one.row_count for one in known) > GROUP_ROWS:
+                known_rows += fresh.row_count
+                if known_rows > GROUP_ROWS:
                     self._add_known(known)
-                    known = []
+                    known, known_rows = [], 0
         self._add_known(known)
         if first and not self._add_first(first):
             for fresh in first:
                 self.add(fresh)
+        return_memory()
 
     def _add_known(self, known: list[FreshPartition]) -> None:
         """Compare partitions with what is stored in one go, and merge each one that changed."""
@@ -169,19 +180,24 @@ class LedgerMerge:
     def _add_first(self, first: list[FreshPartition]) -> bool:
         """Take partitions that have nothing to be merged with; False if a backup is in them twice."""
         frames = concat_frames([piece for fresh in first for piece in fresh.pieces])
-        ids = frames.backups["backup_id"]
-        if pc.count_distinct(ids).as_py() < len(ids):
+        count = frames.backups.num_rows
+        if pc.count_distinct(frames.backups["backup_id"]).as_py() < count:
             return False
+        for fresh in first:
+            fresh.pieces.clear()  # a month may have 100,000 rows: not twice at once
         tables = first_seen(frames, as_of=self._as_of)
+        del frames
+        return_memory()
         split = {name: split_table(table, self._grain) for name, table in tables._asdict().items()}
-        for partition in split["backups"]:
-            rows = {name: parts[partition] for name, parts in split.items() if partition in parts}
+        hashes = count_first(self._state, split["backups"], tables.backups, self._as_of_s)
+        del tables
+        self._doubtful.append(hashes)
+        for partition in list(split["backups"]):
+            rows = {name: of.pop(partition) for name, of in split.items() if partition in of}
             self._writer.stage(partition, rows, is_sorted=True)
             self.done.add(partition)
-        hashes = count_first(self._state, split["backups"], tables.backups, self._as_of_s)
-        self._doubtful.append(hashes)
-        self.tally.new += len(ids)
-        self.tally.first_seen_now += len(ids)
+        self.tally.new += count
+        self.tally.first_seen_now += count
         return True
 
     def add(self, fresh: FreshPartition) -> None:
@@ -215,21 +231,29 @@ class LedgerMerge:
         tally.returned += len(merge.returned)
         tally.first_seen_now += self._count_first_seen(backups)
         self._doubtful += [hash_ids(merge.new), hash_ids(merge.absent)]
-        known = _without(tally.absent.pop(partition, _NOBODY), ids)
+        known = drop_ids(tally.absent.pop(partition, _NOBODY), ids)
         if len(absent := pa.concat_arrays([known, merge.absent]).unique()):
             tally.absent[partition] = absent
         self.done.add(partition)
 
     def resolve_doubles(self) -> None:
         """Of backups stored twice keep the row that changed last, where anything gave cause."""
-        for one, two in StoredIds(self._state.ids).doubled(self._doubtful):
+        stored = StoredIds(self._state.ids)
+        shared = stored.shared(self._doubtful)
+        # Of a million ids a hundred pairs share a hash: each partition is read once, not once a pair.
+        held = dict[date, pa.Array]()
+        for one, two in stored.doubled([shared]):
             try:
-                self._resolve(one, two)
+                for day in {one, two} - held.keys():
+                    ids = self._writer.load_one("backups", day)["backup_id"]
+                    held[day] = pick_ids(ids, shared)
+                if pc.any(pc.is_in(held[one], value_set=held[two])).as_py():
+                    self._resolve(one, two)
             except DamagedFileError:
                 continue  # the next run that can read both does it
         for partition, absent in list(self.tally.absent.items()):
             for listed in self._listed:
-                absent = _without(absent, listed)  # noqa: PLW2901 - step by step
+                absent = drop_ids(absent, listed)  # noqa: PLW2901 - step by step
             self.tally.absent[partition] = absent
         self.tally.absent = {day: ids for day, ids in self.tally.absent.items() if len(ids)}
 
@@ -304,7 +328,7 @@ class LedgerMerge:
         self._writer.stage(partition, tables._asdict())
         self._recount(partition, tables.backups)
         if partition in self.tally.absent:
-            self.tally.absent[partition] = _without(self.tally.absent[partition], ids)
+            self.tally.absent[partition] = drop_ids(self.tally.absent[partition], ids)
 
     def _resolve(self, one: date, two: date) -> None:
         """Of the backups that two partitions hold, let one of them go: of ties the second."""
@@ -325,7 +349,3 @@ class LedgerMerge:
 
     def _recount(self, partition: date, backups: pa.Table) -> None:
         recount_partition(self._state, partition, self._grain, backups, self._as_of_s)
-
-
-def _without(ids: pa.Array, others: pa.ChunkedArray | pa.Array) -> pa.Array:
-    return ids.filter(pc.invert(pc.is_in(ids, value_set=others)))

@@ -348,7 +348,7 @@ def test_a_project_that_cannot_be_looked_up(projects: object, kind: type[Excepti
 def test_a_look_up_without_permission_says_what_to_do() -> None:
     """403 on the list of projects: the id can be given instead."""
     denied = answer({"error": {"code": 403}}, 403)
-    with FaultServer(logged_in(), denied) as server, pytest.raises(AuthError, match="--project-id"):
+    with FaultServer(logged_in(), denied) as server, pytest.raises(AuthError, match="project_id="):
         by_login(server, region="eu-west-101")
 
 

@@ -54,7 +54,7 @@ def run_process() -> Callable[..., Ran]:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """A service that stands still, shared by the tests that only read from it."""
-    with Sandbox(backups=120) as served:
+    with Sandbox(backups=40) as served:
         yield served
 
 

@@ -22,17 +22,17 @@ def lake(synced: Path) -> Path:
 def test_a_query_is_answered_in_every_format(run, lake, tmp_path) -> None:
     """One row in each format, on stdout or as a file."""
     sql = "SELECT count(*) AS n, 'a|b' AS text FROM backups"
-    assert "120" in run("query", sql, "--lake", lake).out
+    assert "40" in run("query", sql, "--lake", lake).out
     shown = run("query", sql, "--lake", lake, "--format", "csv").out
-    assert list(csv.DictReader(io.StringIO(shown))) == [{"n": "120", "text": "a|b"}]
+    assert list(csv.DictReader(io.StringIO(shown))) == [{"n": "40", "text": "a|b"}]
     assert json.loads(run("query", sql, "--lake", lake, "--format", "json").out) == [
-        {"n": 120, "text": "a|b"}
+        {"n": 40, "text": "a|b"}
     ]
-    assert "| 120 | a\\|b |" in run("query", sql, "--lake", lake, "--format", "md").out
+    assert "| 40 | a\\|b |" in run("query", sql, "--lake", lake, "--format", "md").out
     for form in ("parquet", "xlsx", "csv"):
         out = tmp_path / f"answer.{form}"
         assert run("query", sql, "--lake", lake, "--format", form, "--out", out).code == 0
-    assert pq.read_table(tmp_path / "answer.parquet").to_pylist() == [{"n": 120, "text": "a|b"}]
+    assert pq.read_table(tmp_path / "answer.parquet").to_pylist() == [{"n": 40, "text": "a|b"}]
 
 
 def test_a_query_alone_lists_what_can_be_asked(run, lake) -> None:
@@ -74,15 +74,15 @@ def test_a_question_to_a_damaged_lake_names_file_and_repair(
 
 
 def test_changes_in_every_format(run, lake) -> None:
-    """120 backups came with the first sync, whatever the format."""
-    assert "120 new, 0 changed, 0 gone" in run("changes", "--lake", lake).out
+    """40 backups came with the first sync, whatever the format."""
+    assert "40 new, 0 changed, 0 gone" in run("changes", "--lake", lake).out
     assert json.loads(run("changes", "--lake", lake, "--format", "json").out)["counts"] == {
-        "new": 120,
+        "new": 40,
         "changed": 0,
         "gone": 0,
     }
     rows = csv.DictReader(io.StringIO(run("changes", "--lake", lake, "--format", "csv").out))
-    assert [row["change"] for row in rows] == ["new"] * 120
+    assert [row["change"] for row in rows] == ["new"] * 40
     assert run("changes", "--lake", lake, "--since", "soon").code == 2
 
 

@@ -23,7 +23,7 @@ def test_a_sync_fills_a_lake_and_the_next_changes_nothing(run, account, tmp_path
     lake = tmp_path / "lake"
     ran = run("sync", "--lake", lake)
     assert ran.code == 0, ran.err
-    assert pq.read_table(lake / "backups").num_rows == 120
+    assert pq.read_table(lake / "backups").num_rows == 40
     before = files(lake / "backups")
     assert run("sync", "--lake", lake).code == 0
     assert files(lake / "backups") == before
@@ -57,12 +57,12 @@ def test_the_metrics_file_tells_the_run(run, account, tmp_path):
 def test_a_run_is_one_line(run, account, tmp_path):
     """Verdict, what came and went, requests and seconds; then what is new to look at; quiet: nothing."""
     first = run("sync", "--lake", tmp_path / "lake").out.splitlines()
-    told = r"complete, \+120 ~0 -0 = 120 backups, \d+ requests, [\d.]+ s"
+    told = r"complete, \+40 ~0 -0 = 40 backups, \d+ requests, [\d.]+ s"
     assert re.fullmatch(f"{account.project_id}: {told}", first[0])
     assert first[1].startswith("New to look at since the last run")
     second = run("sync", "--lake", tmp_path / "lake").out.splitlines()
     assert len(second) == 1
-    assert "+0 ~0 -0 = 120 backups" in second[0]
+    assert "+0 ~0 -0 = 40 backups" in second[0]
     quiet = run("sync", "--lake", tmp_path / "lake", "--quiet")
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 

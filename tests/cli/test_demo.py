@@ -17,7 +17,7 @@ def shown(tmp_path_factory) -> tuple[str, Path]:
     """What a demo prints on both streams, and its lake."""
     lake = tmp_path_factory.mktemp("demo") / "lake"
     done = subprocess.run(
-        [Path(sys.executable).with_name("backup-frames"), "demo", "--backups", "400", "--lake", lake],
+        [Path(sys.executable).with_name("backup-frames"), "demo", "--backups", "120", "--lake", lake],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
     return done.stdout, lake
@@ -32,7 +32,7 @@ def test_the_demo_is_a_screenful_in_a_newcomers_words(shown):
         text.index("How the backups") < text.index("The report") < text.index("Where to look next")
     )
     assert not re.search(r"range|proof|proven|held back|braked|probe|overlap|head\b", text)
-    assert pq.read_table(lake / "backups").num_rows > 400
+    assert pq.read_table(lake / "backups").num_rows > 120
     assert lake.with_name("lake.duckdb").is_file()
 
 

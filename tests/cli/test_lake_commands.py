@@ -76,7 +76,7 @@ def test_publish_writes_a_database(run, lake, tmp_path, how):
     ran = run("publish", "--lake", lake, "--out", out, *how)
     assert ran.code == 0, ran.err
     with duckdb.connect(str(out), read_only=True) as connection:
-        assert connection.execute("SELECT count(*) FROM v_backups_current").fetchone() == (120,)
+        assert connection.execute("SELECT count(*) FROM v_backups_current").fetchone() == (40,)
 
 
 def test_report_writes_a_page(run, lake, tmp_path):

@@ -48,7 +48,7 @@ def test_numbers_become_gauges_per_project(tmp_path):
 def test_a_syncs_numbers_and_the_lakes_kpis_are_all_explained(run, monkeypatch, tmp_path):
     """Every number of a report has a text of its own; the KPIs are those of the views."""
     path, lake = tmp_path / "m.prom", tmp_path / "lake"
-    with Sandbox(backups=80, start=datetime.now(UTC)) as account:
+    with Sandbox(backups=40, start=datetime.now(UTC)) as account:
         for name, value in account.environment().items():
             monkeypatch.setenv(name, value)
         assert run("sync", "--lake", lake, "--metrics-file", path, "--full").code == 0

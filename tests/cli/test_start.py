@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from backup_frames.cli import main
+from backup_frames.cli.session.plain_values import _take_plain
 from backup_frames.sandbox import Sandbox
 
 HEAVY = {
@@ -104,10 +106,12 @@ def test_what_stands_in_for_modules_gives_way_to_them() -> None:
         "import pyarrow as pa, numpy as np;"
         "print(pa.array(np.unique([2, 2])).to_pylist());"
         "import numpy.typing as npt, httpx._main, typing_extensions, pandas;"
-        "print(npt.NDArray is not list, pandas.Series([1, None]).tolist())"
+        "print(npt.NDArray is not list, pandas.Series([1, None]).tolist());"
+        "from pyarrow.vendored.docscrape import NumpyDocString, Reader;"
+        "import numpy._core._add_newdocs as docs; print(Reader.__name__, docs.add_newdoc.__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["[2]", "True [1.0, nan]"]
+    assert done.stdout.splitlines() == ["[2]", "True [1.0, nan]", "Reader add_newdoc"]
 
 
 def test_a_value_that_is_not_plainly_right_is_checked_by_typer(
@@ -123,6 +127,12 @@ def test_a_value_that_is_not_plainly_right_is_checked_by_typer(
     }.items():
         assert main(words) == 2
         assert said in capsys.readouterr().err
+
+
+def test_another_typer_is_left_alone() -> None:
+    """Where an option keeps its check in another place, typer makes it as ever."""
+    one = SimpleNamespace(type_descriptor=None)
+    assert vars(_take_plain([one])[0]) == {"type_descriptor": None}
 
 
 def test_what_is_hidden_from_libraries_is_found_by_name() -> None:

@@ -125,11 +125,15 @@ demo --backups 0 | --backups is '0' | 1 or more
 demo --backups 5 --lake file | file | another --lake
 demo --backups 5 --lake other | x.txt | empty folder
 config --region "x y" | --region 'x y' | eu-west-101
+config --config number.toml | lake = '5' (number.toml) | give text
+sync --config id.toml | project_id = 'a b' (id.toml [[project]]) | 1 to 64 letters
+query "SELECT sum(name) FROM backups" --lake l1 | sum(VARCHAR) | backup-frames query
+query "SELECT begin_time + 3 FROM backups" --lake l1 | +(TIMESTAMP, INTEGER_LITERAL) | type casts
 """
 NO_LAKE = ["verify", "publish", "report", "changes", "check", "query"]
 LIBRARY_WORDS = (
     r"Value error|Input should|valid integer|(Parser|Binder|Catalog|Conversion) Error|codec|Errno"
-    r"|\(argument\)"
+    r"|\(argument\)|Candidate functions|--\S+ = "
 )
 
 
@@ -156,6 +160,8 @@ def place(lake, account, tmp_path, monkeypatch) -> None:
     (tmp_path / "bad.toml").write_text("x = [")
     (tmp_path / "latin.toml").write_bytes(b'lake = "l1"\nregion = "\xe9"\n')
     (tmp_path / "key.toml").write_text("regoin = 'x'\n")
+    (tmp_path / "number.toml").write_text("lake = 5\n")
+    (tmp_path / "id.toml").write_text("[[project]]\nproject_id = 'a b'\n")
     monkeypatch.chdir(tmp_path)
 
 

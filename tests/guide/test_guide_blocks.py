@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import shlex
 import shutil
-from collections.abc import Iterator
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,24 +17,38 @@ import backup_frames as bf
 from backup_frames.cli import main
 from backup_frames.sandbox import Sandbox
 
+# What these pages show of the fleet shows only in a larger one, whose lake takes three times as long.
+LARGER = {"README": 150, "commands": 150}
+
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], Path]]:
-    """Variables that lead to a sandbox, and a lake of it."""
-    lake = tmp_path_factory.mktemp("documents") / "my-lake"
-    with Sandbox(backups=150, seed=7) as box:
-        bf.sync_backups(
-            lake=str(lake), endpoint=box.endpoint, project_id=box.project_id, token=box.token
-        )
-        yield box.environment(), lake
+def accounts(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[int], tuple[dict[str, str], Path]]]:
+    """By the number of backups: variables that lead to a sandbox, and a lake of it."""
+    with ExitStack() as boxes:
+
+        @cache
+        def account(backups: int) -> tuple[dict[str, str], Path]:
+            lake = tmp_path_factory.mktemp("documents") / "my-lake"
+            box = boxes.enter_context(Sandbox(backups=backups, seed=7))
+            bf.sync_backups(
+                lake=lake, endpoint=box.endpoint, project_id=box.project_id, token=box.token
+            )
+            return box.environment(), lake
+
+        yield account
 
 
 @pytest.fixture
 def place(
-    account: tuple[dict[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    accounts: Callable[[int], tuple[dict[str, str], Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A folder with the lake in it, and the variables exported."""
-    variables, lake = account
+    variables, lake = accounts(LARGER.get(page.stem, 60))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     shutil.copytree(lake, tmp_path / "my-lake")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import backup_frames as bf
+from backup_frames.evidence.calendar import write_calendar
+from backup_frames.evidence.pack import write_evidence
+from backup_frames.evidence.verify import verify_evidence
 from backup_frames.sandbox import Sandbox
 
 
@@ -35,23 +39,48 @@ def test_four_calls_share_one_login_and_one_look_up(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_session_syncs_and_every_call_takes_a_path(kind: type, tmp_path: Path) -> None:
-    """Text and path objects are the same to sync, open, verify, publish and report."""
-    lake = kind(tmp_path / "lake")
+@pytest.mark.parametrize("home", ["{}", "~"], ids=["whole", "home"])
+def test_every_call_takes_a_path(
+    kind: type, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text, path objects and a leading tilde are the same to whatever takes a file or a folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def place(name: str) -> Any:
+        return kind(f"{home.format(tmp_path)}/{name}")
+
+    lake = place("lake")
     with (
-        Sandbox(backups=120, seed=2) as box,
+        Sandbox(backups=20, seed=2) as box,
         bf.connect(endpoint=box.endpoint, project_id=box.project_id, token=box.token) as service,
     ):
-        assert service.sync_backups(lake=lake).counts["new"] == 120
+        assert service.sync_backups(lake=lake).counts["new"] == 20
         assert service.sync_backups(lake=lake, full=True, inventory=False).verdict == "complete"
         assert service.sync_backups(lake=lake, dry_run=True).is_dry_run
+        config = f"project_id = '{box.project_id}'\nendpoint = '{box.endpoint}'\n"
+        (tmp_path / "config.toml").write_text(config, "utf-8")
+        (named,) = bf.load_projects(place("config.toml"), lake=lake, token=box.token)
+        assert bf.load_settings(place("config.toml")).endpoint == named.endpoint == box.endpoint
+        assert bf.sync_backups(settings=named).counts["present"] == 20
         instances = len(service.read_instances())
         policies = len(service.read_policies())
+        frames = service.read_backups()
+    frames.write(place("frames"))
+    frames.to_excel(place("frames.xlsx"))
     opened = bf.open_lake(lake)
-    assert opened.backups().num_rows == 120
+    assert opened.backups().num_rows == 20
     assert (opened.instances().num_rows, opened.policies().num_rows) == (instances, policies)
     assert bf.verify_lake(lake) == []
-    bf.insight.publish_lake(lake, kind(tmp_path / "out.duckdb"))
+    with bf.insight.connect_lake(lake) as connection:
+        assert connection.sql("SELECT count(*) FROM v_backups_current").fetchall() == [(20,)]
+    bf.insight.publish_lake(lake, place("out.duckdb"))
+    bf.insight.write_report(lake, place("out.html"))
+    days = {"begin": "2026-01-01", "end": "2026-01-03"}
+    write_evidence(lake, place("out.zip"), **days)
+    assert verify_evidence(place("out.zip"), lake=lake) == []
+    write_calendar(lake, place("calendar.html"), **days)
+    made = {"calendar.html", "frames", "frames.xlsx", "lake", "out.duckdb", "out.html", "out.zip"}
+    assert {path.name for path in tmp_path.iterdir()} == made | {"config.toml"}
 
 
 def test_a_bad_question_is_told_before_any_request() -> None:

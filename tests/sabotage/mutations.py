@@ -601,13 +601,13 @@ MUTATIONS = (
         "dedupe-last-wins",
         "last[codes] = np.arange(table.num_rows)  # of equal codes the last assignment stays",
         "last[codes[::-1]] = np.arange(table.num_rows)[::-1]",
-        ("test_settle.py",),
+        ("test_deduplicate.py",),
     ),
     Mutation(
         "dedupe-children",
         "is_current = pc.fill_null(pc.less(own[key[-1]], own[count_name]), False)",
         "is_current = pc.is_valid(own[key[-1]])",
-        ("test_settle.py",),
+        ("test_deduplicate.py",),
     ),
     Mutation(
         "range-end-excluded",
@@ -625,7 +625,7 @@ MUTATIONS = (
         "rows-sorted",
         "return table.take(order).combine_chunks()",
         "return table.combine_chunks()",
-        ("test_settle.py", "test_partitions.py"),
+        ("test_deduplicate.py", "test_partitions.py"),
     ),
     # What readers get.
     Mutation(

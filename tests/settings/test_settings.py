@@ -501,7 +501,7 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path, encoding):
 
 def test_the_source_of_a_missing_file_is_named(monkeypatch, tmp_path):
     """Whether the option or the variable named it, and a home that is unknown is told likewise."""
-    with pytest.raises(ConfigError, match="--config"):
+    with pytest.raises(ConfigError, match="config="):
         load_settings(tmp_path / "none.toml")
     monkeypatch.setenv("BACKUP_FRAMES_CONFIG", "~nobody-of-this-name/none.toml")
     with pytest.raises(ConfigError, match="Check BACKUP_FRAMES_CONFIG"):

@@ -32,6 +32,7 @@ from backup_frames.frames.deduplicate import deduplicate_frames
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import Part
 from backup_frames.frames.partitions import decode_table
+from backup_frames.frames.record.fields import FIELDS
 from backup_frames.scan.certificate import Certificate
 from backup_frames.scan.plan import CEILING_S, FLOOR_S, CoveredSpan
 from backup_frames.sync.one_project import SyncReport, sync_lake
@@ -240,8 +241,13 @@ class ModelReader:
 
 
 def frames_of(backups: Sequence[Backup], level: str) -> ArrowFrames:
-    body = json.dumps({"total_count": 0, "backups": [one.record() for one in backups]})
-    return flatten_pages([body.encode()], project_id=PROJECT, level=level)
+    body = json.dumps({"total_count": 0, "backups": [one.record() for one in backups]}).encode()
+    return (_flattened if len(body) < 100_000 else _flattened.__wrapped__)(body, level)
+
+
+@lru_cache(maxsize=1000)  # hundreds of runs that are struck at read the same few backups
+def _flattened(body: bytes, level: str) -> ArrowFrames:
+    return flatten_pages([body], project_id=PROJECT, level=level)
 
 
 def frames(backups: Sequence[Backup]) -> ArrowFrames:
@@ -338,11 +344,12 @@ class ModelLedger:
 
 
 def content_of(backup: Backup) -> Row:
-    """A backup's columns, spelled out by hand."""
+    """A backup's columns, spelled out by hand; those that it says nothing of are null."""
     day = None if backup.begin is None else backup.begin.date()
     keys = {"project_id": PROJECT, "backup_id": backup.id, "begin_date": day}
     entries = backup.tables or []
     return {
+        **dict.fromkeys(one.column for one in FIELDS),
         **keys,
         "name": backup.name,
         "description": None,

@@ -324,12 +324,20 @@ class Model:
             low, high = self._as_read(window)
             is_after = operator.ge if profile.is_begin_included else operator.gt
             is_before = operator.le if profile.is_end_included else operator.lt
-            spans = [(row, *self._span_of(row)) for row in rows if row.begin is not None]
-            if profile.meaning == "overlap":
-                spans = [(row, last, first) for row, first, last in spans]
-            rows = [
-                row for row, first, last in spans if is_after(first, low) and is_before(last, high)
-            ]
+            timed = ((row, row.begin) for row in rows if row.begin is not None)
+            if profile.meaning in (*_MOMENTS, "inside", "overlap"):
+                spans = [(row, *self._span_of(row)) for row, _ in timed]
+                if profile.meaning == "overlap":
+                    spans = [(row, last, first) for row, first, last in spans]
+                rows = [
+                    row
+                    for row, first, last in spans
+                    if is_after(first, low) and is_before(last, high)
+                ]
+            else:
+                rows = [
+                    row for row, begin in timed if is_after(begin, low) and is_before(begin, high)
+                ]
         values: dict[str, Callable[[Row], str]] = {
             "backup_type": lambda row: row.kind,
             "datastore_type": lambda row: ENGINES[row.instance % 4],

@@ -34,7 +34,7 @@ TABLES = ("instances", "backup_policies")
 
 def test_the_lake_holds_the_estate(tmp_path: Path) -> None:
     """Of an invented fleet, each instance and policy is in the lake as the service sends it."""
-    with Sandbox(backups=600, seed=5) as box:
+    with Sandbox(backups=200, seed=5) as box:
         report = sync_backups(
             lake=str(tmp_path),
             endpoint=box.endpoint,

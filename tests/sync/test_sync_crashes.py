@@ -55,7 +55,7 @@ def heals(name: str, days: int, *, every: int = 1) -> int:
         is_tried = is_write and fault.how == "kill" and fault.when != "before"
         (writes if is_tried else others).append(fault)
     faults = [*writes, *others[::every]]
-    seen = set[frozenset[tuple[str, bytes]]]()
+    seen, sound = set[frozenset[tuple[str, bytes]]](), set[frozenset[tuple[str, bytes]]]()
     for fault in faults:
         store = FaultStore(before.copy(), fault=fault, scratch=SCRATCH)
         service.random.seed(5)
@@ -71,7 +71,9 @@ def heals(name: str, days: int, *, every: int = 1) -> int:
         service.random.seed(6)
         sync(service, store.inner, **scene.settings)
         assert data(store.inner) == expected, fault
-        assert check_lake(store.inner) == [], fault
+        healed = frozenset(snapshot(store.inner).items())
+        assert healed in sound or check_lake(store.inner) == [], fault
+        sound.add(healed)
     return len(faults)
 
 

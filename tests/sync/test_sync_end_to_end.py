@@ -23,8 +23,8 @@ DATA = ("backups", "backup_databases", "backup_tables")
 
 @pytest.fixture
 def box():
-    """A sandbox of 150 backups over two years."""
-    with Sandbox(backups=150, seed=11) as sandbox:
+    """A sandbox of 60 backups over two years."""
+    with Sandbox(backups=60, seed=11) as sandbox:
         yield sandbox
 
 
@@ -47,7 +47,7 @@ def test_a_lake_follows_its_service(box, tmp_path):
     lake = tmp_path / "lake"
     settings = settings_of(box, lake)
     first = sync_backups(settings=settings, clock=box.clock)
-    assert (first.exit_code, first.counts["new"]) == (0, 150)
+    assert (first.exit_code, first.counts["new"]) == (0, 60)
     assert verify_lake(str(lake), against_service=True, settings=settings, clock=box.clock) == []
     before = files_of(lake)
     second = sync_backups(settings=settings, clock=box.clock)
@@ -60,7 +60,7 @@ def test_a_lake_follows_its_service(box, tmp_path):
     assert verify_lake(str(lake), against_service=True, settings=settings, clock=box.clock) == []
     opened = open_lake(str(lake))
     assert opened.backups().num_rows == third.counts["present"]
-    assert opened.backups(present=False).num_rows == 150 + third.counts["new"]
+    assert opened.backups(present=False).num_rows == 60 + third.counts["new"]
     assert opened.runs().num_rows == 3
 
 
@@ -70,7 +70,7 @@ def test_readers_read_it_with_one_line(box, tmp_path):
     sync_backups(settings=settings_of(box, lake), clock=box.clock)
     for name in DATA:
         assert len(pd.read_parquet(lake / name)) == pq.read_table(lake / name).num_rows
-    assert len(pd.read_parquet(lake / "backups")) == 150
+    assert len(pd.read_parquet(lake / "backups")) == 60
 
 
 def test_arguments_and_url_are_enough(box, tmp_path):

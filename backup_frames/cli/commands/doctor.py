@@ -21,6 +21,7 @@ from ...version import VERSION
 from ..screen.tables import COLOURS, print_text
 from ..session.options import Config, Endpoint, Lake, ProjectId, Region
 from ..session.session import LOG, Session, command
+from ..session.wording import speak_options
 
 if TYPE_CHECKING:
     from ...api.answers import Page
@@ -70,7 +71,7 @@ def run_doctor(
     checks: list[Check] = []
     for check in _run_all(session, config, given, sample):
         checks.append(check)
-        seen = check.shape if share else check.message
+        seen = check.shape if share else speak_options(check.message, session.options)
         state = "ok" if check.is_ok else "FAIL"
         text = session.scrub(f"  {check.name}{': ' if seen else ''}{seen}")
         print_text((f"{state:4}", COLOURS[state]), text)

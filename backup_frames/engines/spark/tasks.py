@@ -1,6 +1,6 @@
 """What one task does: read its range with its own client, and prove it before handing out a row.
 
-In: options and a `PlannedRange`. Out: settled Arrow tables and a complete certificate, or an error
+In: options and a `PlannedRange`. Out: deduplicated Arrow tables and a complete certificate, or an error
 that fails the task. Runs on executors; no Spark is needed here.
 """
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import duckdb
 import pyarrow as pa
 
+from ...errors import ConfigError
 from ...frames.schema import SYNC_RUNS
 from ..kpi.catalog import declare_views, set_now
 from ..kpi.relations import insert_arrow, open_memory
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from .style import Rows, Spec, Theme
 
 Source: TypeAlias = "duckdb.DuckDBPyConnection | BackupFrames"
+
+_MIN_WIDTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,10 @@ class Figure:
         """
         import altair as alt  # noqa: PLC0415 - takes its time, and the page does without
 
+        if theme not in ("light", "dark", "page"):
+            raise ConfigError(f"theme is {theme!r}; use 'light', 'dark' or 'page'.")
+        if not isinstance(width, int) or width < _MIN_WIDTH:
+            raise ConfigError(f"width is {width!r}; give {_MIN_WIDTH} pixels or more.")
         rows = self.read(_connection(source))
         spec = self.draw(rows, theme, width)
         kind = alt.VConcatChart if "vconcat" in spec else alt.LayerChart
@@ -165,4 +172,11 @@ def connect_frames(frames: BackupFrames) -> duckdb.DuckDBPyConnection:
 
 
 def _connection(source: Source) -> duckdb.DuckDBPyConnection:
-    return source if isinstance(source, duckdb.DuckDBPyConnection) else connect_frames(source)
+    if isinstance(source, duckdb.DuckDBPyConnection):
+        return source
+    if not hasattr(source, "arrow"):
+        kind = type(source).__name__
+        raise ConfigError(
+            f"A chart is drawn from connect_lake() or read_backups(), not from a {kind}."
+        )
+    return connect_frames(source)

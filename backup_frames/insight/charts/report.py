@@ -21,10 +21,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...lake.outside import check_outside
-from ...lake.storage.urls import absolute_path
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
-from ...whole_files import find_target, write_whole
+from ...whole_files import absolute_path, find_target, write_whole
 from ..kpi.narrow import narrow_to
 from ..kpi.publish import open_views
 from . import words

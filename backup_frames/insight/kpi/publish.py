@@ -10,7 +10,6 @@ upgrade; a project that is not in the file yet stands there without a certificat
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -24,10 +23,9 @@ import duckdb
 
 from ...errors import LakeError
 from ...lake.outside import check_outside
-from ...lake.storage.urls import absolute_path
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
-from ...whole_files import whole_file
+from ...whole_files import absolute_path, path_text, whole_file
 from .catalog import asked_by, declare_views, describe_everything, fill_settings, set_now
 from .relations import LakeRelations, create_relations, open_memory
 from .sql_text import quoted
@@ -103,7 +101,11 @@ def publish_lake(
     target = absolute_path(out)
     check_outside(target, lake)
     with whole_file(target) as aside:
-        with _attachable(aside) as name, _explained(os.fspath(lake)), _connection() as connection:
+        with (
+            _attachable(aside) as name,
+            _explained(path_text(lake, "lake")),
+            _connection() as connection,
+        ):
             connection.execute(
                 f"ATTACH {quoted(name)} AS published (STORAGE_VERSION '{STORAGE_VERSION}')"
             )
@@ -205,8 +207,8 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
     """
     connection = open_memory()
     try:
-        with _explained(os.fspath(lake)):
-            is_remote = os.fspath(lake).lower().startswith(("s3://", "obs://"))
+        with _explained(path_text(lake, "lake")):
+            is_remote = path_text(lake, "lake").lower().startswith(("s3://", "obs://"))
             _create_all(
                 connection,
                 lake,
@@ -247,7 +249,7 @@ def _create_all(  # noqa: PLR0913 - hands on what its two callers take
     fill_settings(connection, thresholds, owners, attestations, projects)
     found = create_relations(
         connection,
-        os.fspath(lake),
+        path_text(lake, "lake"),
         materialize=materialize,
         inner=inner,
         follow=follow,
@@ -278,7 +280,7 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def error_text(error: Exception) -> str:
     """What DuckDB says of a fault, in one line, without its picture of the statement."""
     words = " ".join(str(error).partition("\n\nLINE ")[0].split())
-    words = re.sub(r"^(?:[A-Za-z]+ )+Error: ", "", words)
+    words = re.sub(r"^(?:[A-Za-z]+ )+Error: | Candidate functions: .*", "", words)
     return words if words.endswith(("?", "!")) else f"{words.rstrip('.')}."
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from os import PathLike, fspath
+from os import PathLike
 from typing import Final
 
 import duckdb
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ...errors import QueryError
 from ...settings.owners import Attestation, OwnerRule
+from ...whole_files import path_text
 from .catalog import INNER, declare_views
 from .publish import error_text, open_views
 from .relations import create_relations, open_memory
@@ -76,7 +77,7 @@ def query_lake(
 
     def answer(only: set[str] | None) -> pa.Table:
         with open_views(
-            fspath(lake),
+            path_text(lake, "lake"),
             materialize=False,
             owners=owners,
             attestations=attestations,
@@ -109,7 +110,7 @@ def list_views(lake: str | PathLike[str]) -> pa.Table:
     with open_memory() as connection:
         declare_views(connection, words=True)
         # tells whether there is a lake
-        create_relations(connection, fspath(lake), materialize=True, only=())
+        create_relations(connection, path_text(lake, "lake"), materialize=True, only=())
         return connection.sql(_CATALOGUE).to_arrow_table()
 
 

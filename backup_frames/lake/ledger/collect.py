@@ -2,7 +2,8 @@
 
 In: what was asked and parts in any order. Out: each partition once, with all its fresh rows and
 what the read proves about it, as soon as its share of the spans is covered at both levels. Memory
-holds the partitions that parts have begun and not yet ended, whatever the size of the list.
+holds the partitions that parts have begun and not yet ended, whatever the size of the list; what
+waits long, as in a month of 100,000 backups, waits compressed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
 
 from ...api.query import LEVELS
 from ...frames.deduplicate import drop_duplicates
@@ -35,6 +38,43 @@ from .merge import Proof
 if TYPE_CHECKING:
     from ...frames.frames import Part
     from ...scan.plan import CoveredSpan
+
+LOOSE_ROWS: Final = 5_000
+"""So many rows of a partition wait as they came, those after them in a third of the memory."""
+
+
+@dataclass
+class _Waiting:
+    """What was read of a partition that is not whole yet."""
+
+    pieces: list[ArrowFrames] = field(default_factory=list)
+    packed: list[list[pa.Buffer]] = field(default_factory=list)
+    row_count: int = 0
+
+    def add(self, frames: ArrowFrames) -> None:
+        self.row_count += frames.backups.num_rows
+        if self.row_count > LOOSE_ROWS:
+            self.packed.append(list(map(_pack, frames)))
+        else:
+            self.pieces.append(frames)
+
+    def unpack(self) -> list[ArrowFrames]:
+        """All of it, in the order in which it came; nothing is left here."""
+        pieces, packed = self.pieces, self.packed
+        self.pieces, self.packed = [], []
+        return pieces + [ArrowFrames(*map(_unpack, buffers)) for buffers in packed]
+
+
+def _pack(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _unpack(buffer: pa.Buffer) -> pa.Table:
+    return pa.ipc.open_stream(buffer).read_all()
 
 
 @dataclass(frozen=True)
@@ -88,7 +128,7 @@ class PartitionCollector:
         self._asked = spans
         self._unknown_asked = LEVELS if is_full else ()
         self._grain = grain
-        self._rows = defaultdict[date, list[ArrowFrames]](list)
+        self._rows = defaultdict[date, _Waiting](_Waiting)
         self._waiting = sorted(
             day for day in stored if self._share(day) or (is_full and day == NO_DATE)
         )
@@ -109,7 +149,7 @@ class PartitionCollector:
         for partition, frames in split_by_date(part.frames, self._grain).items():
             if not self._between(partition, partition):
                 insort(self._waiting, partition)
-            self._rows[partition].append(frames)
+            self._rows[partition].add(frames)
             touched.add(partition)
         for span in part.covered:
             if span.begin_s is None or span.end_s is None:
@@ -123,7 +163,7 @@ class PartitionCollector:
 
     def finish(self) -> Iterator[FreshPartition]:
         """Hand out what rows are left: partitions whose share was not covered to its end."""
-        for partition in sorted(day for day, rows in self._rows.items() if rows):
+        for partition in sorted(self._rows):
             yield self._take(partition)
 
     def missing(self) -> dict[str, list[Span]]:
@@ -158,7 +198,7 @@ class PartitionCollector:
         return all(covers(self._covered[level], span) for level in LEVELS for span in share)
 
     def _take(self, partition: date) -> FreshPartition:
-        pieces = self._rows.pop(partition, [])
+        pieces = self._rows.pop(partition, _Waiting()).unpack()
         self._waiting.remove(partition)
         if partition in self._taken:  # rows read twice: they prove nothing about the others
             return FreshPartition(partition, pieces, Proof())

@@ -37,6 +37,11 @@ def hash_each(ids: pa.ChunkedArray | pa.Array) -> Hashes:
     return np.fromiter(map(crc32, texts), dtype=_STORED, count=len(texts))
 
 
+def pick_ids(ids: pa.ChunkedArray, hashes: Hashes) -> pa.Array:
+    """Those ids that have one of these hashes."""
+    return ids.filter(pa.array(np.isin(hash_each(ids), hashes))).combine_chunks()
+
+
 class StoredIds:
     """Where backups may be stored.
 
@@ -63,13 +68,20 @@ class StoredIds:
             places.update(self._place[start:end].tolist())
         return {self._partitions[place] for place in places} - {partition}
 
-    def doubled(self, hashes: Iterable[Hashes]) -> list[tuple[date, date]]:
-        """Pairs of partitions that may both hold an id with one of these hashes."""
+    def shared(self, hashes: Iterable[Hashes]) -> Hashes:
+        """Those of these hashes that two stored ids have, or one that is stored twice."""
         wanted = np.sort(np.concatenate([np.empty(0, _STORED), *hashes]))
         low = np.searchsorted(self._hashes, wanted, side="left")
         high = np.searchsorted(self._hashes, wanted, side="right")
+        return wanted[high > low + 1]
+
+    def doubled(self, hashes: Iterable[Hashes]) -> list[tuple[date, date]]:
+        """Pairs of partitions that may both hold an id with one of these hashes."""
+        wanted = self.shared(hashes)
+        low = np.searchsorted(self._hashes, wanted, side="left")
+        high = np.searchsorted(self._hashes, wanted, side="right")
         pairs = set[tuple[date, date]]()
-        for start, end in zip(low[high > low + 1], high[high > low + 1], strict=True):
+        for start, end in zip(low, high, strict=True):
             places = sorted(set(self._place[start:end].tolist()))
             names = [self._partitions[place] for place in places]
             pairs |= {(one, two) for one in names for two in names if one < two}
@@ -81,6 +93,11 @@ def pick_rows(tables: LedgerTables, ids: pa.ChunkedArray | pa.Array) -> LedgerTa
     return LedgerTables(
         *(table.filter(pc.is_in(table["backup_id"], value_set=ids)) for table in tables)
     )
+
+
+def drop_ids(ids: pa.Array, others: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """All other ids."""
+    return ids.filter(pc.invert(pc.is_in(ids, value_set=others)))
 
 
 def drop_rows(tables: LedgerTables, ids: pa.ChunkedArray | pa.Array) -> LedgerTables:

@@ -73,7 +73,7 @@ class InventoryState(msgspec.Struct):
     """When what was asked of the inventory, beside the backups.
 
     Attributes:
-        as_of_s: when the list of instances was last read and settled; None before the first time.
+        as_of_s: when the list of instances was last read and merged; None before the first time.
         policies: by id of each present instance: when its policy was last asked, 0 if it is owed.
     """
 

@@ -183,9 +183,8 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
             if found.equals(schema) or found.equals(as_written(schema, found.names)):
                 # What no record named, such as a partition restored by hand, is the ledger's now.
                 # An empty one is made up by a table format, which keeps no empty files.
-                if table.num_rows or store.format == "parquet":
-                    entry = describe_file(data, table.num_rows)
-                    records.manifest.files.setdefault(key, entry)
+                if entry is None and (table.num_rows or store.format == "parquet"):
+                    records.manifest.files[key] = describe_file(data, table.num_rows)
                 return table
             problem = "has other columns than the table"
     except LakeConflictError:

@@ -1,7 +1,7 @@
 """A lake in a bucket: one PUT per file, through obstore, on any S3-compatible store.
 
 In: keys and bytes. Out: objects that readers see whole or not at all. A PUT whose answer got
-lost is settled by asking what the object is now; nothing is ever deleted on doubt. While the lake is
+lost is made up for by asking what the object is now; nothing is ever deleted on doubt. While the lake is
 locked the store remembers which version of each object it has seen, and puts only over that.
 """
 

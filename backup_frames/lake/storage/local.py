@@ -61,7 +61,7 @@ class LocalStore(PlainFiles):
 
     def read(self, key: str) -> bytes | None:
         """The file's bytes, None if there is no such file."""
-        parent, name = self._split(key)
+        *parent, name = check_key(key).split("/")
         with self._step("read", key), suppress(FileNotFoundError):
             with self._folder(parent) as folder:
                 # Without waiting: a named pipe in its place would never be opened.
@@ -82,7 +82,7 @@ class LocalStore(PlainFiles):
             LakeError: the file of that name is as it was; the temporary file is gone.
             LakeConflictError: likewise, since the lock that was held is no longer.
         """
-        parent, name = self._split(key)
+        *parent, name = check_key(key).split("/")
         aside = os.urandom(16).hex()
         with self._step("write", key), self._scratch_folder() as scratch:
             try:
@@ -131,12 +131,8 @@ class LocalStore(PlainFiles):
 
     def delete(self, key: str) -> None:
         """Remove the file and flush its folder; a missing one is no error."""
-        parent, name = self._split(key)
-        with (
-            self._step("delete", key),
-            suppress(FileNotFoundError),
-            self._folder(parent) as folder,
-        ):
+        *parent, name = check_key(key).split("/")
+        with self._step("delete", key), suppress(FileNotFoundError), self._folder(parent) as folder:
             if _is_link(name, folder):
                 self._refuse_link(key)
             self._check_lock()
@@ -145,7 +141,7 @@ class LocalStore(PlainFiles):
 
     def is_blocked(self, key: str) -> bool:
         """Whether a folder or a link stands there."""
-        parent, name = self._split(key)
+        *parent, name = check_key(key).split("/")
         with (
             self._step("look at", key),
             suppress(FileNotFoundError),
@@ -162,7 +158,7 @@ class LocalStore(PlainFiles):
         The file stays (removing it would let two runs lock two files of one name); while the
         lock is held it says by whom. No other link than the lake's own folder is accepted in it.
         """
-        parent, name = self._split(key)
+        *parent, name = check_key(key).split("/")
         with self._step("lock", key), self._folder(parent, is_made=True) as folder:
             descriptor = self._open(name, os.O_RDWR | os.O_CREAT, folder, key)
         outer = self._held
@@ -210,16 +206,15 @@ class LocalStore(PlainFiles):
             folder = path.relative_to(self._root).parts
             if folder and not is_ours(folder[0]):
                 continue
-            with suppress(NotADirectoryError), self._entries(folder) as entries:
+            with (
+                suppress(NotADirectoryError),
+                self._folder(folder) as opened,
+                os.scandir(opened) as entries,
+            ):
                 for entry in entries:
                     key = "/".join((*folder, _shown(entry.name)))
                     if entry.is_symlink() and is_ours(key) and not is_data_file(key):
                         self._refuse_link(key)
-
-    @contextmanager
-    def _entries(self, folder: Sequence[str]) -> Iterator[Iterator[os.DirEntry[str]]]:
-        with self._folder(folder) as opened, os.scandir(opened) as entries:
-            yield entries
 
     def _clear_scratch(self) -> None:
         """Remove what puts of dead runs left: files by our own names, in this one folder."""
@@ -241,8 +236,7 @@ class LocalStore(PlainFiles):
                     self._refuse_link(key)
                 with suppress(FileNotFoundError):  # removed meanwhile
                     if not entry.is_dir(follow_symlinks=False):
-                        size = entry.stat(follow_symlinks=False).st_size
-                        yield StoredFile(key, size)
+                        yield StoredFile(key, entry.stat(follow_symlinks=False).st_size)
                         continue
                     inner = self._open(entry.name, _FOLDER, folder, key)
                     try:
@@ -264,10 +258,6 @@ class LocalStore(PlainFiles):
             if self._held:
                 kept.append(os.dup(folder))
             yield folder
-
-    def _split(self, key: str) -> tuple[Sequence[str], str]:
-        *parent, name = check_key(key).split("/")
-        return parent, name
 
     @contextmanager
     def _folder(self, parts: Sequence[str], *, is_made: bool = False) -> Iterator[int]:

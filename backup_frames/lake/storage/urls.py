@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from ...clock import Clock, SystemClock
 from ...errors import BackupFramesError, ConfigError, LakeError
 from ...settings import Settings, load_settings
-from ...settings.values import Place
+from ...whole_files import absolute_path
 from .local import LocalStore
 from .store import Store, StoredFile, check_key
 
@@ -169,25 +169,6 @@ def local_root(url: str) -> Path:
     if not path or "\0" in path:
         raise ConfigError("The lake's path is empty or holds a NUL. Give a folder's path.")
     return absolute_path(path)
-
-
-def absolute_path(path: Place) -> Path:
-    """The whole path, ``~`` expanded.
-
-    Raises:
-        ConfigError: there is no such home, or the working directory it is relative to is gone.
-    """
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError:  # ~nobody
-        raise ConfigError(
-            f"The home folder in {str(path)!r} is unknown. Give the whole path."
-        ) from None
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{str(path)!r} is relative to a working directory that no longer exists. Change to a "
-            "folder that does, or give the whole path."
-        ) from None
 
 
 def _expect(is_met: bool, key: str, problem: str) -> None:

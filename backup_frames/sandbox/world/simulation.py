@@ -36,7 +36,7 @@ _FAILED = 0.012
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What is settled about a backup when it starts."""
+    """What is decided about a backup when it starts."""
 
     series: Series
     backup_id: str

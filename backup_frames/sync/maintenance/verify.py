@@ -6,7 +6,6 @@ not as it should be; after a repair those that are left.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from ...lake.storage.layout import meta_key
 from ...read.reader import BackupReader
 from ...settings import Settings, load_settings
 from ...settings.values import Place
+from ...whole_files import path_text
 from .check import Finding, check_lake
 from .compare import compare_project
 from .repair import repair_project
@@ -76,7 +76,7 @@ def verify_lake(
         []
     """
     clock = clock or SystemClock()
-    lake = os.fspath(lake)
+    lake = path_text(lake, "lake")
     open_lake(lake)  # says so if there is none
     projects = list(settings) if isinstance(settings, Sequence) else [settings]
     findings = list[Finding]()

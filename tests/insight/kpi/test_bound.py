@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from backup_frames.insight.kpi import catalog
+from backup_frames.insight.kpi import catalog, relations
 from backup_frames.insight.kpi.relations import open_memory
 
 CATALOGUE = (
@@ -56,6 +56,15 @@ def test_a_copy_is_what_was_bound(how: dict[str, Any], request: pytest.FixtureRe
     request.getfixturevalue("nowhere")
     assert copied == declared(**how)
     assert all(copied)
+
+
+def test_views_made_over_tables_are_those_made_over_views() -> None:
+    """Made while tables stand for what they ask, views are those that DuckDB makes one over another."""
+    plain = open_memory()
+    relations.declare_relations(plain)
+    plain.execute(catalog._sql_files())
+    catalog.describe_everything(plain)
+    assert catalogue_of(plain) == declared(words=True)
 
 
 def test_who_clears_the_temporary_files_away_disturbs_nobody() -> None:

@@ -552,3 +552,41 @@ def test_odd_values_are_findings() -> None:
         assert len(mine) == len(texts) == len(found)
         for field, sent in found.items():
             assert any(level == 3 and f"{field} " in text and sent in text for level, text in texts)
+
+
+def test_a_proof_counts_what_the_lake_had_learned_by_then() -> None:
+    """What the proving run counted and the lake lacks is lost: to its moment, not its day."""
+    proofs = {
+        "2026-03-08 06:00": 5,
+        "2026-03-08 12:00": 9,
+        "2026-03-09 06:00": 3,
+        "2026-03-10 00:00": 3,
+    }
+    seen = {
+        "at-the-proof": ("2026-03-08 06:00", None),
+        "after-it": ("2026-03-08 06:01", None),
+        "gone-at-it": ("2026-03-07 05:00", "2026-03-08 06:00"),
+        "gone-after-it": ("2026-03-07 05:00", "2026-03-08 06:01"),
+        "before": ("2026-03-01 05:00", None),
+    }
+    with borrow_views(
+        backups=[
+            backup(
+                name,
+                "i",
+                at("2026-03-01 02:00"),
+                first_seen_at=at(since),
+                gone_at=until and at(until),
+            )
+            for name, (since, until) in seen.items()
+        ],
+        runs=[run(at(moment), present_count=count) for moment, count in proofs.items()],
+    ) as connection:
+        rows = rows_of(connection, "FROM v_watched_daily WHERE date >= DATE '2026-03-06'")
+    # 03-08 06:00 proves both days before it: it counted 5 and the lake had 3
+    assert {str(row["date"]): row["lost_count"] for row in rows} == {
+        "2026-03-06": 2,
+        "2026-03-07": 2,
+        "2026-03-08": 0,
+        "2026-03-09": 0,
+    }

@@ -23,7 +23,7 @@ from backup_frames.sync.one_project import sync_backups
 @pytest.mark.parametrize("lake_format", FORMATS)
 def test_sync_verify_publish_and_report(tmp_path: Path, lake_format: str) -> None:
     """Backups, instances and policies arrive, change and stay comparable with the service."""
-    with Sandbox(backups=150, seed=3) as box:
+    with Sandbox(backups=60, seed=3) as box:
         account = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
         settings = load_settings(lake=str(tmp_path / "lake"), lake_format=lake_format, **account)
         first = sync_backups(settings=settings, clock=box.clock)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import date, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.lake_service import DAY, HOUR, LEVELS, START, ModelService, frames_of
 
 from backup_frames.frames.flatten import concat_frames
 from backup_frames.frames.frames import Part
+from backup_frames.lake.ledger import collect
 from backup_frames.lake.ledger.collect import PartitionCollector
 from backup_frames.scan.plan import CoveredSpan
 from backup_frames.scan.ranges import DAY_S, clip_spans, covers, merge_spans, subtract_spans
@@ -72,6 +74,22 @@ def test_each_partition_comes_once_and_whole(cuts, shuffle):
         low = START_S + (fresh.partition - START.date()).days * DAY_S
         assert all(fresh.proof.spans[level] == [(low, low + DAY_S)] for level in LEVELS)
     assert collector.missing() == {}
+
+
+@pytest.mark.parametrize("loose_rows", [0, 7, 1_000])
+def test_rows_that_waited_compressed_are_as_they_came(monkeypatch, loose_rows):
+    """A month comes with the rows and children of all its parts in their order, however they waited."""
+    monkeypatch.setattr(collect, "LOOSE_ROWS", loose_rows)
+    service, span = fleet(), (START_S, START_S + 5 * DAY_S)
+    collector = PartitionCollector([span], is_full=False, stored=[], grain="month")
+    parts = [
+        part(service, (level, START_S + day * DAY_S, START_S + (day + 1) * DAY_S))
+        for day in range(5)
+        for level in LEVELS
+    ]
+    found = [fresh for one in parts for fresh in collector.add(one)] + list(collector.finish())
+    assert len(found) == 1
+    assert concat_frames(found[0].pieces) == concat_frames([one.frames for one in parts])
 
 
 def test_a_partition_waits_for_both_levels():

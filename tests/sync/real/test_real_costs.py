@@ -54,11 +54,16 @@ def large(
 
 
 def test_nothing_changed_costs_a_handful(large: Large) -> None:
-    """At most 20 requests, and no data file is touched; at once and again."""
+    """At most 20 requests, and no data file is touched; at once and again.
+
+    Ten more where 22 backups of two days are still being built.
+    """
     before = stamps(large.lake)
+    records = large.box.fleet.records()
+    most = 30 if any(one["status"] == "BUILDING" for one in records) else 20
     for _ in range(3):
         report, requests = large.sync()
-        assert requests <= 20
+        assert requests <= most
         assert (report.verdict, report.file_count) == ("complete", 0)
     assert stamps(large.lake) == before
 

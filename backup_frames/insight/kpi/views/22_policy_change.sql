@@ -77,7 +77,7 @@ known AS (
     SELECT
         p.project_id, p.instance_id, max(c.seen_at) AS last_change_at,
         CASE WHEN p.updated_at > coalesce(max(c.seen_at), p.first_seen_at) THEN p.updated_at END
-            AS untold_at
+            AS unrecorded_at
     FROM backup_policies AS p
     LEFT JOIN changes AS c
         ON c.project_id = p.project_id AND c.instance_id = p.instance_id
@@ -88,8 +88,8 @@ SELECT
     p.instance_id,
     coalesce(o.changed_at, TIMESTAMP '0001-01-01') AS from_at,
     o.to_at,
-    coalesce(k.untold_at, p.first_seen_at) AS known_from,
-    coalesce(o.changed_at, k.untold_at) AS changed_at,
+    coalesce(k.unrecorded_at, p.first_seen_at) AS known_from,
+    coalesce(o.changed_at, k.unrecorded_at) AS changed_at,
     CASE WHEN o.is_enabled IS NULL THEN p.is_enabled ELSE o.is_enabled.value::BOOLEAN END
         AS is_enabled,
     CASE WHEN o.keep_days IS NULL THEN p.keep_days ELSE try_cast(o.keep_days.value AS INTEGER) END
