@@ -20,9 +20,8 @@ WITHIN_S = 20  # only a hang takes so long
 class Questions:
     """A schedule of so many questions, each of which may go wrong."""
 
-    def __init__(self, count: int = 50, take: Callable[[int], None] | None = None) -> None:
-        self.left = count
-        self.open = count
+    def __init__(self, count: int = 50, take: Callable[[int], Any] | None = None) -> None:
+        self.count = self.left = self.open = count
         self._take = take
 
     @property
@@ -30,8 +29,8 @@ class Questions:
         return not self.open
 
     def take(self) -> Ask | None:
-        if self._take is not None:
-            self._take(self.left)
+        if self._take is not None and self._take(self.left) is False:
+            return None
         if not self.left:
             return None
         self.left -= 1
@@ -122,35 +121,41 @@ def test_threads_that_do_not_start(monkeypatch: pytest.MonkeyPatch, started: int
 @pytest.mark.parametrize(
     ("latencies_s", "at_once"),
     [
-        ([0.5, 0.0], 2),  # the first has to connect, and says nothing
-        ([0.0, 0.5], 2),
-        ([0.1, 0.02], 15),
-        ([0.3, 0.08], 32),
-        ([60.0, 30.0], 32),
+        ((0.5, 0.0, 0.0), 2),  # the first has to connect, and says nothing
+        ((0.0, 0.5, 0.5), 2),
+        ((0.1, 0.02, 0.02), 15),
+        ((0.3, 0.08, 0.08), 32),
+        ((60.0, 30.0, 59.0), 32),
+        ((3.0, 3.0, 24.0), 8),  # it does one thing after the other: more would wait in vain
     ],
 )
-def test_as_many_ask_at_once_as_the_latency_wants(latencies_s: list[float], at_once: int) -> None:
-    """Few for a service that answers at once, up to 32 for one that is far away."""
+def test_as_many_ask_at_once_as_the_latency_wants(
+    latencies_s: tuple[float, float, float], at_once: int
+) -> None:
+    """Few for a service that answers at once, up to 32 for one that is far away, but not slowed."""
     stopwatch = defaultdict[int, float](float)
-    lock, both = threading.Lock(), threading.Barrier(2)
-    everybody, asked, most = threading.Barrier(at_once), [0, 0], [0]
+    lock, asked, most = threading.Lock(), [0, 0], [0]
+    steps = [threading.Barrier(min(size, at_once)) for size in (1, 2, 8, 32)]
+
+    def take(_: int) -> bool:  # as the schedule does: one question until the first answer is in
+        return not asked[0] or questions.open < questions.count
 
     def fetch(query: Any) -> Any:
         with lock:
             asked[0] += 1
             asked[1] += 1
             most[0] = max(most[0], asked[1])
-            number = asked[0]
-            stopwatch[threading.get_ident()] += [*latencies_s, latencies_s[1]][min(number, 3) - 1]
-        # whatever the order in which threads get to run, the first two are answered before others ask
-        (both if number <= 2 else everybody).wait(WITHIN_S)
+            step = sum(asked[0] > before for before in (1, 1 + 2, 1 + 2 + 8))
+            stopwatch[threading.get_ident()] += latencies_s[min(step, 2)]
+        # whatever the order in which threads run, a step is taken before the next questions go out
+        steps[step].wait(WITHIN_S)
         with lock:
             asked[1] -= 1
         return query
 
-    questions = Questions(2 + 4 * at_once)
+    questions = Questions(1 + 2 + 8 + 4 * at_once, take)
     workers = Workers(questions, fetch, None, lambda: stopwatch[threading.get_ident()])  # type: ignore[arg-type]
-    assert len(list(workers.run())) == 2 + 4 * at_once
+    assert len(list(workers.run())) == questions.count
     assert most[0] == at_once
 
 

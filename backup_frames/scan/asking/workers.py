@@ -5,7 +5,8 @@ Threads, not async: nothing clashes with Jupyter's event loop, and the consumer'
 the interpreter lock while the threads fetch.
 
 How many, unless told: as many as keep this machine busy while the service thinks, which its fastest
-answer tells.
+answer tells. They become more step by step, and no more once answers take longer for it: a service
+that does one thing after the other would keep the last of 32 waiting beyond any deadline.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from math import inf
+from typing import Final
 
 from ...api.answers import Page
 from ...api.gate import FEWEST_CONNECTIONS, connections_for
@@ -25,6 +27,11 @@ from .schedule import Ask, Schedule
 
 MAX_WAITING_RANGES = 16
 """Finished ranges that may wait for the consumer before the threads pause: memory stays flat."""
+
+GROWTH: Final = 4
+"""So many times as many threads at each step."""
+SLOWED: Final = 2.0
+"""An answer that takes so many times as long as the fastest shows that enough are on their way."""
 
 
 class Workers:
@@ -55,6 +62,7 @@ class Workers:
         self._threads: list[threading.Thread] = []
         self._fastest_s = inf
         self._answers = 0
+        self._step = 0
         self._asking = 0
 
     def run(self) -> Generator[FinishedRange, None, None]:
@@ -65,7 +73,8 @@ class Workers:
             Exception: whatever else went wrong in a thread, or in starting the first.
         """
         try:
-            self._start(self._count or FEWEST_CONNECTIONS)
+            with self._changed:
+                self._start(self._count or FEWEST_CONNECTIONS)
             while (finished := self._next()) is not None:
                 yield finished
         finally:
@@ -76,7 +85,7 @@ class Workers:
             thread.join()
 
     def _start(self, count: int) -> None:
-        """Let there be so many threads."""
+        """Let there be so many threads. Called with the lock held."""
         while len(self._threads) < count:
             # daemons: a stop must not wait for a thread that waits for the service
             thread = threading.Thread(target=self._work, daemon=True)
@@ -126,7 +135,7 @@ class Workers:
             return None
 
     def _answer(self, ask: Ask) -> None:
-        asked_at = self._monotonic()
+        step, asked_at = self._step, self._monotonic()
         try:
             answer: Page | RejectedError = self._fetch(ask.query)
         except RejectedError as refused:
@@ -134,13 +143,18 @@ class Workers:
         latency_s = self._monotonic() - asked_at
         with self._changed:
             self._asking -= 1
-            self._follow(latency_s)
+            self._follow(latency_s, step)
             self._finished += self._schedule.give(ask, answer)
             self._changed.notify_all()
 
-    def _follow(self, latency_s: float) -> None:
-        """Ask as many at once as the latency wants; the first answer of all had to connect."""
+    def _follow(self, latency_s: float, step: int) -> None:
+        """Ask more at once if the latency wants it, and an answer shows that it did not grow."""
         self._answers += 1
         self._fastest_s = min(self._fastest_s, latency_s)
-        if self._count is None and self._answers > 1 and not self._is_stopped:
-            self._start(connections_for(self._fastest_s))
+        # the first answer of all had to connect; of others count those asked since the last step
+        is_telling = self._answers > 1 and step == self._step and not self._is_stopped
+        if self._count is None and is_telling and latency_s <= SLOWED * self._fastest_s:
+            wanted = connections_for(self._fastest_s)
+            if wanted > len(self._threads):
+                self._step += 1
+                self._start(min(wanted, GROWTH * len(self._threads)))
