@@ -1,20 +1,21 @@
 """The blocks of the page above its charts: what each says, as plain data for its template.
 
-In: a connection with the KPI views and the temporary table `findings` (the rows of v_exceptions with
-their engine). Out: what the block's template shows; None leaves the block out. A new block is a
-template beside this module, a function here, and one line in `BLOCKS`.
+In: a connection with the KPI views, the temporary table `findings` (the rows of v_exceptions with
+their engine), and earlier exceptions if `earlier_moments` names any. Out: what the block's template
+shows; None leaves the block out. A new block is a template beside this module, a function here, and
+one line in `BLOCKS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import duckdb
 
-from ..kpi.changes import changes_since
+from ..kpi.changes import changes_since, projects_since
 from . import data
 from .words import counted, percent, quantity
 
@@ -163,17 +164,31 @@ def _tile(name: str, value: str, detail: str, is_good: bool | None, delta: str) 
     }
 
 
-def read_changes(connection: duckdb.DuckDBPyConnection) -> Content | None:
-    """What came, changed and went in the 24 hours before the last run, and which findings are new."""
+def _changes_span(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime] | None:
+    """Since when the page tells changes, and since when it could; None without a certificate."""
     ((now_at, first),) = connection.execute(
         "SELECT now_at, (SELECT max(first_certified_at) FROM dim_project) FROM v_now"
     ).fetchall()
     if now_at is None or first is None:
         return None
-    since = now_at - timedelta(hours=24)
+    return (now_at - timedelta(hours=24)).replace(tzinfo=UTC), first.replace(tzinfo=UTC)
+
+
+def earlier_moments(connection: duckdb.DuckDBPyConnection) -> dict[str, datetime]:
+    """Of which moment the block of changes wants earlier exceptions held; empty if of none."""
+    span = _changes_span(connection)
+    return projects_since(connection, span[0]) if span and span[1] <= span[0] else {}
+
+
+def read_changes(connection: duckdb.DuckDBPyConnection) -> Content | None:
+    """What came, changed and went in the 24 hours before the last run, and which findings are new."""
+    span = _changes_span(connection)
+    if span is None:
+        return None
+    since, first = span
     if first > since:
-        return {"since": since, "first": first}
-    changes = changes_since(connection, since.replace(tzinfo=UTC))
+        return {"since": since.replace(tzinfo=None), "first": first.replace(tzinfo=None)}
+    changes = changes_since(connection, since)
     kinds: dict[tuple[str, str], int] = {}
     for severity, kind in zip(
         changes.exceptions["severity"].to_pylist(),
@@ -182,7 +197,12 @@ def read_changes(connection: duckdb.DuckDBPyConnection) -> Content | None:
     ):
         kinds[severity, kind] = kinds.get((severity, kind), 0) + 1
     found = [{"severity": s, "kind": k, "count": n} for (s, k), n in kinds.items()]
-    return {"since": since, "first": None, "counts": changes.counts, "kinds": found}
+    return {
+        "since": since.replace(tzinfo=None),
+        "first": None,
+        "counts": changes.counts,
+        "kinds": found,
+    }
 
 
 def read_projects(connection: duckdb.DuckDBPyConnection) -> Content | None:

@@ -24,10 +24,11 @@ from ...lake.outside import check_outside
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place
 from ...whole_files import absolute_path, find_target, write_whole
+from ..kpi.changes import earlier_asked
 from ..kpi.narrow import narrow_to
 from ..kpi.publish import open_views
 from . import words
-from .blocks import BLOCKS, read_kpi
+from .blocks import BLOCKS, earlier_moments, read_kpi
 from .drawing import Drawing
 from .figures import FIGURES, Figure
 
@@ -105,7 +106,12 @@ def write_report(
 
 def render_report(connection: duckdb.DuckDBPyConnection, drawing: Drawing) -> str:
     """The page; the connection, of `open_views`, keeps the answers to what the page asked."""
-    _hold(connection)
+    with ThreadPoolExecutor(1) as aside:  # earlier exceptions are found while views are held
+        moments = earlier_moments(connection)
+        earlier = [aside.submit(earlier_asked(connection, moments))] if moments else []
+        _hold(connection)
+        for one in earlier:
+            one.result()
     connection.execute(
         "CREATE TEMP TABLE findings AS SELECT e.*, i.datastore_type AS engine FROM v_exceptions AS e "
         "LEFT JOIN dim_instance AS i "

@@ -8,10 +8,10 @@ no older version of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from os import PathLike
 from typing import Final, Literal, get_args
 
@@ -54,8 +54,8 @@ _EXCEPTIONS: Final = """
     {}
     ORDER BY v_exceptions.severity, kind, project_id, instance_name, instance_id, backup_id
 """
-_IS_NEW: Final = "WHERE NOT EXISTS (FROM earlier.found WHERE {})".format(
-    " AND ".join(f"found.{name} IS NOT DISTINCT FROM v_exceptions.{name}" for name in _KEY)
+_IS_NEW: Final = "WHERE NOT EXISTS (FROM earlier_exceptions AS e WHERE {})".format(
+    " AND ".join(f"e.{name} IS NOT DISTINCT FROM v_exceptions.{name}" for name in _KEY)
 )
 # A row counts from when it was first seen; what had not left by then was there.
 _EARLIER: Final = {
@@ -113,16 +113,21 @@ def find_changes(lake: str | PathLike[str], *, since: str | datetime | timedelta
     """
     moment = parse_moment(since, "since")
     with open_views(lake, materialize=True, only={_VIEW}, brief=True) as connection:
+        earlier_asked(connection, projects_since(connection, moment))()
         return changes_since(connection, moment)
 
 
 def changes_since(connection: duckdb.DuckDBPyConnection, moment: datetime) -> LakeChanges:
-    """As `find_changes`, over a connection with the KPI views; `moment` is aware."""
+    """As `find_changes`, over a connection with the KPI views that was `earlier_asked`."""
     parameters = {"since": moment.replace(tzinfo=None)}
     events = connection.sql(_EVENTS, params=parameters).to_arrow_table()
+    return LakeChanges(moment, events, _new_exceptions(connection))
+
+
+def projects_since(connection: duckdb.DuckDBPyConnection, moment: datetime) -> dict[str, datetime]:
+    """The moment, which is aware, for each project, as `earlier_asked` takes it."""
     projects = connection.execute("SELECT project_id FROM dim_project").fetchall()
-    then = dict.fromkeys((project_id for (project_id,) in projects), moment)
-    return LakeChanges(moment, events, _new_exceptions(connection, then))
+    return dict.fromkeys((project_id for (project_id,) in projects), moment)
 
 
 def find_exceptions(
@@ -164,28 +169,26 @@ def find_exceptions(
             runs = connection.execute("SELECT project_id, last_run_at FROM dim_project").fetchall()
             step = timedelta(microseconds=1)
             then = {one: at.replace(tzinfo=UTC) - step for one, at in runs if at is not None}
-            found = _new_exceptions(connection, then)
+            earlier_asked(connection, then)()
+            found = _new_exceptions(connection)
         else:
             found = connection.sql(_EXCEPTIONS.format("")).to_arrow_table()
     wanted = SEVERITIES[: SEVERITIES.index(at_least) + 1]
     return found.filter(pc.is_in(found["severity"], value_set=pa.array(wanted)))
 
 
-def _new_exceptions(
-    connection: duckdb.DuckDBPyConnection, then: Mapping[str, datetime]
-) -> pa.Table:
+def _new_exceptions(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     """The exceptions of now that were none at each project's moment."""
-    with _earlier_exceptions(connection, then):
-        return connection.sql(_EXCEPTIONS.format(_IS_NEW)).to_arrow_table()
+    return connection.sql(_EXCEPTIONS.format(_IS_NEW)).to_arrow_table()
 
 
-@contextmanager
-def _earlier_exceptions(
+def earlier_asked(
     connection: duckdb.DuckDBPyConnection, then: Mapping[str, datetime]
-) -> Iterator[None]:
-    """Have the keys of what the views find in what the lake had been told by then in `earlier.found`.
+) -> Callable[[], None]:
+    """Call it to hold in `earlier_exceptions` the keys of what the views find in the lake as of then.
 
-    They stand in a database beside the lake's for that long, so that no row leaves the engine.
+    It asks the relations alone, by a cursor of its own: another thread may call it while this one asks
+    the views.
     """
     found = connection.execute(
         "SELECT * FROM settings CROSS JOIN (SELECT current_database() AS now)"
@@ -193,7 +196,17 @@ def _earlier_exceptions(
     names = [column[0] for column in found.description]
     *values, now = found.fetchall()[0]
     numbers = {n: v for n, v in zip(names, values, strict=False) if isinstance(v, int | float)}
-    with connection.cursor() as earlier:
+    return partial(_hold_earlier, connection.cursor(), now, then, numbers)
+
+
+def _hold_earlier(
+    cursor: duckdb.DuckDBPyConnection,
+    now: str,
+    then: Mapping[str, datetime],
+    numbers: Mapping[str, float],
+) -> None:
+    """They stand in a database beside the lake's, `now`, for so long: no row leaves the engine."""
+    with cursor as earlier:
         run = earlier.execute
         run("ATTACH ':memory:' AS earlier")
         try:
@@ -210,8 +223,8 @@ def _earlier_exceptions(
             run(f"INSERT INTO expected_project FROM {now}.main.expected_project")
             fill_settings(earlier, numbers)
             set_now(earlier)
-            run(f"CREATE TABLE found AS SELECT {', '.join(_KEY)} FROM {_VIEW}")  # noqa: S608 - our names
-            yield
+            held = f"{now}.main.earlier_exceptions"
+            run(f"CREATE TABLE {held} AS SELECT {', '.join(_KEY)} FROM {_VIEW}")  # noqa: S608 - our names
         finally:
             run(f"USE {now}")
             run("DETACH earlier")
