@@ -96,12 +96,13 @@ def _start_sandbox(
     backups: int, seed: int, start: datetime
 ) -> AbstractContextManager[Sandbox | SandboxApart]:
     """In a process of its own, which halves the time of a sync; in this one, where none can start."""
-    from ...sandbox import Sandbox
     from ...sandbox.apart import SandboxApart
 
     try:
         return SandboxApart(backups, seed=seed, start=start)
     except OSError:
+        from ...sandbox import Sandbox
+
         return Sandbox(backups, seed=seed, start=start)
 
 
