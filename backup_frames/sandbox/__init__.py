@@ -2,26 +2,33 @@
 
 In: how large a fleet, which seed, what goes wrong. Out: an endpoint that answers like the service,
 its gateway and IAM. This room imports nothing of the rest of the package, so that it can disagree.
+Each name below loads its module when it is first used: who starts it apart needs no server here.
 """
 
-from .faults import (
-    Cut,
-    EmptyOk,
-    Fault,
-    HtmlError,
-    Latency,
-    Redirect,
-    Reset,
-    Status,
-    Throttle,
-    TokenExpiry,
-    WindowLimit,
-    parse_faults,
-)
-from .query import Dialect
-from .server import Sandbox, serve
-from .world.clock import DEFAULT_START, SandboxClock
-from .world.fleet import Fleet
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .faults import (
+        Cut,
+        EmptyOk,
+        Fault,
+        HtmlError,
+        Latency,
+        Redirect,
+        Reset,
+        Status,
+        Throttle,
+        TokenExpiry,
+        WindowLimit,
+        parse_faults,
+    )
+    from .query import Dialect
+    from .server import Sandbox, serve
+    from .world.clock import DEFAULT_START, SandboxClock
+    from .world.fleet import Fleet
 
 __all__ = [
     "DEFAULT_START",
@@ -43,3 +50,20 @@ __all__ = [
     "parse_faults",
     "serve",
 ]
+
+_MODULES = {
+    "DEFAULT_START": "world.clock",
+    "Dialect": "query",
+    "Fleet": "world.fleet",
+    "Sandbox": "server",
+    "SandboxClock": "world.clock",
+    "serve": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES.get(name, 'faults')}", __name__), name)
+    globals()[name] = value
+    return value
