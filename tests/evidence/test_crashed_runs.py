@@ -78,7 +78,7 @@ def judged(store: Store, folder: Path) -> Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     query = "SELECT control_id, instance_id, date, status || ': ' || outcome FROM v_control_result"
-    with open_views(folder, materialize=True, only="v_control_result") as views:
+    with open_views(folder, materialize=True, only={"v_control_result"}) as views:
         return {(c, i, d): words for c, i, d, words in views.sql(query).fetchall()}
 
 

@@ -15,7 +15,6 @@ import errno
 import fcntl
 import os
 import stat
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -189,7 +188,7 @@ class LocalStore(PlainFiles):
                     "run again; a run that died holds no lock.",
                     path=key,
                 ) from None
-            record = holder_record(self._clock, run=uuid.uuid4().hex)
+            record = holder_record(self._clock, run=os.urandom(16).hex())
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, record, 0)
             lock = LocalLock(descriptor, self._root, key, record)
@@ -251,24 +250,20 @@ class LocalStore(PlainFiles):
     def _scratch_folder(self) -> Iterator[int]:
         """The folder of temporary files, made if need be; a run opens it once."""
         kept = self._held.scratch if self._held else []
-        if kept and os.fstat(kept[-1]).st_nlink:  # nobody has removed it meanwhile
-            yield kept[-1]
-            return
-        with self._folder(self._scratch.split("/"), is_made=True) as folder:
-            if self._held:
+        if not kept or not os.fstat(kept[-1]).st_nlink:  # somebody may have removed it
+            with self._folder(self._scratch.split("/"), is_made=True) as folder:
+                if not self._held:
+                    yield folder
+                    return
                 kept.append(os.dup(folder))
-            yield folder
+        yield kept[-1]
 
     @contextmanager
     def _folder(self, parts: Sequence[str], *, is_made: bool = False) -> Iterator[int]:
         """A descriptor of a folder of the lake, reached without following a link."""
-        try:
-            descriptor = os.open(self._root, _FOLDER)
-        except FileNotFoundError:
-            if not is_made:
-                raise
+        if is_made:
             make_folders(self._root)
-            descriptor = os.open(self._root, _FOLDER)
+        descriptor = os.open(self._root, _FOLDER)
         try:
             for number, part in enumerate(parts, 1):
                 key = "/".join(parts[:number])
@@ -313,11 +308,9 @@ class LocalLock:
 
     def __init__(self, descriptor: int, root: Path, key: str, record: bytes) -> None:
         self.scratch = list[int]()  # descriptors of the folder of temporary files, the newest last
-        self._descriptor = descriptor
-        self._root = root
+        self._descriptor, self._record = descriptor, record
+        self._root, self._key = root, key
         self._path = os.fspath(root / key)
-        self._key = key
-        self._record = record
 
     def check(self) -> None:
         """Raise `LakeConflictError` if the lock file was removed or replaced under the lock."""

@@ -118,7 +118,7 @@ def test_a_partition_is_encoded_once_and_decoded_once(
 ) -> None:
     """A first sync decodes nothing and encodes each file once; a read decodes each file once."""
     world, counted = filled(days=5), {"encoded": 0, "decoded": 0}
-    write_table, read = partitions.pq.write_table, partitions.pq.ParquetFile.read
+    write_table, read = partitions.pq.ParquetWriter.write_table, partitions.pq.ParquetFile.read
 
     def write_counted(*arguments: Any, **options: Any) -> Any:
         counted["encoded"] += 1
@@ -128,7 +128,7 @@ def test_a_partition_is_encoded_once_and_decoded_once(
         counted["decoded"] += 1
         return read(*arguments, **options)
 
-    monkeypatch.setattr(partitions.pq, "write_table", write_counted)
+    monkeypatch.setattr(partitions.pq.ParquetWriter, "write_table", write_counted)
     monkeypatch.setattr(partitions.pq.ParquetFile, "read", read_counted)
     report = sync(world.service, lake.store(), threads=4)
     assert counted == {"encoded": report.file_count + 1, "decoded": 0}  # and the run's row
