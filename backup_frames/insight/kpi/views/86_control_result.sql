@@ -2,53 +2,63 @@ CREATE VIEW v_control_result AS
 WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
 -- Each day of each instance has a number: one column to join by instead of three.
 days AS MATERIALIZED (SELECT row_number() OVER () AS n, * FROM v_control_day),
+-- All that is asked of the backups below, read once: each scan opens every file of the lake.
+own AS MATERIALIZED (
+    SELECT project_id, instance_id, backup_id, backup_type, backup_level, status, is_completed,
+        is_failed, is_restore_point, is_present, begin_time, end_time, restorable_at, begin_date,
+        first_seen_at, gone_at
+    FROM fact_backup
+),
 -- What began on each day, or in the slot that opened on it.
 slots AS (
     SELECT
         *, date + try_cast(window_start AS TIME) AS slot_at,
         date + try_cast(window_start AS TIME) + to_seconds(slot_window_h * 3600) AS slot_end,
         list_contains(string_split(regexp_replace(period, '[^1-7,]', '', 'g'), ','), isodow(date)::VARCHAR) AS is_slot_day
-    FROM days CROSS JOIN clock
+    FROM days CROSS JOIN (SELECT slot_window_h, stuck_after_h, now_at FROM clock)
 ),
 tries AS (
-    SELECT s.n, b.backup_id, b.status, b.is_restore_point,
-        b.is_failed, b.is_present, b.begin_time, b.backup_type,
+    SELECT s.n, b.backup_id, b.status, b.begin_time,
+        CASE
+            WHEN b.is_restore_point THEN 4
+            WHEN b.status = 'BUILDING' AND b.is_present
+                AND b.begin_time < s.now_at - to_seconds(s.stuck_after_h * 3600) THEN 3
+            WHEN b.is_failed THEN 2
+            ELSE 1
+        END AS rank,
         b.begin_time >= s.slot_at AND b.begin_time < s.slot_end AND b.backup_type = 'Auto'
-            AS is_in_slot,
-        b.status = 'BUILDING' AND b.is_present
-            AND b.begin_time < s.now_at - to_seconds(s.stuck_after_h * 3600) AS is_stuck
+            AS is_in_slot
     FROM slots AS s
     JOIN (
         SELECT *, unnest([begin_date - 1, begin_date]) AS near
-        FROM fact_backup WHERE backup_level = 'Instance'
+        FROM own WHERE backup_level = 'Instance'
     ) AS b ON b.project_id = s.project_id AND b.instance_id = s.instance_id AND b.near = s.date
     WHERE b.begin_date = s.date OR (b.begin_time >= s.slot_at AND b.begin_time < s.slot_end)
 ),
+-- The best of a day counts, of equally good ones the last: no time reaches a step of the rank.
 tried AS (
     SELECT n,
-        max_by(backup_id, begin_time) FILTER (is_restore_point) AS success_id,
-        max_by(backup_id, begin_time) FILTER (is_failed) AS failed_id,
-        max_by(backup_id, begin_time) FILTER (is_stuck) AS stuck_id,
-        max_by(backup_id, begin_time) FILTER (NOT coalesce(is_restore_point OR is_failed, false))
-            AS open_id,
-        max_by(status, begin_time) FILTER (NOT coalesce(is_restore_point OR is_failed, false))
-            AS open_status,
+        max(rank) AS rank,
+        max_by(backup_id, rank * 1000000000000000000 + epoch_us(begin_time)) AS backup_id,
+        max_by(status, rank * 1000000000000000000 + epoch_us(begin_time)) AS status,
         count(*) FILTER (is_in_slot) AS in_slot_count
     FROM tries
     GROUP BY n
 ),
 success AS (
-    SELECT s.*, coalesce(t.success_id, t.stuck_id, t.failed_id, t.open_id) AS backup_id, CASE
+    SELECT
+        s.* EXCLUDE (slot_window_h, stuck_after_h, now_at, slot_at, slot_end, is_slot_day),
+        t.backup_id, CASE
         WHEN s.unwatched_because IS NOT NULL THEN ['not watched', s.unwatched_because]
-        WHEN t.success_id IS NOT NULL AND s.is_policy_known AND s.is_policy_enabled
+        WHEN t.rank = 4 AND s.is_policy_known AND s.is_policy_enabled
             AND s.is_slot_day AND s.slot_at >= coalesce(s.created_at, s.slot_at)
             AND s.slot_end <= s.now_at AND t.in_slot_count = 0
             THEN ['late', 'A backup completed, but none began in the policy''s window.']
-        WHEN t.success_id IS NOT NULL THEN ['ok', 'A backup of the day completed.']
-        WHEN t.stuck_id IS NOT NULL THEN ['failed', 'The backup has been BUILDING for too long.']
-        WHEN t.failed_id IS NOT NULL THEN ['failed', 'No backup of the day completed, and one failed.']
-        WHEN t.open_id IS NOT NULL THEN ['unfinished', 'The backup of the day is '
-            || coalesce(t.open_status, 'of no status') || ', which is neither success nor failure.']
+        WHEN t.rank = 4 THEN ['ok', 'A backup of the day completed.']
+        WHEN t.rank = 3 THEN ['failed', 'The backup has been BUILDING for too long.']
+        WHEN t.rank = 2 THEN ['failed', 'No backup of the day completed, and one failed.']
+        WHEN t.rank = 1 THEN ['unfinished', 'The backup of the day is '
+            || coalesce(t.status, 'of no status') || ', which is neither success nor failure.']
         WHEN NOT s.is_policy_known
             THEN ['not known', 'None began, and whether one was due is not known: its policy was not read.']
         WHEN NOT s.is_policy_enabled THEN ['not due', 'None began, and the policy was off.']
@@ -69,12 +79,12 @@ gaps AS (
 ),
 autos AS (
     SELECT project_id, instance_id, backup_id, begin_time, restorable_at, gone_at
-    FROM fact_backup
+    FROM own
     WHERE backup_type = 'Auto' AND is_restore_point AND begin_time IS NOT NULL
 ),
 firsts AS (
     SELECT project_id, instance_id, min(begin_time) AS first_auto_at
-    FROM fact_backup WHERE backup_type = 'Auto' GROUP BY ALL
+    FROM own WHERE backup_type = 'Auto' GROUP BY ALL
 ),
 promises AS (
     SELECT v.project_id, v.instance_id, v.from_at, v.to_at, v.keep_days,
@@ -149,7 +159,7 @@ stuck AS (
             )::DATE::TIMESTAMP - INTERVAL 1 DAY,
             INTERVAL 1 DAY
         ))::DATE AS date
-        FROM fact_backup CROSS JOIN clock
+        FROM own CROSS JOIN clock
         WHERE begin_time IS NOT NULL AND (
             status = 'BUILDING' OR (is_completed OR is_failed) AND end_time <= now_at
                 AND end_time > begin_time + to_seconds(stuck_after_h * 3600)
@@ -175,18 +185,20 @@ firsts_of_project AS (
     )
     GROUP BY project_id
 ),
+-- Each result takes its day along: joining the days to eight times as many results costs more.
 judged AS (
-    SELECT 'has_restore_point' AS control_id, n,
+    SELECT 'has_restore_point' AS control_id,
         restore_point_id AS backup_id, NULL::VARCHAR AS own_run_id, CASE
         WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
         WHEN restore_point_age_h IS NULL
             THEN ['none', 'No restore point was present when the day ended.']
-        ELSE ['ok', 'A restore point was present when the day ended.'] END AS found
+        ELSE ['ok', 'A restore point was present when the day ended.'] END AS found,
+        days.*
     FROM days
     UNION ALL
-    SELECT 'daily_success', n, backup_id, NULL, found FROM success
+    SELECT 'daily_success', backup_id, NULL, found, * EXCLUDE (backup_id, found) FROM success
     UNION ALL
-    SELECT 'rpo_kept', n, restore_point_id, NULL, CASE
+    SELECT 'rpo_kept', restore_point_id, NULL, CASE
         WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
         WHEN rpo_met_s >= watched_s - 0.001
             THEN ['ok', 'At every moment of the day a full backup within the RPO was present.']
@@ -202,19 +214,21 @@ judged AS (
         WHEN restore_point_age_h > rpo_h + rpo_tolerance_h THEN ['missed',
             'The newest full backup was older than the RPO allows when the day ended.']
         ELSE ['missed', 'For a part of the day the newest full backup was older than the RPO allows.']
-        END
+        END,
+        days.*
     FROM days CROSS JOIN clock
     UNION ALL
-    SELECT 'policy_enabled', n, NULL, NULL, CASE
+    SELECT 'policy_enabled', NULL, NULL, CASE
         WHEN proven_at IS NULL THEN ['not watched', unwatched_because]
         WHEN NOT is_policy_known
             THEN ['not known', 'The policy had not been read: it is refused, missing or not asked yet.']
         WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
         WHEN is_policy_enabled THEN ['ok', 'The policy was on.']
-        ELSE ['off', 'The policy was off.'] END
+        ELSE ['off', 'The policy was off.'] END,
+        days.*
     FROM days
     UNION ALL
-    SELECT 'retention_kept', n, k.backup_id, NULL, CASE
+    SELECT 'retention_kept', k.backup_id, NULL, CASE
         WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
         WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read.']
         WHEN NOT d.is_policy_enabled THEN ['not due', 'The policy was off and promised nothing.']
@@ -223,13 +237,14 @@ judged AS (
         WHEN y.n IS NOT NULL
             THEN ['ok', 'The instance, or the policy, was too young to have any that old.']
         ELSE ['short', 'No automated restore point was present that is as old as the policy promises: '
-            || d.keep_days || ' days.'] END
+            || d.keep_days || ' days.'] END,
+        d.*
     FROM days AS d
     LEFT JOIN kept AS k ON k.project_id = d.project_id AND k.instance_id = d.instance_id
         AND k.date = d.date
     LEFT JOIN younger AS y USING (n)
     UNION ALL
-    SELECT 'no_early_loss', n, l.backup_id, NULL, CASE
+    SELECT 'no_early_loss', l.backup_id, NULL, CASE
         WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
         WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read.']
         WHEN l.backup_id IS NOT NULL THEN ['lost', l.lost_count
@@ -237,27 +252,30 @@ judged AS (
                 ELSE ' automated restore points were' END
             || ' missed for the first time, before the policy''s days were over.']
         WHEN NOT d.is_policy_enabled THEN ['not due', 'The policy was off and promised nothing.']
-        ELSE ['ok', 'No automated restore point was missed too early.'] END
+        ELSE ['ok', 'No automated restore point was missed too early.'] END,
+        d.*
     FROM days AS d
     LEFT JOIN lost AS l ON l.project_id = d.project_id AND l.instance_id = d.instance_id
         AND l.date = d.date
     UNION ALL
-    SELECT 'no_stuck_backup', n, s.backup_id, NULL, CASE
+    SELECT 'no_stuck_backup', s.backup_id, NULL, CASE
         WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
         WHEN s.backup_id IS NOT NULL
             THEN ['stuck', 'When the day ended, a backup had been BUILDING for too long.']
-        ELSE ['ok', 'No backup had been BUILDING for too long.'] END
+        ELSE ['ok', 'No backup had been BUILDING for too long.'] END,
+        d.*
     FROM days AS d
     LEFT JOIN stuck AS s ON s.project_id = d.project_id AND s.instance_id = d.instance_id
         AND s.date = d.date
     UNION ALL
-    SELECT 'policy_not_weakened', n, NULL, w.run_id, CASE
+    SELECT 'policy_not_weakened', NULL, w.run_id, CASE
         WHEN w.change IS NOT NULL THEN ['weakened', w.change]
         WHEN d.proven_at IS NULL THEN ['not watched', d.unwatched_because]
         WHEN NOT d.is_policy_known THEN ['not known', 'The policy had not been read before.']
         WHEN d.unwatched_because IS NOT NULL THEN ['not watched', d.unwatched_because]
         WHEN w.doubt IS NOT NULL THEN ['not known', 'Whether it became weaker cannot be told: ' || w.doubt]
-        ELSE ['ok', 'No weaker policy was seen.'] END
+        ELSE ['ok', 'No weaker policy was seen.'] END,
+        d.*
     FROM days AS d
     LEFT JOIN weakened AS w ON w.project_id = d.project_id AND w.instance_id = d.instance_id
         AND w.date = d.date
@@ -277,7 +295,7 @@ of_projects AS (
         SELECT DISTINCT project_id, unnest([seen_on, gone_on]) AS date
         FROM (
             SELECT DISTINCT project_id, first_seen_at::DATE AS seen_on, gone_at::DATE AS gone_on
-            FROM backups
+            FROM own
         )
     ) AS t ON t.project_id = w.project_id AND t.date = w.date
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
@@ -293,11 +311,9 @@ of_projects AS (
     WHERE w.project_id NOT IN (FROM v_inventory_project)
 ),
 results AS (
-    SELECT j.control_id, d.project_id, d.instance_id, d.instance_name, d.enterprise_project_id,
-        d.owner, d.date, j.found, j.backup_id,
-        coalesce(j.own_run_id, d.proving_run_id) AS run_id
-    FROM judged AS j
-    JOIN days AS d USING (n)
+    SELECT control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
+        found, backup_id, coalesce(own_run_id, proving_run_id) AS run_id
+    FROM judged
     UNION ALL
     SELECT control_id, project_id, NULL, NULL, NULL, NULL, date, found, NULL,
         coalesce(own_run_id, proving_run_id)
