@@ -1,6 +1,6 @@
 """The promise of the verified walk, against services that move and misbehave.
 
-The commit tier runs ten reads of each profile; ``python -m pytest -m slow
+The commit tier runs three reads of each profile; ``python -m pytest -m slow
 tests/simulation -n 2 -rP`` runs 100,000 in all and shows a line of figures for each.
 """
 
@@ -22,7 +22,7 @@ from support.reads import (
 
 from backup_frames.errors import FetchError
 
-COMMIT_READS = 5
+COMMIT_READS = 3
 ALL_READS = 100_000
 UNSTABLE = Profile("unstable", rows=60, ties=4, is_order_unstable=True)
 MOVING = Profile("moving", rows=60, late=0.05, delete=0.05, bulk=0.02, swap=0.1)
