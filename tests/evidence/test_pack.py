@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -276,6 +277,56 @@ def test_a_flipped_byte_anywhere_is_found(pack: Path, tmp_path: Path) -> None:
     ):
         forged.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         assert verify_evidence(forged), place
+
+
+def repacked(files: dict[str, bytes], path: Path, tightly: Callable[[str], bool]) -> Path:
+    """An archive as a pack is, but for how tightly files are packed."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in sorted(files.items()):
+            entry = zipfile.ZipInfo(name)
+            entry.create_system, entry.external_attr = 3, 0o100644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data, compresslevel=6 if tightly(name) else 1)
+    return path
+
+
+@pytest.fixture
+def packed_elsewhere(pack: Path, tmp_path: Path) -> Path:
+    """The pack as another make of zlib packs it."""
+    return repacked(files_of(pack), tmp_path / "elsewhere.zip", lambda _: False)
+
+
+def test_a_pack_made_with_another_zlib_is_sound(pack: Path, packed_elsewhere: Path) -> None:
+    """An auditor's machine may pack otherwise than the one that made the pack."""
+    assert packed_elsewhere.read_bytes() != pack.read_bytes()
+    assert verify_evidence(packed_elsewhere) == []
+
+
+def test_a_pack_made_with_another_zlib_hides_nothing(packed_elsewhere: Path) -> None:
+    """A flipped byte of heads and directory, a byte before, after, and between is found there too."""
+    data = packed_elsewhere.read_bytes()
+    with zipfile.ZipFile(packed_elsewhere) as archive:
+        second, last = archive.infolist()[1], archive.infolist()[-1]
+    ends = len(data) - 22, second.header_offset
+    places = (5, 11, second.header_offset + 10, ends[0] + 8, archive.start_dir + 38, len(data) - 1)
+    forged = [data[:one] + bytes([data[one] ^ 1]) + data[one + 1 :] for one in places]
+    forged += [b"x" + data, data + b"x", data[: ends[1]] + b"x" + data[ends[1] :]]
+    for number, one in enumerate(forged):
+        packed_elsewhere.write_bytes(one)
+        assert verify_evidence(packed_elsewhere), (number, last.filename)
+
+
+def test_one_file_packed_otherwise_is_found(pack: Path, tmp_path: Path) -> None:
+    """Where the rest is packed as here, another packing of one file is a change."""
+    files, path = files_of(pack), tmp_path / "changed.zip"
+    otherwise = [
+        name
+        for name, data in files.items()
+        if zlib.compress(data, 1)[2:] != zlib.compress(data)[2:]
+    ]
+    odd = min(otherwise, key=lambda name: len(files[name]))
+    repacked(files, path, lambda name: name != odd)
+    assert [one.kind for one in verify_evidence(path)] == ["changed"]
 
 
 @pytest.mark.parametrize(
