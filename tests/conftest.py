@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
@@ -52,6 +53,17 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.upper().startswith(_FOREIGN) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it for its workers
+
+
+@pytest.fixture
+def draws_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are drawn as where no process can be started: Vega starts once here, not for every page."""
+    from backup_frames.insight.charts import drawing
+
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise OSError("no process here")
+
+    monkeypatch.setattr(drawing, "subprocess", SimpleNamespace(Popen=refuse, PIPE=-1, DEVNULL=-3))
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,11 @@ def files(folder) -> dict[str, int]:
 def test_a_sync_fills_a_lake_and_the_next_changes_nothing(run, account, tmp_path):
     """The lake holds every backup; a second run leaves its data files alone."""
     lake = tmp_path / "lake"
-    ran = run("sync", "--lake", lake)
+    ran = run("sync", "--lake", lake, "--quiet")
     assert ran.code == 0, ran.err
     assert pq.read_table(lake / "backups").num_rows == 40
     before = files(lake / "backups")
-    assert run("sync", "--lake", lake).code == 0
+    assert run("sync", "--lake", lake, "--quiet").code == 0
     assert files(lake / "backups") == before
 
 
@@ -47,7 +47,7 @@ def test_without_a_lake_it_asks_for_one(run, account):
 def test_the_metrics_file_tells_the_run(run, account, tmp_path):
     """--metrics-file holds success and exit code, also of a run that failed."""
     path = tmp_path / "m.prom"
-    assert run("sync", "--lake", tmp_path / "lake", "--metrics-file", path).code == 0
+    assert run("sync", "--lake", tmp_path / "lake", "--quiet", "--metrics-file", path).code == 0
     assert f'is_success{{project_id="{account.project_id}"}} 1' in path.read_text()
     arguments = ["--endpoint", "http://127.0.0.1:1", "--metrics-file", path]
     assert run("sync", "--lake", tmp_path / "lake", *arguments).code == 3
@@ -200,5 +200,5 @@ def test_a_signal_stops_within_five_seconds(run, monkeypatch, tmp_path):
             process.stderr.close()
         slow.service.latency_s = 0
         for code in ("143", "130"):
-            assert run("sync", "--lake", tmp_path / code).code == 0
+            assert run("sync", "--lake", tmp_path / code, "--quiet").code == 0
             assert pq.read_table(tmp_path / code / "backups").num_rows == 40

@@ -48,6 +48,7 @@ def test_its_second_sync_is_an_hour_later_and_its_third_a_day(shown):
     assert int(costs[1][1]) < int(costs[0][1])
 
 
+@pytest.mark.usefixtures("draws_here")
 def test_every_command_that_the_demo_prints_works(shown, run, monkeypatch, tmp_path):
     """From another folder, with no more than the words that are printed."""
     monkeypatch.chdir(tmp_path)

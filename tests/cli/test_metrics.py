@@ -51,7 +51,7 @@ def test_a_syncs_numbers_and_the_lakes_kpis_are_all_explained(run, monkeypatch, 
     with Sandbox(backups=40, start=datetime.now(UTC)) as account:
         for name, value in account.environment().items():
             monkeypatch.setenv(name, value)
-        assert run("sync", "--lake", lake, "--metrics-file", path, "--full").code == 0
+        assert run("sync", "--lake", lake, "--metrics-file", path, "--full", "--quiet").code == 0
     text = path.read_text()
     written = set(re.findall(r"^backup_frames_(\w+)\{", text, re.MULTILINE))
     assert written == set(HELP)

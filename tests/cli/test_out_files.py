@@ -101,6 +101,7 @@ def test_devices_pipes_links_and_modes(run, lake, command):
     assert left == ["link", "pipe", "private", "real", "x" * 255]
 
 
+@pytest.mark.usefixtures("draws_here")
 @pytest.mark.parametrize("command", [COMMANDS["report"], COMMANDS["publish"]])
 def test_a_page_and_a_database_go_through_a_private_link(run, lake, command):
     """What needs a while to be made is written as all files are: the link stays, and 0600."""

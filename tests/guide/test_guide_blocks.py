@@ -67,7 +67,7 @@ def run_lines(block: Block) -> None:
                 pytest.fail(f"{other} is not run, and no comment says why")
 
 
-@pytest.mark.usefixtures("place")
+@pytest.mark.usefixtures("place", "draws_here")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_blocks_of_a_page_run_as_written(page: Path) -> None:
     """Each page by itself, top to bottom, in one namespace, and prints what it shows."""

@@ -38,8 +38,10 @@ def test_four_calls_share_one_login_and_one_look_up(monkeypatch: pytest.MonkeyPa
     assert (seen["tokens"], seen["projects"]) == (1, 1)
 
 
-@pytest.mark.parametrize("kind", [str, Path])
-@pytest.mark.parametrize("home", ["{}", "~"], ids=["whole", "home"])
+@pytest.mark.usefixtures("draws_here")
+@pytest.mark.parametrize(
+    ("kind", "home"), [(str, "~"), (Path, "{}")], ids=["text from home", "a whole path"]
+)
 def test_every_call_takes_a_path(
     kind: type, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

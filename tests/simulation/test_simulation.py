@@ -1,6 +1,6 @@
 """The promise of the verified walk, against services that move and misbehave.
 
-The commit tier runs ten reads of each profile; ``python -m pytest -m slow
+The commit tier runs three reads of each profile; ``python -m pytest -m slow
 tests/simulation -n 2 -rP`` runs 100,000 in all and shows a line of figures for each.
 """
 
@@ -22,7 +22,7 @@ from support.reads import (
 
 from backup_frames.errors import FetchError
 
-COMMIT_READS = 5
+COMMIT_READS = 3
 ALL_READS = 100_000
 UNSTABLE = Profile("unstable", rows=60, ties=4, is_order_unstable=True)
 MOVING = Profile("moving", rows=60, late=0.05, delete=0.05, bulk=0.02, swap=0.1)
@@ -70,11 +70,11 @@ def test_a_hundred_thousand_reads_keep_the_promise(profile: Profile) -> None:
 def test_one_answer_of_a_replica_that_lacks_rows_is_made_good() -> None:
     """The answers around it tell, and what it left out is read again; about 1 in 700 cannot tell."""
     complete = 0
-    for number, seed in product(range(1, 30), range(4)):
+    for number, seed in product(range(1, 30), range(2)):
         outcome = verified_read(Profile("one lacking answer", lacking_at=number), seed)
         assert not (outcome.is_complete and outcome.lost), f"request {number}, seed {seed}"
         complete += outcome.is_complete
-    assert complete >= 100
+    assert complete >= 50
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_the_simulation_catches_naive_strategies(
     strategy: Callable[[Profile, int], Outcome], profile: Profile
 ) -> None:
     """Reading by offset loses rows while it claims to be complete, and the model sees it."""
-    outcomes = [strategy(profile, seed) for seed in range(100)]
+    outcomes = [strategy(profile, seed) for seed in range(40)]
     assert any(outcome.is_complete and outcome.lost for outcome in outcomes)
 
 
 @pytest.mark.parametrize("profile", [MOVING, UNSTABLE], ids=["moving", "unstable"])
 def test_the_walk_survives_what_naive_strategies_do_not(profile: Profile) -> None:
     """On the same services and seeds, the verified walk loses nothing."""
-    outcomes = [verified_read(profile, seed) for seed in range(50)]
+    outcomes = [verified_read(profile, seed) for seed in range(20)]
     assert not any(outcome.lost for outcome in outcomes if outcome.is_complete)
-    assert sum(outcome.is_complete for outcome in outcomes) >= 25
+    assert sum(outcome.is_complete for outcome in outcomes) >= 10
 
 
 def test_the_same_seed_is_the_same_read() -> None:

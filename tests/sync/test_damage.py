@@ -203,7 +203,13 @@ def test_an_unreadable_file_is_a_finding(world: World) -> None:
     assert found == {(path_of(), "damaged"), (path_of("backup_tables"), "damaged")}
 
 
-@pytest.mark.parametrize("at", [0.0, 0.35, 0.9, 0.999])
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param(at, marks=[pytest.mark.slow] * (at in (0.35, 0.999)))
+        for at in (0.0, 0.35, 0.9, 0.999)
+    ],
+)
 def test_any_single_flipped_bit_is_undone(world: World, at: float) -> None:
     """By the manifest's sha256, wherever it is: nothing is lost, not even of gone backups."""
     world.service.remove(

@@ -389,7 +389,8 @@ def test_the_command_line_can_leave_it_out(
     box = lab.serve()
     monkeypatch.setenv("BACKUP_FRAMES_TOKEN", box.token)
     connection = ["--endpoint", box.endpoint, "--project-id", box.project_id]
-    assert main(["sync", "--lake", str(lab.root), *connection, option]) == 0
+    place = ["--lake", str(lab.root), "--log-format", "json"]
+    assert main(["sync", *place, *connection, option]) == 0
     assert [one.operation for one in box.requests].count("instances") == count
     assert ("nosql:instance:list" in capsys.readouterr().err) == bool(count)
 

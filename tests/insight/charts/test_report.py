@@ -147,6 +147,7 @@ def test_projects_first(page: Page, hostile_lake: Path) -> None:
     assert page.ids[0] == "projects"
 
 
+@pytest.mark.usefixtures("draws_here")
 def test_an_empty_inventory_is_no_unread_one(tmp_path: Path) -> None:
     """An inventory without an instance is known: no instances, and not a coverage that cannot be known."""
     runs = [run(at("2026-03-10 12:00"))]
@@ -159,6 +160,7 @@ def test_an_empty_inventory_is_no_unread_one(tmp_path: Path) -> None:
     assert "cannot be known" in unread.texts
 
 
+@pytest.mark.usefixtures("draws_here")
 def test_what_changed_stands_at_the_head(tmp_path: Path) -> None:
     """What came and went in the last day stands before the findings, with those that are new."""
     now = at("2026-03-10 12:00")
