@@ -1,6 +1,6 @@
 """Time as a part that is handed in: what it is now, how long it took, and waiting.
 
-In: nothing. Out: a `Clock` for the client, the scan and the lake. Production uses `SystemClock`;
+In: what a caller gave. Out: a `Clock` for the client, the scan and the lake. Production uses `SystemClock`;
 the simulation in the tests uses a virtual one, so that hours of throttling pass in microseconds.
 """
 
@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Protocol
+
+from .errors import ConfigError
 
 
 class Clock(Protocol):
@@ -28,6 +30,19 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Wait that many seconds."""
+
+
+def clock_or_machines(clock: Clock | None) -> Clock:
+    """The clock that was given, or the machine's.
+
+    Raises:
+        ConfigError: it is no clock.
+    """
+    if clock is not None and not callable(getattr(clock, "monotonic", None)):
+        raise ConfigError(
+            f"clock is {clock!r}; give an object with now, monotonic and sleep, or None."
+        )
+    return clock or SystemClock()
 
 
 class SystemClock:

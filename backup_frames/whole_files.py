@@ -56,6 +56,11 @@ class Target(NamedTuple):
     descriptor: int | None = None
 
 
+def is_utf8(text: str) -> bool:
+    """Whether it can be written down; bytes that a shell hands on as lone surrogates cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def path_text(place: object, name: str) -> str:
     """A path, or a lake's address, as text.
 

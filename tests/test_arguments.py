@@ -12,8 +12,10 @@ from support.fault_server import FaultServer, answer
 
 import backup_frames as bf
 from backup_frames.errors import ConfigError, RejectedError
+from backup_frames.insight.kpi.query import query_lake
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import load_settings, resolve_settings
+from backup_frames.settings.owners import Attestation, OwnerRule
 from backup_frames.sync.one_project import sync_backups
 
 READS: dict[str, Callable[..., Any]] = {
@@ -90,6 +92,67 @@ def test_a_bad_argument_beside_settings_is_told() -> None:
     """It is checked like any other, and the argument is named."""
     with pytest.raises(ConfigError, match=r"endpoint.*argument"):
         resolve_settings(wrong(), endpoint="http://example.com")
+
+
+MISFITS: dict[str, list[Any]] = {
+    "progress": [True, "yes", 5, object()],
+    "clock": [5, "now"],
+    "transport": [5, "https"],
+}
+BYTES = "x\udcff"  # what a shell hands on of bytes that are no UTF-8
+
+
+@pytest.mark.parametrize(("name", "value"), [(k, one) for k, of in MISFITS.items() for one in of])
+def test_what_cannot_be_called_is_told(box: Sandbox, tmp_path: Path, name: str, value: Any) -> None:
+    """A read and a sync name the argument, show its value and say what to give; no bare error."""
+    given = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
+    for ask in (bf.read_backups, lambda **one: bf.sync_backups(lake=str(tmp_path / "l"), **one)):
+        with pytest.raises(ConfigError, match=re.escape(f"{name} is {value!r}; give")):
+            ask(**given | {name: value})
+
+
+@pytest.mark.parametrize("name", ["instance_name", "instance_id", "backup_id", "datastore_type"])
+@pytest.mark.parametrize("value", [BYTES, ["a", BYTES]])
+def test_a_filter_that_is_no_text_is_told(box: Sandbox, name: str, value: Any) -> None:
+    """Halves of surrogate pairs are refused by name, before any request."""
+    given = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
+    with pytest.raises(bf.QueryError, match=rf"{name} is 'x\\udcff'; give"):
+        bf.read_backups(**given, **{name: value})
+
+
+def test_a_lake_and_sql_that_are_no_text_are_told(tmp_path: Path) -> None:
+    """So are a lake's address, which the lake writes down, and a query."""
+    with pytest.raises(
+        ConfigError, match=r"lake = '.*\\udcff' \(argument\): must be text in UTF-8"
+    ):
+        bf.sync_backups(lake=tmp_path / BYTES, settings=wrong())
+    for sql in (BYTES, f"SELECT '{BYTES}'", 5):
+        with pytest.raises(bf.QueryError, match="no text in UTF-8; give one SELECT"):
+            query_lake(tmp_path, sql)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "name"),
+    [
+        (OwnerRule, {"owner": BYTES}, "owner of OwnerRule"),
+        (OwnerRule, {"owner": None}, "owner of OwnerRule"),
+        (OwnerRule, {"owner": "a", "instance_name": BYTES}, "instance_name of OwnerRule"),
+        (
+            OwnerRule,
+            {"owner": "a", "enterprise_project_id": 5},
+            "enterprise_project_id of OwnerRule",
+        ),
+        (Attestation, {"text": BYTES, "who": "a", "when": "2026-01-01"}, "text of Attestation"),
+        (Attestation, {"text": "a", "who": 5, "when": "2026-01-01"}, "who of Attestation"),
+        (Attestation, {"text": "a", "who": "b", "when": "c", "link": BYTES}, "link of Attestation"),
+    ],
+)
+def test_an_owner_or_attestation_that_is_no_text_is_told(
+    kind: Callable[..., Any], given: dict[str, Any], name: str
+) -> None:
+    """They are refused where they are made, not where they are used."""
+    with pytest.raises(ConfigError, match=f"{name} is .*; give a text"):
+        kind(**given)
 
 
 @pytest.mark.parametrize("version", ["v3.1", "v4"])

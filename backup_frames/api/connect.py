@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ..clock import Clock, SystemClock
+from ..clock import Clock, clock_or_machines
 from ..errors import AuthError, ConfigError, SchemaError
 from ..settings import Settings
 from .gate import Gate
@@ -44,7 +44,9 @@ def open_client(
     from .client import BackupClient  # noqa: PLC0415  # httpx, which a lake alone does without
 
     settings.require_connection()
-    clock = clock or SystemClock()
+    clock = clock_or_machines(clock)
+    if transport is not None and not hasattr(transport, "handle_request"):
+        raise ConfigError(f"transport is {transport!r}; give an httpx transport, or None.")
     client = BackupClient(
         settings.service_url or "",
         lambda client: _authenticator(settings, client, clock),

@@ -22,9 +22,10 @@ from ..api.query import (
     parse_moment,
     spell_filter,
 )
-from ..clock import Clock, SystemClock
+from ..clock import Clock, clock_or_machines
 from ..errors import QueryError, RejectedError
 from ..scan.plan import to_span
+from ..whole_files import is_utf8
 
 Filter = str | Sequence[str] | None
 """A value, or several of which a backup must have one; None for all."""
@@ -69,7 +70,7 @@ class Question:
         end: Moment | None = None,
         clock: Clock | None = None,
     ) -> None:
-        now = (clock or SystemClock()).now()
+        now = clock_or_machines(clock).now()
         self.begin = None if begin is None else parse_moment(begin, "begin", now=now)
         self.end = None if end is None else parse_moment(end, "end", now=now)
         if self.begin is not None and self.end is not None and self.begin > self.end:
@@ -138,7 +139,7 @@ def _read_values(name: str, given: Filter) -> tuple[str, ...]:
         raise QueryError(f"{name} is empty; give a value, or None for all.")
     found = dict[str, None]()
     for value in values:
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not value.strip() or not is_utf8(value):
             raise QueryError(
                 f"{name} is {value!r}; give a text, several in a list, or None for all."
             )

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..api.query import LEVELS, BackupQuery, Level
-from ..errors import RejectedError
+from ..errors import ConfigError, RejectedError
 from ..frames.believe import derive_levels, keep_matching, keep_within
 from ..frames.deduplicate import deduplicate_frames
 from ..frames.flatten import ArrowFrames, concat_frames, flatten_pages
@@ -74,6 +74,11 @@ class BackupReader:
         progress: Progress | None = None,
         is_proving: bool = True,
     ) -> None:
+        if progress is not None and not callable(progress):
+            raise ConfigError(
+                f"progress is {progress!r}; give a function of (rows done, rows expected or None), "
+                "such as backup_frames.insight.show_progress yields."
+            )
         self.client = client
         self.query = query
         self.levels = tuple(levels)

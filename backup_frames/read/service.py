@@ -296,7 +296,7 @@ def _required_complete(frames: BackupFrames) -> BackupFrames:
     raise IncompleteReadError(
         f"{certificate.rows} backups were read, but completeness is not proven: "
         f"{'; '.join(certificate.reasons[:3])}. Read again, or pass allow_incomplete=True "
-        "(--allow-incomplete) to take them as they are.",
+        "to take them as they are.",
         frames=frames,
         certificate=certificate,
     )

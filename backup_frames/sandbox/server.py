@@ -77,8 +77,12 @@ class Sandbox:
         port: int = 0,
         **switches: Any,
     ) -> None:
+        for name, number, most in (("backups", backups, None), ("port", port, 65_535)):
+            if not isinstance(number, int) or number < 0 or number > (most or number):
+                asked = f"0 to {most}" if most else "0 or more"
+                raise ValueError(f"{name} is {number!r}: give a whole number, {asked}")
         default = datetime.now(UTC) if is_live else DEFAULT_START
-        self.clock = SandboxClock(start or default, is_live=is_live)
+        self.clock = SandboxClock(default if start is None else start, is_live=is_live)
         self.fleet = Fleet(
             self.clock,
             seed=seed,

@@ -6,12 +6,13 @@ In: the TOML file of settings. Out: owner rules and attestations, in the order o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..whole_files import is_utf8
 from .toml_file import read_config_file
 
 
@@ -29,6 +30,10 @@ class OwnerRule:
     enterprise_project_id: str | None = None
     instance_name: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises `ConfigError` for what is no text."""
+        _check_texts(self, optional=("enterprise_project_id", "instance_name"))
+
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
@@ -45,6 +50,10 @@ class Attestation:
     who: str
     when: str
     link: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `ConfigError` for what is no text."""
+        _check_texts(self)
 
 
 def load_owners(config: str | Path | None = None) -> list[OwnerRule]:
@@ -93,3 +102,13 @@ def _texts(table: Mapping[str, Any], place: str, known: Sequence[str]) -> dict[s
             raise ConfigError(f"{place}: {key} is {value!r}. Write text.")
         texts[key] = text
     return texts
+
+
+def _check_texts(row: OwnerRule | Attestation, optional: Sequence[str] = ()) -> None:
+    for one in fields(row):
+        value = getattr(row, one.name)
+        if value is None and one.name in optional:
+            continue
+        if not isinstance(value, str) or not is_utf8(value):
+            name = f"{one.name} of {type(row).__name__}"
+            raise ConfigError(f"{name} is {value!r}; give a text in UTF-8.")

@@ -15,6 +15,8 @@ from math import isfinite
 from numbers import Real
 from typing import Any, Literal, get_args
 
+from ..whole_files import is_utf8
+
 ApiVersion = Literal["v3.1", "v4"]
 LakeFormat = Literal["parquet", "delta", "iceberg"]
 PartitionBy = Literal["day", "month"]
@@ -136,7 +138,10 @@ def check_catalog(value: Any) -> str:
 
 def check_place(value: Any) -> str:
     """A URL, or a path as its text."""
-    return check_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    text = check_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    if not is_utf8(text):  # the lake writes its own address down
+        raise ValueError("must be text in UTF-8")
+    return text
 
 
 def check_choice(kind: Any) -> Callable[[Any], Any]:

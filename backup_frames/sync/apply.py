@@ -286,7 +286,8 @@ class LedgerMerge:
             self.tally.held_back = count
             return (
                 f"{held} no longer listed. So many at once looks like a fault, so none was marked "
-                "gone; if it is right, run again with --allow-mass-deletion."
+                "gone; if it is right, run again with "
+                "allow_mass_deletion=True."
             )
         for partition in sorted(self.tally.absent):
             backups = self.load_backups(partition)

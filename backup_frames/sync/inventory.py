@@ -165,7 +165,7 @@ class _InventoryRun:
             self._warnings.append(
                 f"{count:,} of {present:,} instances are no longer listed. So many at once looks "
                 "like a fault, so none was marked gone; if it is right, run again with "
-                "--allow-mass-deletion."
+                "allow_mass_deletion=True."
             )
         else:
             _mark_gone(merge.rows, merge.absent, self._as_of)

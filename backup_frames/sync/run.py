@@ -203,7 +203,7 @@ class SyncRun:
             if abs(skew_s) > MAX_SKEW_S and not self._settings.accept_clock_skew:
                 raise ConfigError(
                     f"{skew}. Set the clock (NTP); or, if it is the service's that is wrong and "
-                    "you want it used, run with --accept-clock-skew."
+                    "you want it used, run with accept_clock_skew=True."
                 )
             self._started_at -= timedelta(seconds=round(skew_s))
             self._warnings.append(f"{skew}, so the service's time was used. Set the clock (NTP).")

@@ -199,6 +199,26 @@ def test_what_is_not_there_to_connect_to_is_said_without_a_librarys_words(run) -
 
 
 @pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["query", "\udcff", "--lake", "l1"],
+        ["query", "SELECT '\udcff'", "--lake", "l1"],
+        ["read", "--instance-id", "\udcff"],
+        ["sync", "--lake", "\udcff"],
+        ["read", "--backup-id", "\udcff"],
+    ],
+)
+def test_bytes_that_are_no_text_are_told(run, words) -> None:
+    """A shell hands on any bytes: they are shown escaped, with the way out, and are no bug."""
+    ran = run(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert "\\udcff" in ran.err
+    assert re.search("give|must be text in UTF-8", ran.err)
+    assert "bug" not in ran.err
+
+
+@pytest.mark.usefixtures("place")
 def test_a_value_without_end_is_cut(run) -> None:
     """A message stays one that can be read."""
     ran = run("query", "SELECT 1", "--lake", "x" * 5000)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,26 @@ def test_the_clock_only_moves_when_told() -> None:
         still.advance(timedelta(seconds=-1))
     with pytest.raises(ValueError, match="no time zone"):
         SandboxClock(datetime(2026, 1, 1))  # noqa: DTZ001  # the mistake under test
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"start": "2026-01-01"},
+        {"start": date(2026, 1, 1)},
+        {"start": ""},
+        {"start": 0},
+        {"backups": "20"},
+        {"backups": -1},
+        {"port": 65_536},
+        {"port": "8080"},
+    ],
+)
+def test_an_argument_of_another_kind_is_told(given: dict[str, Any]) -> None:
+    """The words name the argument and its value, and say what to give."""
+    ((name, value),) = given.items()
+    with pytest.raises((TypeError, ValueError), match=re.escape(f"{name} is {value!r}: give")):
+        Sandbox(**given)
 
 
 def test_a_live_sandbox_starts_now() -> None:

@@ -102,7 +102,7 @@ def test_a_clock_beyond_a_day_is_refused(
     if not is_first:
         run(box, lake)
     before = {path: path.read_bytes() for path in lake.rglob("*.parquet")}
-    with pytest.raises(ConfigError, match=r"\d+ days?, .*--accept-clock-skew"):
+    with pytest.raises(ConfigError, match=r"\d+ days?, .*accept_clock_skew=True"):
         run(box, lake, clock=WrongClock(skew))
     with pytest.raises(ConfigError, match="clock"):
         run(box, lake, clock=WrongClock(skew), dry_run=True)

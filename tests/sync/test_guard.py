@@ -22,7 +22,7 @@ def test_all_that_vanish_at_once_are_held_back(count: int, is_full: bool) -> Non
         report = world.sync(after=HOUR, is_full=is_full)
         assert (report.exit_code, report.is_guarded) == (6, True)
         assert (report.counts["gone"], report.counts["held_back"]) == (0, count)
-        assert "--allow-mass-deletion" in report.reasons[-1]
+        assert "allow_mass_deletion=True" in report.reasons[-1]
     world.service.backups.update(kept)
     world.service._index = None
     assert world.sync(after=HOUR).exit_code == 0

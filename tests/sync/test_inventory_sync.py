@@ -363,7 +363,7 @@ def test_all_instances_are_never_gone_at_once_unasked(lab: Lab, count: int) -> N
     lab.fill(0)
     report = lab.sync(after=DAY)
     assert report.inventory["gone"] == 0
-    assert "allow-mass-deletion" in " ".join(report.warnings)
+    assert "allow_mass_deletion=True" in " ".join(report.warnings)
     assert lab.sync(after=DAY, allow_mass_deletion=True).inventory["gone"] == count
 
 

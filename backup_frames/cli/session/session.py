@@ -127,7 +127,7 @@ class Session:
 
     def warn(self, text: str) -> None:
         """Write one line about what is odd to stderr; the exit code stays."""
-        LOG.warning(text)
+        LOG.warning(speak_options(text, self.options))
 
     def conclude(
         self, text: str, code: int | None = None, *, facts: dict[str, Any] | None = None
@@ -135,7 +135,7 @@ class Session:
         """Say on stderr in one line why the exit code is not 0, --quiet or not; return the code."""
         self.has_concluded = True
         code = self.exit_code if code is None else code
-        text = " ".join(self.scrub(text).split())
+        text = " ".join(self.scrub(speak_options(text, self.options)).split())
         if self.log_format is LogFormat.JSON:
             LOG.error(text, extra={"facts": (facts or {}) | {"exit_code": code}})
         else:

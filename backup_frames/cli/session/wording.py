@@ -53,6 +53,8 @@ def speak_options(text: str, options: Mapping[str, str]) -> str:
         "--backup-id is 'a b'; give an id."
         >>> speak_options("No lake is set. Give lake=, or export LAKE.", {"lake": "--lake"})
         'No lake is set. Give --lake, or export LAKE.'
+        >>> speak_options("Run again with full=True.", {"full": "--full"})
+        'Run again with --full.'
     """
     names = "|".join(sorted(options, key=len, reverse=True)) or "$^"
     text = re.sub(r"\b(?:Parser|Binder|Catalog|Value) [Ee]rror[:,] ", "", text)
@@ -66,7 +68,7 @@ def speak_options(text: str, options: Mapping[str, str]) -> str:
 
     text = re.sub(rf"^({names}) = ('.*?') \(argument\): (.*)$", setting, text)
     text = re.sub(rf"^({names})(?= (?!= )|:)", lambda found: options[found[1]], text)
-    text = re.sub(rf"\b({names})=(?![^ ,.;])", lambda found: options[found[1]], text)
+    text = re.sub(rf"\b({names})=(?:True\b|(?![^ ,.;]))", lambda found: options[found[1]], text)
     text = re.sub(
         r"(?<= is after )end\b|(?<= is before )from\b",
         lambda one: options.get(one[0], one[0]),

@@ -40,7 +40,7 @@ DAY_STATES = {
     "tables only": (SKY, "t"),
     "partly failed": (ORANGE, "/"),
     "failed": (RED, "×"),  # noqa: RUF001 - it is drawn, not read as a letter
-    "unfinished": (PINK, "…"),
+    "unfinished": (PINK, "u"),
     "none": (NONE, "–"),  # noqa: RUF001 - likewise
     "not due": ("#99999944", ""),
     "not known": ("#99999911", ""),

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ...errors import QueryError
 from ...settings.owners import Attestation, OwnerRule
-from ...whole_files import path_text
+from ...whole_files import is_utf8, path_text
 from .catalog import INNER, declare_views
 from .publish import error_text, open_views
 from .relations import create_relations, open_memory
@@ -125,6 +125,8 @@ def _names_in(sql: str) -> set[str] | None:
 
 def _reading_statement(sql: str) -> str:
     """The one statement, if it only reads."""
+    if not isinstance(sql, str) or not is_utf8(sql):
+        raise QueryError(f"The SQL is {sql!r}, and no text in UTF-8; give one SELECT.")
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:

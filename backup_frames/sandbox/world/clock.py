@@ -31,6 +31,8 @@ class SandboxClock:
     """Whether comparing it with the Date of an answer says nothing: that one is real."""
 
     def __init__(self, start: datetime = DEFAULT_START, *, is_live: bool = False) -> None:
+        if not isinstance(start, datetime):
+            raise TypeError(f"start is {start!r}: give a datetime with a time zone, e.g. UTC")
         if start.tzinfo is None:
             raise ValueError(f"start {start.isoformat()} has no time zone: give one, e.g. UTC")
         self.is_live = is_live

@@ -84,3 +84,10 @@ def test_small_sizes_have_a_small_unit() -> None:
     assert day_pictures._unit([{"date": "2026-11-01", "gib": 0.15}])[0] == "MiB"
     assert day_pictures._unit([{"date": "2026-11-01", "gib": 9_000.0}])[0] == "GiB"
     assert day_pictures._unit([{"date": "2026-11-01", "gib": 11_000.0}])[0] == "TiB"
+
+
+def test_signs_of_neighbouring_days_do_not_touch() -> None:
+    """A cell is eight pixels wide at 1,024: no sign fills its em, as an ellipsis or a long dash does."""
+    signs = {sign for _, sign in instance_pictures.DAY_STATES.values()}
+    assert not signs & set("…—⋯")
+    assert all(len(sign) <= 1 for sign in signs)
