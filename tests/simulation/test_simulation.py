@@ -67,14 +67,15 @@ def test_a_hundred_thousand_reads_keep_the_promise(profile: Profile) -> None:
     judge(profile, range(-(-ALL_READS // len(PROFILES))))
 
 
-def test_one_answer_of_a_replica_that_lacks_rows_is_made_good() -> None:
+@pytest.mark.parametrize("seeds", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_one_answer_of_a_replica_that_lacks_rows_is_made_good(seeds: int) -> None:
     """The answers around it tell, and what it left out is read again; about 1 in 700 cannot tell."""
     complete = 0
-    for number, seed in product(range(1, 30), range(2)):
+    for number, seed in product(range(1, 30), range(seeds)):
         outcome = verified_read(Profile("one lacking answer", lacking_at=number), seed)
         assert not (outcome.is_complete and outcome.lost), f"request {number}, seed {seed}"
         complete += outcome.is_complete
-    assert complete >= 50
+    assert complete >= 25 * seeds
 
 
 @pytest.mark.parametrize(
@@ -90,12 +91,13 @@ def test_the_simulation_catches_naive_strategies(
     assert any(outcome.is_complete and outcome.lost for outcome in outcomes)
 
 
+@pytest.mark.parametrize("seeds", [20, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("profile", [MOVING, UNSTABLE], ids=["moving", "unstable"])
-def test_the_walk_survives_what_naive_strategies_do_not(profile: Profile) -> None:
+def test_the_walk_survives_what_naive_strategies_do_not(profile: Profile, seeds: int) -> None:
     """On the same services and seeds, the verified walk loses nothing."""
-    outcomes = [verified_read(profile, seed) for seed in range(20)]
+    outcomes = [verified_read(profile, seed) for seed in range(seeds)]
     assert not any(outcome.lost for outcome in outcomes if outcome.is_complete)
-    assert sum(outcome.is_complete for outcome in outcomes) >= 10
+    assert sum(outcome.is_complete for outcome in outcomes) >= seeds / 2
 
 
 def test_the_same_seed_is_the_same_read() -> None:

@@ -1,6 +1,6 @@
 CREATE VIEW v_exception_history AS
 WITH known AS MATERIALIZED (
-    -- Words for alarms only: sorting millions of days with the words of each takes twice as long.
+    -- Words for alarms only: millions of days are sorted below, and other days show none.
     SELECT control_id, project_id, instance_id, date, status = 'alarm' AS is_alarm,
         CASE WHEN status = 'alarm' THEN {
             'instance_name': instance_name, 'enterprise_project_id': enterprise_project_id,
@@ -9,7 +9,7 @@ WITH known AS MATERIALIZED (
     FROM v_control_result
     WHERE status IN ('ok', 'alarm')
 ),
--- Most controls of most instances never had an alarm: their days need no sorting.
+-- Where a control of an instance never had an alarm, its days need no sorting.
 alarmed AS (
     SELECT DISTINCT control_id, project_id, instance_id FROM known WHERE is_alarm
 ),
