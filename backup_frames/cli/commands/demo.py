@@ -72,6 +72,8 @@ def run_demo(
     demo's lake is refused.
     """
     session.is_talkative = True
+    if lake.exists() and not lake.is_dir():
+        raise ConfigError(f"{lake} is a file. Give another --lake.")
     # It ends today, so that what is said of the last days is said of the reader's.
     today = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC)
     start = today - sum((life for _, life in LIVES), timedelta(0))
@@ -130,8 +132,6 @@ def clear_demo_lake(folder: Path, project_id: str, results: Sequence[Path] = ())
         ConfigError: the folder holds a file that this demo did not write, or a result would replace
             a file though there is no earlier demo's lake; nothing was removed.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file. Give another --lake.")
     for result in results:
         if result.exists() and not (folder / "_meta" / project_id).is_dir():
             raise ConfigError(f"{result} exists, and no earlier demo's lake. Give another --lake.")
