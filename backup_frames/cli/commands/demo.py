@@ -72,8 +72,7 @@ def run_demo(
     demo's lake is refused.
     """
     session.is_talkative = True
-    if lake.exists() and not lake.is_dir():
-        raise ConfigError(f"{lake} is a file. Give another --lake.")
+    refuse_others(lake, "[0-9a-f]{32}")  # before anything starts
     # It ends today, so that what is said of the last days is said of the reader's.
     today = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC)
     start = today - sum((life for _, life in LIVES), timedelta(0))
@@ -135,7 +134,24 @@ def clear_demo_lake(folder: Path, project_id: str, results: Sequence[Path] = ())
     for result in results:
         if result.exists() and not (folder / "_meta" / project_id).is_dir():
             raise ConfigError(f"{result} exists, and no earlier demo's lake. Give another --lake.")
-    name = re.escape(project_id)
+    refuse_others(folder, re.escape(project_id))
+    if folder.is_dir():
+        for child in folder.iterdir():
+            shutil.rmtree(child)
+
+
+def refuse_others(folder: Path, name: str) -> None:
+    """Refuse a file as folder, and a folder with anything but a demo's lake of the project of that name.
+
+    Args:
+        folder: where the lake is to be.
+        name: of the project, as a regular expression.
+
+    Raises:
+        ConfigError: it holds a file that no such demo wrote.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file. Give another --lake.")
     own = re.compile(
         rf"_meta/lake\.json|_meta/{name}(/.*)?|[a-z_]+/(date=[0-9-]+/)?{name}(-[^/]*)?\.parquet"
     )
@@ -146,9 +162,6 @@ def clear_demo_lake(folder: Path, project_id: str, results: Sequence[Path] = ())
                 f"{folder} holds {relative}, which this demo did not write. "
                 "Give an empty folder as --lake."
             )
-    if folder.is_dir():
-        for child in folder.iterdir():
-            shutil.rmtree(child)
 
 
 def _sandbox_settings(sandbox: Sandbox | SandboxApart, lake: Path) -> Settings:
