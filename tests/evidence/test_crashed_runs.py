@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from support.inventory_lab import DAY, POLICY, instance, instance_id
+from support.inventory_lab import DAY, POLICY, instance, instance_id, sync_with_inventory
 from support.lake_maker import at
 from support.stores import Fault, FaultStore, Killed, MemoryStore, snapshot
 
-from backup_frames.api.connect import open_client
-from backup_frames.api.query import BackupQuery
 from backup_frames.insight.kpi.publish import open_views
 from backup_frames.lake.storage.store import Store
-from backup_frames.read.inventory import InventoryReader
-from backup_frames.read.reader import BackupReader
 from backup_frames.sandbox import Sandbox
-from backup_frames.settings import Settings
-from backup_frames.sync.one_project import sync_lake
 
 Results = dict[tuple[str, str | None, date], str]
 FIRST: Final = at("2026-01-24 12:00")
@@ -59,16 +53,7 @@ def serve(moment: datetime) -> Sandbox:
 
 def sync(store: Store, moment: datetime) -> None:
     with serve(moment) as box:
-        settings = Settings(endpoint=box.endpoint, project_id=box.project_id, token=box.token)
-        client, project_id = open_client(settings, clock=box.clock)
-        with client:
-            sync_lake(
-                BackupReader(client, BackupQuery(project_id)),
-                store,
-                project_id=project_id,
-                clock=box.clock,
-                inventory=InventoryReader(client, project_id),
-            )
+        sync_with_inventory(box, store)
 
 
 def judged(store: Store, folder: Path) -> Results:

@@ -10,8 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from backup_frames.api.connect import open_client
+from backup_frames.api.query import BackupQuery
+from backup_frames.lake.storage.store import Store
+from backup_frames.read.inventory import InventoryReader
+from backup_frames.read.reader import BackupReader
 from backup_frames.sandbox import Fault, Fleet, Sandbox
-from backup_frames.sync.one_project import sync_backups
+from backup_frames.settings import Settings
+from backup_frames.sync.one_project import sync_backups, sync_lake
 from backup_frames.sync.report import SyncReport
 
 Record = dict[str, Any]
@@ -105,3 +111,17 @@ class Lab:
 
     def rows(self, table: str) -> dict[str, Record]:
         return {row["instance_id"]: row for row in self.table(table).to_pylist()}
+
+
+def sync_with_inventory(box: Sandbox, store: Store) -> None:
+    """Sync a sandbox's project into a store, instances and policies with it, by the sandbox's clock."""
+    settings = Settings(endpoint=box.endpoint, project_id=box.project_id, token=box.token)
+    client, project_id = open_client(settings, clock=box.clock)
+    with client:
+        sync_lake(
+            BackupReader(client, BackupQuery(project_id)),
+            store,
+            project_id=project_id,
+            clock=box.clock,
+            inventory=InventoryReader(client, project_id),
+        )

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from support.inventory_lab import DAY, Lab, instance, instance_id
+from support.inventory_lab import DAY, Lab, instance, instance_id, sync_with_inventory
 from support.stores import FaultStore, Killed, MemoryStore, faults_of, snapshot
 
-from backup_frames.api.connect import open_client
-from backup_frames.api.query import BackupQuery
 from backup_frames.errors import LakeError
 from backup_frames.lake.storage.store import Store
-from backup_frames.read.inventory import InventoryReader
-from backup_frames.read.reader import BackupReader
-from backup_frames.sandbox import Sandbox
-from backup_frames.settings import Settings
 from backup_frames.sync.maintenance.check import check_lake
-from backup_frames.sync.one_project import sync_lake
 
 DATA = ("instances/", "backup_policies/", "backup_policy_changes/", "instance_changes/")
-
-
-def sync(box: Sandbox, store: Store) -> None:
-    settings = Settings(endpoint=box.endpoint, project_id=box.project_id, token=box.token)
-    client, project_id = open_client(settings, clock=box.clock)
-    with client:
-        sync_lake(
-            BackupReader(client, BackupQuery(project_id)),
-            store,
-            project_id=project_id,
-            clock=box.clock,
-            inventory=InventoryReader(client, project_id),
-        )
 
 
 def inventory_of(store: Store) -> dict[str, bytes]:
@@ -42,14 +22,14 @@ def test_any_crash_point_heals_to_the_same_bytes(lab: Lab) -> None:
     """Kill a run at any call that concerns the inventory; one more run, and the bytes are the same."""
     lab.fill(4)
     before = MemoryStore(scratch="_meta/p/tmp")
-    sync(lab.serve(), before)
+    sync_with_inventory(lab.serve(), before)
     del lab.instances[1]
     lab.instances[0]["name"] = "renamed"
     lab.instances.append(instance(9))
     lab.policies[instance_id(9)] = {"keep_days": 3, "start_time": "01:00-02:00"}
     box = lab.serve(after=DAY)
     calm = FaultStore(before.copy())
-    sync(box, calm)
+    sync_with_inventory(box, calm)
     expected = inventory_of(calm.inner)
     assert expected != inventory_of(before)
     first = next(at for at, call in enumerate(calm.calls) if call.key.startswith(DATA))
@@ -59,9 +39,9 @@ def test_any_crash_point_heals_to_the_same_bytes(lab: Lab) -> None:
     for fault in faults:
         store = FaultStore(before.copy(), fault=fault)
         with suppress(Killed, LakeError):
-            sync(box, store)
+            sync_with_inventory(box, store)
         assert check_lake(store.inner) == [], fault
-        sync(box, store.inner)
+        sync_with_inventory(box, store.inner)
         assert inventory_of(store.inner) == expected, fault
         assert check_lake(store.inner) == [], fault
         assert not [key for key in snapshot(store.inner) if key.endswith("pending.json")]

@@ -96,7 +96,7 @@ def run_demo(
 def _start_sandbox(
     backups: int, seed: int, start: datetime
 ) -> AbstractContextManager[Sandbox | SandboxApart]:
-    """In a process of its own, which halves the time of a sync; in this one, where none can start."""
+    """In a process of its own, beside the sync; in this one where none can start."""
     from ...sandbox.apart import SandboxApart
 
     try:
