@@ -21,7 +21,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 
@@ -41,6 +40,7 @@ from .gate import Gate
 from .query import BackupQuery
 from .scrub import Scrubber
 from .wire.body import PageTooLargeError, read_body
+from .wire.request import Follower, address_of, join_params
 from .wire.transport import DeadlineTransport
 
 _HEADERS: Final = {
@@ -88,6 +88,7 @@ class BackupClient:
         self.gate = gate or Gate(self.clock)
         self._timeout_s = timeout_s
         self._transport = transport or DeadlineTransport(endpoint, max_connections=max_connections)
+        self._first_requests: dict[str, httpx.Request] = {}  # of each path for pages
         self._auth_lock = threading.RLock()
         self._generation = 0
         self._refused: BackupFramesError | None = None
@@ -137,7 +138,7 @@ class BackupClient:
             return page
 
         try:
-            return self._send(lambda: self._request(query.path, query.params()), read)
+            return self._send(lambda: self._page_request(query), read)
         except RejectedError as error:
             if error.status == 404:
                 advice = f"set BACKUP_FRAMES_API_VERSION={query.other_version}"
@@ -184,12 +185,16 @@ class BackupClient:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def _page_request(self, query: BackupQuery) -> httpx.Request:
+        first = self._first_requests.get(query.path)
+        if first is None:
+            first = self._first_requests[query.path] = self._request(query.path)
+        return Follower(first, join_params(query.params()))
+
     def _request(
-        self, path: str, params: tuple[tuple[str, str], ...], origin: str | None = None
+        self, path: str, params: tuple[tuple[str, str], ...] = (), origin: str | None = None
     ) -> httpx.Request:
-        # quoted here, so that "+" travels as %2B and the signature sees the very same text
-        query = "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in params)
-        url = f"{origin or self.endpoint}{path}?{query}".rstrip("?")
+        url = f"{origin or self.endpoint}{path}?{join_params(params)}".rstrip("?")
         return httpx.Request("GET", url, headers=_HEADERS)
 
     def _send(
@@ -311,7 +316,7 @@ class BackupClient:
         _LOG.debug(
             "%s %s -> %s, %d bytes, %.3f s",
             request.method,
-            request.url.path,
+            address_of(request).path,
             response.status_code,
             len(body),
             self.clock.monotonic() - started,
@@ -328,7 +333,7 @@ class BackupClient:
 
 
 def _without_query(request: httpx.Request) -> str:
-    return str(request.url).partition("?")[0]
+    return str(address_of(request)).partition("?")[0]
 
 
 def _unreachable(url: str, exc: httpx.TransportError) -> UnavailableError:

@@ -83,6 +83,13 @@ def test_a_proxy_carries_tls_it_cannot_read(
         (HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;a=b\r\n{\r\n1\r\n}\r\n0\r\nX: y\r\n\r\n", b"{}"),
         (b"HTTP/1.1 204 X\r\n\r\n", b""),
+        (b"HTTP/1.1 304 X\r\nContent-Length: 2\r\n\r\n", b""),
+        (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+        (b"HTTP/1.1\t200  All  well \nContent-Length:2\nX:\n\n{}", b"{}"),
+        (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+        (HEAD + b"Content-Length: \t2\t \r\nX: \xe9 \xff\r\n\r\n{}", b"{}"),
+        (HEAD + b"X: Content-Length: 3,\r\n Content-Length: 3\r\nContent-Length:\r\n\t2\r\n\r\n{}", b"{}"),
+        (HEAD + b"X: y\r\n" * 98 + b"Content-Length: 2\r\n\r\n{}", b"{}"),
     ],
 )  # fmt: skip
 def test_right_answers_are_read_and_the_connection_serves_on(data: bytes, body: bytes) -> None:
@@ -105,6 +112,14 @@ def test_right_answers_are_read_and_the_connection_serves_on(data: bytes, body: 
         b"Transfer-Encoding: chunked, chunked\r\n",
         b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         b"Content-Length: 2\r\nno header\r\nX: y\r\n",
+        b"Content-Length: 2\r\nX : y\r\n",
+        b"Content-Length: 2\r\n: y\r\n",
+        b" folded: y\r\nContent-Length: 2\r\n",
+        b"X: y\rContent-Length: 2\r\n",
+        b"X: \0\r\nContent-Length: 2\r\n",
+        b"Content-Length:\r\n",
+        b"Content-Length: 2" + b" " * 70_000 + b"\r\n",
+        b"X: y\r\n" * 100 + b"Content-Length: 2\r\n",
     ],
 )
 def test_a_head_that_can_be_read_in_two_ways_is_refused(head: bytes) -> None:
@@ -119,6 +134,16 @@ def test_a_head_that_can_be_read_in_two_ways_is_refused(head: bytes) -> None:
 @pytest.mark.parametrize(
     "data",
     [
+        b"\r\n" + HEAD + b"Content-Length: 2\r\n\r\n{}",
+        b"HTTP/2 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 -20 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"ICY 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200 OK" + b"!" * 70_000 + b"\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"X: y",
+        HEAD + b"X: y\r\n z",
         HEAD,
         HEAD + b"Content-Type: application/json\r\n",
         b"HTTP/1.1 204 No Content\r\nX: y\r\n",
@@ -138,6 +163,22 @@ def test_what_ends_before_its_end_is_no_answer(data: bytes) -> None:
         with pytest.raises(httpx.RemoteProtocolError):
             ask(transport, server.endpoint)
         transport.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"%b", b"HTTP/1.1 200\r\n%b", HEAD + b"Transfer-Encoding: %b", HEAD + b"Content-Length: %b"],
+)
+@pytest.mark.parametrize("size", [20, 150, 3000])
+def test_what_is_no_answer_is_shown_whole_or_not_at_all(data: bytes, size: int) -> None:
+    """Of a secret that a server sends back no part is left that nobody would recognise."""
+    secret = b"s3cret" * (size // 6)
+    with FaultServer(raw(data % secret + b"\r\n\r\n")) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        with pytest.raises(httpx.RemoteProtocolError) as caught:
+            ask(transport, server.endpoint)
+        transport.close()
+    assert "s3cret" not in str(caught.value).replace(secret.decode(), "")
 
 
 def test_a_space_behind_the_transfer_encoding_means_nothing() -> None:

@@ -15,7 +15,7 @@ import codecs
 import itertools
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, cast
 
 import httpx
 
@@ -53,12 +53,10 @@ def read_body(response: httpx.Response, url: str) -> bytes:
         names = ", ".join(encodings)
         raise PageError(f"{url} sent Content-Encoding {names!r}, which was not asked.", url=url)
     chunks: Iterable[bytes]
-    if isinstance(response.stream, httpx.ByteStream):  # held in memory: a transport of a test
-        chunks = response.stream
-    elif response.is_stream_consumed:  # a transport has read and unpacked it
-        chunks, encodings = [response.content], []
+    if response.is_stream_consumed and not isinstance(response.stream, httpx.ByteStream):
+        chunks, encodings = [response.content], []  # a transport has read and unpacked it
     else:
-        chunks = response.iter_raw()
+        chunks = cast("httpx.SyncByteStream", response.stream)
     chunks = _unpack(chunks, encodings[0].removeprefix("x-") if encodings else "")
     found: list[bytes] = []
     size = 0

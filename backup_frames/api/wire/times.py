@@ -32,7 +32,7 @@ def read_seconds(text: str) -> int:
     """
     try:
         # the hour with its day, and what follows: both come again and again, a time seldom does
-        second = _count_seconds(f"{text[:13]}:00:00") + _count_seconds(f"1970-01-01T00{text[13:]}")
+        second = _read_hour(text[:13]) + _read_rest(text[13:])
     except ValueError:
         raise ValueError(f"{text[:80]!r} is in no notation of a time") from None
     if not FIRST_S <= second <= LAST_S:
@@ -41,6 +41,15 @@ def read_seconds(text: str) -> int:
 
 
 @lru_cache(maxsize=2**14)
+def _read_hour(text: str) -> int:
+    return _count_seconds(f"{text}:00:00")
+
+
+@lru_cache(maxsize=2**14)
+def _read_rest(text: str) -> int:
+    return _count_seconds(f"1970-01-01T00{text}")
+
+
 def _count_seconds(text: str) -> int:
     """Whole seconds since the epoch, rounded down."""
     if not _NOTATION.fullmatch(text):

@@ -6,7 +6,7 @@ Out: an `httpx.Response` as httpx's own transport gives it, or one of httpx's ex
 Why not `httpx.HTTPTransport`: its read timeout starts again with every byte, so a server that drips
 one byte a minute holds a thread for ever. Here each connect, write and read is given what is left of
 the request's deadline (only the look-up of a host name takes the system's own time). The bytes are
-carried by the standard library (`connection`): httpcore and h11 took half of a page's processor time,
+carried by sockets (`connection`, `answer`): httpcore and h11 took half of a page's processor time,
 and longer to load than a command of 300 backups has. Proxies of the environment (``HTTPS_PROXY``,
 ``NO_PROXY``) and ``SSL_CERT_FILE`` are honoured as httpx does; ``http://`` is for this machine only
 and goes past proxies.
@@ -14,7 +14,6 @@ and goes past proxies.
 
 from __future__ import annotations
 
-import http.client
 import os
 import ssl
 import threading
@@ -27,8 +26,10 @@ from typing import Final, NamedTuple
 import httpx
 
 from ...errors import ConfigError
-from .connection import Connection, headers_of, may_go_on, read_pieces
+from .answer import Answer
+from .connection import Connection, translated
 from .proxy import find_proxy, is_direct
+from .request import address_of
 
 _IDLE_S: Final = 30.0
 _NO_BOUND: Final = 2**31
@@ -43,19 +44,18 @@ class _Origin(NamedTuple):
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(
-        self, answer: http.client.HTTPResponse, on_close: Callable[[http.client.HTTPResponse], None]
-    ) -> None:
+    def __init__(self, answer: Answer, on_close: Callable[[], None]) -> None:
         self._answer = answer
-        self._on_close: Callable[[http.client.HTTPResponse], None] | None = on_close
+        self._on_close: Callable[[], None] | None = on_close
 
     def __iter__(self) -> Iterator[bytes]:
-        return read_pieces(self._answer)
+        with translated("Read"):
+            yield from self._answer.read_pieces()
 
     def close(self) -> None:
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
-            on_close(self._answer)
+            on_close()
 
 
 class DeadlineTransport(httpx.BaseTransport):
@@ -86,7 +86,7 @@ class DeadlineTransport(httpx.BaseTransport):
         """
         deadline_s = request.extensions["deadline_s"]
         over_at = time.monotonic() + deadline_s
-        url = request.url
+        url = address_of(request)
         if url.scheme not in ("http", "https") or not url.host:
             raise httpx.UnsupportedProtocol(f"no address to send a request to: {url.scheme}://")
         is_tls = url.scheme == "https"
@@ -99,16 +99,17 @@ class DeadlineTransport(httpx.BaseTransport):
             with self._lock:
                 self._busy.add(connection)
             answer = connection.exchange(request, over_at)
-            headers = headers_of(answer)
         except BaseException:
             self._give_back(origin, connection, is_reusable=False)
             raise
         done = connection
 
-        def give_back(answer: http.client.HTTPResponse) -> None:
-            self._give_back(origin, done, is_reusable=may_go_on(answer))
+        def give_back() -> None:
+            self._give_back(origin, done, is_reusable=answer.may_go_on)
 
-        return httpx.Response(answer.status, headers=headers, stream=_Body(answer, give_back))
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_Body(answer, give_back)
+        )
 
     def close(self) -> None:
         """Close every connection; requests under way end."""

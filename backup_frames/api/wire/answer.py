@@ -1,0 +1,167 @@
+"""An answer: its head, and its body piece by piece.
+
+In: the file of a connection. Out: an `Answer`; or one of httpx's exceptions for what is none, or could
+be read in two ways: heads that end too early, lines that are no headers, lengths that contradict each
+other, transfer encodings that nobody asked for, a body that ends before its length.
+
+Why not `http.client`: it reads heads as those of e-mails, which takes longer than all else of a
+request, and lets pass most of what is refused here.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from typing import Any, Final
+
+import httpx
+
+STEP_BYTES: Final = 2**16
+"""Of a body so much is handed out at once; no line may be longer."""
+_MAX_LINES: Final = 100
+_SHOWN_BYTES: Final = 200
+_NO_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_STATUS: Final = re.compile(rb"HTTP/1\.(\d)[ \t]+([1-9]\d\d)(?:[ \t]+([^\r\n]*))?\s*\n")
+_HEADER: Final = re.compile(rb"([!-9;-~]+):[ \t]*([^\r\n\0]*?)[ \t]*\r?\n")
+_FOLDED: Final = re.compile(rb"[ \t]+([^\r\n\0]*?)[ \t]*\r?\n")
+_HEX: Final = b"0123456789abcdefABCDEF"
+
+
+class Answer:
+    """What came back to one request.
+
+    Args:
+        reader: at the beginning of the answer.
+        method: of the request.
+
+    Attributes:
+        status: of the answer itself: hints sent before it are passed over.
+        reason: the words behind the status.
+        headers: names and values as they came, those over several lines in one.
+
+    Raises:
+        httpx.RemoteProtocolError: it is no answer of HTTP/1.
+    """
+
+    def __init__(self, reader: io.BufferedReader[Any], method: str) -> None:
+        self._reader = reader
+        version = self._read_head()
+        while self.status < 200:
+            if self.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                raise httpx.RemoteProtocolError("101: another protocol, which was not asked")
+            version = self._read_head()
+        codings, lengths = self._values(b"transfer-encoding"), set(self._values(b"content-length"))
+        if codings not in ([], [b"chunked"]):
+            shown = _show(b", ".join(codings))
+            raise httpx.RemoteProtocolError(f"Transfer-Encoding {shown}, which was not asked")
+        if len(lengths) > 1 or not all(one.isdigit() and len(one) < 20 for one in lengths):
+            shown = _show(b", ".join(sorted(lengths)))
+            raise httpx.RemoteProtocolError(f"bad Content-Length: {shown}")
+        self._is_chunked = bool(codings)
+        self._left_bytes = int(lengths.pop()) if lengths and not codings else None
+        if self.status in _NO_BODY or method == "HEAD":
+            self._is_chunked, self._left_bytes = False, 0
+        wishes = self._values(b"connection")
+        self._is_kept = b"close" not in wishes and (version > 0 or b"keep-alive" in wishes)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the answer is read to its end, and its connection takes another request."""
+        return self._is_kept and self._left_bytes == 0
+
+    def read_pieces(self) -> Iterator[bytes]:
+        """The body as it arrives.
+
+        Raises:
+            httpx.RemoteProtocolError: it ended too early, or its chunks are none.
+        """
+        if self._is_chunked:
+            yield from _read_chunks(self._reader)
+            self._left_bytes = 0
+        elif self._left_bytes is None:
+            while piece := self._reader.read1(STEP_BYTES):
+                yield piece
+        received = 0
+        while self._left_bytes:
+            piece = self._reader.read1(min(self._left_bytes, STEP_BYTES))
+            if not piece:
+                raise httpx.RemoteProtocolError(
+                    "peer closed connection without sending complete message body "
+                    f"(received {received} bytes, expected {received + self._left_bytes})"
+                )
+            received += len(piece)
+            self._left_bytes -= len(piece)
+            yield piece
+
+    def _read_head(self) -> int:
+        """Take in status, reason and headers; the version behind 1."""
+        line = _read_line(self._reader)
+        if not line:
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+        found = _STATUS.fullmatch(line)
+        if not found:
+            raise httpx.RemoteProtocolError(f"no answer of HTTP/1.1: {_show(line)}")
+        self.status = int(found[2])
+        self.reason = (found[3] or b"").decode("latin-1").rstrip()
+        self.headers: list[tuple[bytes, bytes]] = []
+        for _ in range(_MAX_LINES):
+            line = _read_line(self._reader)
+            if line in (b"\r\n", b"\n"):
+                return int(found[1])
+            if header := _HEADER.fullmatch(line):
+                self.headers.append((header[1], header[2]))
+            elif self.headers and (folded := _FOLDED.fullmatch(line)):
+                name, value = self.headers[-1]
+                self.headers[-1] = (name, b"%b %b" % (value, folded[1]))
+            elif not line.endswith(b"\n"):
+                raise httpx.RemoteProtocolError("the answer ended within its head")
+            else:
+                raise httpx.RemoteProtocolError(f"illegal header line: {_show(line)}")
+        raise httpx.RemoteProtocolError(f"more than {_MAX_LINES} lines of headers")
+
+    def _values(self, header: bytes) -> list[bytes]:
+        """What a header lists, each in small letters."""
+        found: Iterable[bytes] = (value for name, value in self.headers if name.lower() == header)
+        return [part.strip().lower() for value in found for part in value.split(b",")]
+
+
+def _read_chunks(reader: io.BufferedReader[Any]) -> Iterator[bytes]:
+    while size := _read_size(reader):
+        while size:
+            piece = reader.read1(min(size, STEP_BYTES))
+            if not piece:
+                raise _bad_chunk()
+            size -= len(piece)
+            yield piece
+        if reader.readline(3) != b"\r\n":
+            raise _bad_chunk()
+    while _read_line(reader) not in (b"\r\n", b"\n", b""):
+        pass  # a trailer
+
+
+def _read_size(reader: io.BufferedReader[Any]) -> int:
+    line = _read_line(reader)
+    size = line.partition(b";")[0].strip()
+    if not line.endswith(b"\n") or not size or size.strip(_HEX):
+        raise _bad_chunk()
+    return int(size, 16)
+
+
+def _bad_chunk() -> httpx.RemoteProtocolError:
+    return httpx.RemoteProtocolError(
+        "peer closed connection without sending complete message body (incomplete chunked read)"
+    )
+
+
+def _read_line(reader: io.BufferedReader[Any]) -> bytes:
+    line = reader.readline(STEP_BYTES + 1)
+    if len(line) > STEP_BYTES:
+        raise httpx.RemoteProtocolError(f"a line of more than {STEP_BYTES} bytes")
+    return line
+
+
+def _show(text: bytes) -> str:
+    """A short text whole: in a part of one nobody would find a secret that the server echoed."""
+    return repr(text)[1:] if len(text) <= _SHOWN_BYTES else f"{len(text)} bytes"
