@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args
 
 from ..errors import QueryError
@@ -249,9 +250,13 @@ def spell_filter(name: str, value: str) -> str:
 
 
 def _wire_time(moment: datetime) -> str:
-    utc = moment.astimezone(UTC)
+    return _spell_utc(moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=64)  # each is checked and then sent, and windows share their begin
+def _spell_utc(moment: datetime) -> str:
     # isoformat, because strftime writes years before 1000 without leading zeros
-    return utc.replace(microsecond=0, tzinfo=None).isoformat() + "+0000"
+    return moment.replace(microsecond=0, tzinfo=None).isoformat() + "+0000"
 
 
 def _check_number(name: str, value: object, low: int, high: int | None) -> None:

@@ -9,7 +9,7 @@ sending it. Here the URL is read when somebody asks for it: a signature, or a tr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from urllib.parse import quote
 
 import httpx
@@ -44,7 +44,12 @@ class Follower(httpx.Request):
 
 def join_params(params: Iterable[tuple[str, str]]) -> str:
     """The text of a query; quoted so that "+" travels as %2B, and as a signature quotes it."""
-    return "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in params)
+    return "&".join([f"{name}={_quote(value)}" for name, value in params])
+
+
+@lru_cache(maxsize=64)  # of a query only one value is new
+def _quote(value: str) -> str:
+    return quote(value, safe="-_.~")
 
 
 def address_of(request: httpx.Request) -> httpx.URL:
