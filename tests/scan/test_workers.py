@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backup_frames.errors import UnavailableError
+from backup_frames.errors import RejectedError, UnavailableError
 from backup_frames.scan.asking.schedule import Ask
 from backup_frames.scan.asking.workers import Workers
 
@@ -157,6 +157,25 @@ def test_as_many_ask_at_once_as_the_latency_wants(
     workers = Workers(questions, fetch, None, lambda: stopwatch[threading.get_ident()])  # type: ignore[arg-type]
     assert len(list(workers.run())) == questions.count
     assert most[0] == at_once
+
+
+def test_a_refusal_says_nothing_of_the_latency() -> None:
+    """What the service refuses at once is no measure of how fast it answers with pages."""
+    stopwatch = defaultdict[int, float](float)
+
+    def take(_: int) -> bool:  # as the schedule does: one question until the first answer is in
+        return questions.left == questions.count or questions.open < questions.count
+
+    def fetch(query: Any) -> Any:
+        if query == questions.count - 2:
+            raise RejectedError("a window too wide")
+        stopwatch[threading.get_ident()] += 0.5
+        return query
+
+    questions = Questions(200, take)
+    workers = Workers(questions, fetch, None, lambda: stopwatch[threading.get_ident()])  # type: ignore[arg-type]
+    assert len(list(workers.run())) == questions.count
+    assert len(workers._threads) == 32
 
 
 def test_a_consumer_that_leaves_stops_the_threads() -> None:

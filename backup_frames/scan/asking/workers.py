@@ -143,7 +143,8 @@ class Workers:
         latency_s = self._monotonic() - asked_at
         with self._changed:
             self._asking -= 1
-            self._follow(latency_s, step)
+            if not isinstance(answer, RejectedError):  # refused at once: no page is so fast
+                self._follow(latency_s, step)
             self._finished += self._schedule.give(ask, answer)
             self._changed.notify_all()
 
