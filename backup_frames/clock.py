@@ -71,7 +71,6 @@ def read_uptime() -> float:
 
 
 @lru_cache(maxsize=8)  # the same for all answers of one second
-@lru_cache(maxsize=64)  # the same for each answer of a second
 def read_date(header: str) -> datetime | None:
     """The moment that a ``Date`` header tells, in UTC; None if it tells none."""
     try:

@@ -89,7 +89,13 @@ def test_a_proxy_carries_tls_it_cannot_read(
         (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
         (HEAD + b"Content-Length: \t2\t \r\nX: \xe9 \xff\r\n\r\n{}", b"{}"),
         (HEAD + b"X: Content-Length: 3,\r\n Content-Length: 3\r\nContent-Length:\r\n\t2\r\n\r\n{}", b"{}"),
-        (HEAD + b"X: y\r\n" * 98 + b"Content-Length: 2\r\n\r\n{}", b"{}"),
+        (HEAD + b"X: y\r\n" * 9_000 + b"Content-Length: 2\r\n\r\n{}", b"{}"),
+        (HEAD + b"X: " + b"y" * 90_000 + b"\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+        (HEAD + b"Content-Length: 2" + b" " * 90_000 + b"\r\n\r\n{}", b"{}"),
+        (HEAD + b"X: a" + b" " * 90_000 + b"b\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+        (b"HTTP/1.1 200" + b" " * 90_000 + b"OK\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+        (HEAD + b"X:" + b"\r\n y" * 9_000 + b"\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
+        (b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"{}"),
     ],
 )  # fmt: skip
 def test_right_answers_are_read_and_the_connection_serves_on(data: bytes, body: bytes) -> None:
@@ -118,8 +124,12 @@ def test_right_answers_are_read_and_the_connection_serves_on(data: bytes, body: 
         b"X: y\rContent-Length: 2\r\n",
         b"X: \0\r\nContent-Length: 2\r\n",
         b"Content-Length:\r\n",
-        b"Content-Length: 2" + b" " * 70_000 + b"\r\n",
-        b"X: y\r\n" * 100 + b"Content-Length: 2\r\n",
+        b"Content-Length: 2" + b" " * 110_000 + b"\r\n",
+        b"X:" + b" " * 90_000 + b"\0\r\nContent-Length: 2\r\n",
+        b"X: a" + b" " * 90_000 + b"\rb\r\nContent-Length: 2\r\n",
+        b"X:" + b"\r\n " * 30_000 + b"\0\r\nContent-Length: 2\r\n",
+        b" " * 90_000 + b"X: y\r\nContent-Length: 2\r\n",
+        b"X: y\r\n" * 20_000 + b"Content-Length: 2\r\n",
     ],
 )
 def test_a_head_that_can_be_read_in_two_ways_is_refused(head: bytes) -> None:
@@ -141,7 +151,8 @@ def test_a_head_that_can_be_read_in_two_ways_is_refused(head: bytes) -> None:
         b"HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"ICY 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK",
-        b"HTTP/1.1 200 OK" + b"!" * 70_000 + b"\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200" + b" " * 90_000 + b"\rX\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK" + b"!" * 110_000 + b"\r\nContent-Length: 2\r\n\r\n{}",
         HEAD + b"X: y",
         HEAD + b"X: y\r\n z",
         HEAD,
@@ -172,13 +183,33 @@ def test_what_ends_before_its_end_is_no_answer(data: bytes) -> None:
 @pytest.mark.parametrize("size", [20, 150, 3000])
 def test_what_is_no_answer_is_shown_whole_or_not_at_all(data: bytes, size: int) -> None:
     """Of a secret that a server sends back no part is left that nobody would recognise."""
-    secret = b"s3cret" * (size // 6)
+    secret = b"s3,cret" * (size // 7)
     with FaultServer(raw(data % secret + b"\r\n\r\n")) as server:
         transport = DeadlineTransport(server.endpoint, max_connections=1)
         with pytest.raises(httpx.RemoteProtocolError) as caught:
             ask(transport, server.endpoint)
         transport.close()
-    assert "s3cret" not in str(caught.value).replace(secret.decode(), "")
+    assert "cret" not in str(caught.value).replace(secret.decode(), "")
+
+
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [
+        (b"X: a\r\n b", "a b"),
+        (b"X:\r\n b", "b"),
+        (b"X: \n\tb", "b"),
+        (b"X: a\r\n ", "a"),
+        (b"X: a\r\n \r\n\t\r\n", "a"),
+        (b"X: a\r\n b: c\r\n\td ", "a b: c d"),
+    ],
+)
+def test_a_value_over_several_lines_is_one(lines: bytes, value: str) -> None:
+    """Blanks at its ends are no part of it: a token would be none with them."""
+    data = HEAD + b"Content-Length: 2\r\n" + lines.removesuffix(b"\r\n") + b"\r\n\r\n{}"
+    with FaultServer(raw(data)) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        assert ask(transport, server.endpoint).headers["X"] == value
+        transport.close()
 
 
 def test_a_space_behind_the_transfer_encoding_means_nothing() -> None:
@@ -235,15 +266,37 @@ def test_tls_within_tls_has_a_deadline(tmp_path: Path, monkeypatch: pytest.Monke
     assert sent < 100
 
 
-def test_what_follows_an_answer_is_not_taken_for_the_next() -> None:
-    """A second answer that nobody asked for is an error of the next request, not its answer."""
-    one = HEAD + b"Content-Length: 2\r\n\r\n"
-    with FaultServer(raw(one + b"{}" + one + b"[]", is_kept=True)) as server:
+@pytest.mark.parametrize("more", [b"\r\n", b" ", HEAD + b"Content-Length: 2\r\n\r\n[]"])
+def test_what_follows_an_answer_is_not_taken_for_the_next(more: bytes) -> None:
+    """A second answer that nobody asked for, or a line too many, ends with its connection."""
+    one = HEAD + b"Content-Length: 2\r\n\r\n{}"
+    with FaultServer(raw(one + more, is_kept=True)) as server:
         transport = DeadlineTransport(server.endpoint, max_connections=1)
-        assert ask(transport, server.endpoint).content == b"{}"
+        assert [ask(transport, server.endpoint).content for _ in range(3)] == [b"{}"] * 3
+        transport.close()
+        assert server.connections == 3
+
+
+def test_what_a_proxy_says_is_not_taken_for_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind its answer to CONNECT a proxy can put nothing into the tunnel's own encryption."""
+    tls = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "self_signed.pem"))
+    forged = HEAD + b"Content-Length: 2\r\n\r\n[]"
+
+    def act(connection: Connection) -> bool:
+        connection.send(HEAD + b"\r\n" + forged)
+        with tls.wrap_socket(connection.sock, server_side=True) as inner:
+            inner.recv(1)
+            inner.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+        return False
+
+    with FaultServer(act) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.endpoint)
+        transport = DeadlineTransport("https://127.0.0.1:1", max_connections=1)
         with pytest.raises(httpx.RemoteProtocolError, match="after its end"):
-            ask(transport, server.endpoint)
-        assert ask(transport, server.endpoint).content == b"{}"
+            ask(transport, "https://127.0.0.1:1")
         transport.close()
 
 

@@ -246,8 +246,15 @@ PAGE = as_bytes(page())
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 CHUNK = b"%x\r\n" % len(PAGE) + PAGE + b"\r\n"
 ZIPPED_CHUNKED = HEAD + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+DEFLATED = b"Content-Encoding: deflate\r\n\r\n"
 MEMBERS = gzip.compress(PAGE[:20]) + gzip.compress(PAGE[20:])
 BOMB = gzip.compress(b" " * (70 * 2**20))
+
+
+def in_bytes(body: bytes) -> bytes:
+    """In chunks of one byte each."""
+    return b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+
 
 WIRES: dict[str, tuple[Act, End]] = {
     # encodings
@@ -266,7 +273,7 @@ WIRES: dict[str, tuple[Act, End]] = {
     "gzip and identity": (zipped(page(), encoding="GZIP, identity"), DONE),
     "gzip of two members": (answer(MEMBERS, headers={"Content-Encoding": "gzip"}), DONE),
     "gzip of two members in chunks": (
-        raw(ZIPPED_CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in MEMBERS) + b"0\r\n\r\n"),
+        raw(ZIPPED_CHUNKED + in_bytes(MEMBERS)),
         DONE,
     ),
     "gzip of two members, the second cut": (
@@ -282,6 +289,11 @@ WIRES: dict[str, tuple[Act, End]] = {
         DONE,
     ),
     "gzip without a header": (answer(gzip.compress(PAGE)), DONE),
+    "gzip without a header in chunks": (raw(CHUNKED + in_bytes(gzip.compress(PAGE))), DONE),
+    "deflate without zlib's head in chunks": (
+        raw(CHUNKED[:-2] + DEFLATED + in_bytes(zlib.compress(PAGE, wbits=-15))),
+        DONE,
+    ),
     "gzip named deflate": (zipped(page(), encoding="deflate"), DONE),
     "gzip with something behind it": (
         answer(gzip.compress(PAGE) + b"<!-- 7 -->", headers={"Content-Encoding": "gzip"}),
@@ -317,7 +329,7 @@ WIRES: dict[str, tuple[Act, End]] = {
     "more than Content-Length": (raw(HEAD + b"Content-Length: 20\r\n\r\n" + PAGE), NO_PAGE),
     "more than Content-Length, kept": (
         raw(HEAD + b"Content-Length: 20\r\n\r\n" + PAGE, is_kept=True),
-        DOWN,  # the rest of a body is no status line
+        NO_PAGE,  # the rest of a body is not taken for the next answer
     ),
     "Content-Length negative": (raw(HEAD + b"Content-Length: -1\r\n\r\n" + PAGE), DOWN),
     "Content-Length twice": (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backup_frames.errors import UnavailableError
+from backup_frames.errors import RejectedError, UnavailableError
 from backup_frames.scan.asking.schedule import Ask
 from backup_frames.scan.asking.workers import Workers
 
@@ -121,8 +121,8 @@ def test_threads_that_do_not_start(monkeypatch: pytest.MonkeyPatch, started: int
 @pytest.mark.parametrize(
     ("latencies_s", "at_once"),
     [
-        ((0.5, 0.0, 0.0), 2),  # the first has to connect, and says nothing
-        ((0.0, 0.5, 0.5), 2),
+        ((0.5, 0.001, 0.001), 2),  # the first has to connect, and says nothing
+        ((0.0, 0.5, 0.5), 32),
         ((0.1, 0.02, 0.02), 15),
         ((0.3, 0.08, 0.08), 32),
         ((60.0, 30.0, 59.0), 32),
@@ -157,6 +157,51 @@ def test_as_many_ask_at_once_as_the_latency_wants(
     workers = Workers(questions, fetch, None, lambda: stopwatch[threading.get_ident()])  # type: ignore[arg-type]
     assert len(list(workers.run())) == questions.count
     assert most[0] == at_once
+
+
+@pytest.mark.parametrize(
+    ("is_quick", "threads"),
+    [
+        (lambda number: number < 20, 32),  # counts first, then pages; a cache that was warm
+        (lambda number: number % 5 == 0, 32),  # a level without a row, a window without one
+        (lambda number: number % 5 != 0, 2),
+    ],
+)
+def test_what_most_answers_take_counts(is_quick: Callable[[int], bool], threads: int) -> None:
+    """Some quick answers do not hide that the service is far away, and some slow ones not that it is near."""
+    stopwatch = defaultdict[int, float](float)
+
+    def take(_: int) -> bool:  # as the schedule does: one question until the first answer is in
+        return questions.left == questions.count or questions.open < questions.count
+
+    def fetch(query: Any) -> Any:
+        number = questions.count - query
+        stopwatch[threading.get_ident()] += 0.001 if is_quick(number) else 0.1
+        return query
+
+    questions = Questions(400, take)
+    workers = Workers(questions, fetch, None, lambda: stopwatch[threading.get_ident()])  # type: ignore[arg-type]
+    assert len(list(workers.run())) == questions.count
+    assert len(workers._threads) == threads
+
+
+def test_a_refusal_says_nothing_of_the_latency() -> None:
+    """What the service refuses at once is no measure of how fast it answers with pages."""
+    stopwatch = defaultdict[int, float](float)
+
+    def take(_: int) -> bool:  # as the schedule does: one question until the first answer is in
+        return questions.left == questions.count or questions.open < questions.count
+
+    def fetch(query: Any) -> Any:
+        if query == questions.count - 2:
+            raise RejectedError("a window too wide")
+        stopwatch[threading.get_ident()] += 0.5
+        return query
+
+    questions = Questions(200, take)
+    workers = Workers(questions, fetch, None, lambda: stopwatch[threading.get_ident()])  # type: ignore[arg-type]
+    assert len(list(workers.run())) == questions.count
+    assert len(workers._threads) == 32
 
 
 def test_a_consumer_that_leaves_stops_the_threads() -> None:

@@ -12,20 +12,22 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
 
 STEP_BYTES: Final = 2**16
-"""Of a body so much is handed out at once; no line may be longer."""
-_MAX_LINES: Final = 100
+"""Of a body so much is handed out at once."""
+_MAX_HEAD_BYTES: Final = 100 * 2**10
+"""As httpx's own transport bounds them; no line elsewhere may be longer."""
 _SHOWN_BYTES: Final = 200
 _NO_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
-_STATUS: Final = re.compile(rb"HTTP/1\.(\d)[ \t]+([1-9]\d\d)(?:[ \t]+([^\r\n]*))?\s*\n")
-_HEADER: Final = re.compile(rb"([!-9;-~]+):[ \t]*([^\r\n\0]*?)[ \t]*\r?\n")
-_FOLDED: Final = re.compile(rb"[ \t]+([^\r\n\0]*?)[ \t]*\r?\n")
+# Each pattern can go on in one way only: a head of blanks must not keep the processor for minutes.
+_STATUS: Final = re.compile(rb"HTTP/(\d\.\d)[ \t]+([1-9]\d\d)(?:[ \t]([^\r\n]*))?\r*\n")
+_FOLD: Final = re.compile(rb"\r?\n[ \t]+")
+_NAME: Final = re.compile(rb"[!-9;-~]+")
 _HEX: Final = b"0123456789abcdefABCDEF"
 
 
@@ -54,17 +56,17 @@ class Answer:
             version = self._read_head()
         codings, lengths = self._values(b"transfer-encoding"), set(self._values(b"content-length"))
         if codings not in ([], [b"chunked"]):
-            shown = _show(b", ".join(codings))
+            shown = self._show_values(b"transfer-encoding")
             raise httpx.RemoteProtocolError(f"Transfer-Encoding {shown}, which was not asked")
         if len(lengths) > 1 or not all(one.isdigit() and len(one) < 20 for one in lengths):
-            shown = _show(b", ".join(sorted(lengths)))
+            shown = self._show_values(b"content-length")
             raise httpx.RemoteProtocolError(f"bad Content-Length: {shown}")
         self._is_chunked = bool(codings)
         self._left_bytes = int(lengths.pop()) if lengths and not codings else None
         if self.status in _NO_BODY or method == "HEAD":
             self._is_chunked, self._left_bytes = False, 0
         wishes = self._values(b"connection")
-        self._is_kept = b"close" not in wishes and (version > 0 or b"keep-alive" in wishes)
+        self._is_kept = b"close" not in wishes and (version >= b"1.1" or b"keep-alive" in wishes)
 
     @property
     def may_go_on(self) -> bool:
@@ -95,8 +97,8 @@ class Answer:
             self._left_bytes -= len(piece)
             yield piece
 
-    def _read_head(self) -> int:
-        """Take in status, reason and headers; the version behind 1."""
+    def _read_head(self) -> bytes:
+        """Take in status, reason and headers; the version."""
         line = _read_line(self._reader)
         if not line:
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
@@ -104,27 +106,33 @@ class Answer:
         if not found:
             raise httpx.RemoteProtocolError(f"no answer of HTTP/1.1: {_show(line)}")
         self.status = int(found[2])
-        self.reason = (found[3] or b"").decode("latin-1").rstrip()
-        self.headers: list[tuple[bytes, bytes]] = []
-        for _ in range(_MAX_LINES):
-            line = _read_line(self._reader)
-            if line in (b"\r\n", b"\n"):
-                return int(found[1])
-            if header := _HEADER.fullmatch(line):
-                self.headers.append((header[1], header[2]))
-            elif self.headers and (folded := _FOLDED.fullmatch(line)):
-                name, value = self.headers[-1]
-                self.headers[-1] = (name, b"%b %b" % (value, folded[1]))
-            elif not line.endswith(b"\n"):
+        self.reason = (found[3] or b"").decode("latin-1").strip()
+        lines, left_bytes = [], _MAX_HEAD_BYTES - len(line)
+        while (line := _read_line(self._reader, left_bytes)) not in (b"\r\n", b"\n"):
+            if not line.endswith(b"\n"):
                 raise httpx.RemoteProtocolError("the answer ended within its head")
-            else:
-                raise httpx.RemoteProtocolError(f"illegal header line: {_show(line)}")
-        raise httpx.RemoteProtocolError(f"more than {_MAX_LINES} lines of headers")
+            lines.append(line)
+            left_bytes -= len(line)
+        unfolded = _FOLD.sub(b" ", b"".join(lines)).split(b"\n")
+        self.headers = [_read_header(one.removesuffix(b"\r")) for one in unfolded[:-1]]
+        return found[1]
 
     def _values(self, header: bytes) -> list[bytes]:
         """What a header lists, each in small letters."""
-        found: Iterable[bytes] = (value for name, value in self.headers if name.lower() == header)
-        return [part.strip().lower() for value in found for part in value.split(b",")]
+        return [part.strip().lower() for one in self._raw(header) for part in one.split(b",")]
+
+    def _show_values(self, header: bytes) -> str:
+        return _show(b", ".join(self._raw(header)))
+
+    def _raw(self, header: bytes) -> list[bytes]:
+        return [value for name, value in self.headers if name.lower() == header]
+
+
+def _read_header(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b":")
+    if len(name) == len(line) or not _NAME.fullmatch(name) or b"\r" in value or b"\0" in value:
+        raise httpx.RemoteProtocolError(f"illegal header line: {_show(line)}")
+    return name, value.strip(b" \t")
 
 
 def _read_chunks(reader: io.BufferedReader[Any]) -> Iterator[bytes]:
@@ -155,10 +163,10 @@ def _bad_chunk() -> httpx.RemoteProtocolError:
     )
 
 
-def _read_line(reader: io.BufferedReader[Any]) -> bytes:
-    line = reader.readline(STEP_BYTES + 1)
-    if len(line) > STEP_BYTES:
-        raise httpx.RemoteProtocolError(f"a line of more than {STEP_BYTES} bytes")
+def _read_line(reader: io.BufferedReader[Any], left_bytes: int = _MAX_HEAD_BYTES) -> bytes:
+    line = reader.readline(left_bytes + 1)
+    if len(line) > left_bytes:
+        raise httpx.RemoteProtocolError(f"a head, or a line, of more than {_MAX_HEAD_BYTES} bytes")
     return line
 
 

@@ -79,8 +79,9 @@ def read_body(response: httpx.Response, url: str) -> bytes:
 
 def _unpack(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """Unpack all members of a gzip file, or one deflate stream with or without zlib's head."""
-    parts = iter(chunks)
-    first = next((part for part in parts if part), b"")
+    parts, first = iter(chunks), b""
+    while len(first) < len(_GZIP_MAGIC) and (part := next(parts, None)) is not None:
+        first += part  # a byte alone does not tell how it goes on
     chunks = itertools.chain([first], parts)
     is_gzip = encoding == "gzip" or first.startswith(_GZIP_MAGIC)
     if not encoding and not is_gzip:

@@ -67,10 +67,10 @@ class Connection:
 
     @property
     def is_dropped(self) -> bool:
-        """Whether it has ended while nothing was asked: then there is something to read, its end."""
+        """Whether there is something to read while nothing was asked: its end, or too long an answer."""
         try:
-            is_decrypted = getattr(self._socket, "pending", int)() > 0
-            return is_decrypted or bool(select.select([self._socket], [], [], 0)[0])
+            is_read = self._has_unread or getattr(self._socket, "pending", int)() > 0
+            return is_read or bool(select.select([self._socket], [], [], 0)[0])
         except (OSError, ValueError):  # ValueError: more open files than select can tell apart
             return True
 
@@ -83,11 +83,18 @@ class Connection:
         self.over_at = over_at
         lines = [b"%b: %b" % pair for pair in request.headers.raw]
         self._send(request.method.encode(), target_of(request), lines, request.stream)
-        self._may_wait = False
-        if self._reader.peek(1):  # of the answer before; it could pass for the next one
+        if self._has_unread:  # of the answer before, or a proxy's: it could pass for this one
             raise httpx.RemoteProtocolError("an answer went on after its end")
-        self._may_wait = True
         return self._answer(request.method)
+
+    @property
+    def _has_unread(self) -> bool:
+        """Whether more was read from the socket than was asked for."""
+        self._may_wait = False
+        try:
+            return bool(self._reader.peek(1))
+        finally:
+            self._may_wait = True
 
     def left_s(self) -> float:
         """Seconds left of the deadline.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
+from typing import TypeGuard
 from urllib.parse import quote
 
 import httpx
@@ -54,9 +55,14 @@ def _quote(value: str) -> str:
 
 def address_of(request: httpx.Request) -> httpx.URL:
     """Where a request goes; with or without its query."""
-    return request.address if isinstance(request, Follower) else request.url
+    return request.address if _is_unread(request) else request.url
 
 
 def target_of(request: httpx.Request) -> bytes:
     """What a request asks of the host: path and query."""
-    return request.target if isinstance(request, Follower) else request.url.raw_path
+    return request.target if _is_unread(request) else request.url.raw_path
+
+
+def _is_unread(request: httpx.Request) -> TypeGuard[Follower]:
+    """Whether nobody has asked for the URL yet, nor given another one."""
+    return isinstance(request, Follower) and "url" not in vars(request)

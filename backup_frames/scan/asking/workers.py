@@ -4,8 +4,8 @@ In: a `Schedule` and a function that fetches one page. Out: finished ranges, as 
 Threads, not async: nothing clashes with Jupyter's event loop, and the consumer's Arrow code releases
 the interpreter lock while the threads fetch.
 
-How many, unless told: as many as keep this machine busy while the service thinks, which its fastest
-answer tells. They become more step by step, and no more once answers take longer for it: a service
+How many, unless told: as many as keep this machine busy while the service thinks, which its latest
+answers tell. They become more step by step, and no more once answers take longer for it: a service
 that does one thing after the other would keep the last of 32 waiting beyond any deadline.
 """
 
@@ -31,7 +31,7 @@ MAX_WAITING_RANGES = 16
 GROWTH: Final = 4
 """So many times as many threads at each step."""
 SLOWED: Final = 2.0
-"""An answer that takes so many times as long as the fastest shows that enough are on their way."""
+"""Answers that usually take so many times as long as before a step show that enough are asked."""
 
 
 class Workers:
@@ -60,7 +60,8 @@ class Workers:
         self._count = count
         self._monotonic = monotonic
         self._threads: list[threading.Thread] = []
-        self._fastest_s = inf
+        self._before_s = inf
+        self._latencies_s = deque[float](maxlen=2 * FEWEST_CONNECTIONS)
         self._answers = 0
         self._step = 0
         self._asking = 0
@@ -143,18 +144,24 @@ class Workers:
         latency_s = self._monotonic() - asked_at
         with self._changed:
             self._asking -= 1
-            self._follow(latency_s, step)
+            if not isinstance(answer, RejectedError):  # refused at once: no page is so fast
+                self._follow(latency_s, step)
             self._finished += self._schedule.give(ask, answer)
             self._changed.notify_all()
 
     def _follow(self, latency_s: float, step: int) -> None:
-        """Ask more at once if the latency wants it, and an answer shows that it did not grow."""
+        """Ask more at once if the latency wants it, unless asking more has made it grow."""
         self._answers += 1
-        self._fastest_s = min(self._fastest_s, latency_s)
         # the first answer of all had to connect; of others count those asked since the last step
-        is_telling = self._answers > 1 and step == self._step and not self._is_stopped
-        if self._count is None and is_telling and latency_s <= SLOWED * self._fastest_s:
-            wanted = connections_for(self._fastest_s)
-            if wanted > len(self._threads):
-                self._step += 1
-                self._start(min(wanted, GROWTH * len(self._threads)))
+        if self._answers == 1 or step < self._step or self._count is not None or self._is_stopped:
+            return
+        self._latencies_s.append(latency_s)
+        if step and len(self._latencies_s) < len(self._threads):
+            return  # who asks first after a step waits least
+        usual_s = sorted(self._latencies_s)[len(self._latencies_s) // 2]
+        wanted = connections_for(usual_s)
+        if wanted > len(self._threads) and usual_s <= SLOWED * self._before_s:
+            self._step += 1
+            self._before_s = min(usual_s, self._before_s)
+            self._start(min(wanted, GROWTH * len(self._threads)))
+            self._latencies_s = deque(maxlen=2 * len(self._threads))
