@@ -55,6 +55,16 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it for its workers
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _views_are_bound_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What each process keeps of the KPI views, the workers of a run keep in one folder."""
+    from backup_frames.insight.kpi import catalog
+
+    base = tmp_path_factory.getbasetemp()
+    catalog._folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "views"
+    catalog._folder.mkdir(exist_ok=True)
+
+
 @pytest.fixture
 def draws_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages are drawn as where no process can be started: Vega starts once here, not for every page."""

@@ -12,10 +12,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -99,9 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     session = Session(log_format=log_format_of(arguments))  # for what fails before it is parsed
     session.take_log()
     # the others are neither loaded nor made where the first word is a command
-    asked = arguments[:1] if arguments and arguments[0] in NAMES else NAMES
+    asked = (arguments[0],) if arguments and arguments[0] in NAMES else NAMES
     try:
-        code = make_app(asked)(
+        code = _command_line(asked)(
             args=arguments, prog_name="backup-frames", standalone_mode=False, obj=session
         )
         flush_out()
@@ -116,6 +117,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         release_log()
     return code if isinstance(code, int) else 0
+
+
+@cache
+def _command_line(names: tuple[str, ...]) -> Callable[..., Any]:
+    """Parses and runs a line with these commands; made once, for who calls `main` again."""
+    return typer.main.get_command(make_app(names)).main
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,6 +23,7 @@ CELLS = {
 }  # fmt: skip
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("backup_frames.evidence", "."),

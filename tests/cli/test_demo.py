@@ -17,7 +17,7 @@ def shown(tmp_path_factory) -> tuple[str, Path]:
     """What a demo prints on both streams, and its lake."""
     lake = tmp_path_factory.mktemp("demo") / "lake"
     done = subprocess.run(
-        [Path(sys.executable).with_name("backup-frames"), "demo", "--backups", "120", "--lake", lake],
+        [Path(sys.executable).with_name("backup-frames"), "demo", "--backups", "60", "--lake", lake],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
     return done.stdout, lake
@@ -32,7 +32,7 @@ def test_the_demo_is_a_screenful_in_a_newcomers_words(shown):
         text.index("How the backups") < text.index("The report") < text.index("Where to look next")
     )
     assert not re.search(r"range|proof|proven|held back|braked|probe|overlap|head\b", text)
-    assert pq.read_table(lake / "backups").num_rows > 120
+    assert pq.read_table(lake / "backups").num_rows > 60
     assert lake.with_name("lake.duckdb").is_file()
 
 
@@ -101,5 +101,5 @@ def test_the_demo_leaves_another_database_alone(run, tmp_path):
 def test_the_demo_needs_no_process_beside_its_own(run, monkeypatch, tmp_path):
     """Where none can be started, the stand-in for the service answers from this one."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
-    assert run("demo", "--lake", tmp_path / "lake", "--backups", 60, "--quiet").code == 0
-    assert pq.read_table(tmp_path / "lake" / "backups").num_rows > 60
+    assert run("demo", "--lake", tmp_path / "lake", "--backups", 20, "--quiet").code == 0
+    assert pq.read_table(tmp_path / "lake" / "backups").num_rows > 20

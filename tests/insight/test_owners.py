@@ -148,11 +148,12 @@ def test_an_alarm_for_a_weaker_policy_goes_off_once(tmp_path: Path) -> None:
 
 def test_since_when(lake: Path) -> None:
     """Each exception says on which day it became one: by the limit, the change, the creation."""
+    rows = find_exceptions(lake).to_pylist()
     found = {
         (row["kind"], row["instance_id"] or row["project_id"]): (row["opened_on"], row["days_open"])
-        for row in find_exceptions(lake).to_pylist()
+        for row in rows
     }
-    assert set(find_exceptions(lake)["closed_on"].to_pylist()) == {None}
+    assert {row["closed_on"] for row in rows} == {None}
     assert found["policy weakened", "orders-1"] == (date(2026, 2, 19), 1)
     assert found["unprotected", "bare"] == (date(2026, 2, 5), 15)
     (limit_h,) = query_lake(lake, "SELECT rpo_h + rpo_tolerance_h AS h FROM settings")[

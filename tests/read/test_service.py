@@ -40,7 +40,11 @@ def test_four_calls_share_one_login_and_one_look_up(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("draws_here")
 @pytest.mark.parametrize(
-    ("kind", "home"), [(str, "~"), (Path, "{}")], ids=["text from home", "a whole path"]
+    ("kind", "home"),
+    [
+        pytest.param(str, "~", id="text from home"),
+        pytest.param(Path, "{}", id="a whole path", marks=pytest.mark.slow),  # as most tests do
+    ],
 )
 def test_every_call_takes_a_path(
     kind: type, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +118,7 @@ def render_report(connection: duckdb.DuckDBPyConnection, drawing: Drawing) -> st
         "LEFT JOIN dim_instance AS i "
         "ON i.project_id = e.project_id AND i.instance_id = e.instance_id"
     )
-    environment = Environment(
-        loader=PackageLoader("backup_frames.insight.charts", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters.update(
-        cell=words.cell, heading=words.heading, quantity=words.quantity, percent=words.percent
-    )
-    environment.globals["severities"] = ("", "high", "medium", "low")
+    environment = _environment()
     blocks, tails = [], []
     with ThreadPoolExecutor(1) as aside:  # the pictures are drawn while the blocks are read
         drawn = [_begin_to_draw(connection, figure, drawing, aside) for figure in FIGURES]
@@ -160,6 +153,21 @@ def _hold(connection: duckdb.DuckDBPyConnection) -> None:
             day = f"SELECT {first_day} FROM v_now CROSS JOIN settings"  # noqa: S608 - our text
             connection.execute(f"{query} WHERE date >= ?", connection.execute(day).fetchall()[0])
         connection.execute(f"CREATE OR REPLACE VIEW {view} AS FROM {view}_held")
+
+
+@cache
+def _environment() -> Environment:
+    """The page's templates, each parsed once."""
+    environment = Environment(
+        loader=PackageLoader("backup_frames.insight.charts", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(
+        cell=words.cell, heading=words.heading, quantity=words.quantity, percent=words.percent
+    )
+    environment.globals["severities"] = ("", "high", "medium", "low")
+    return environment
 
 
 def _rendered(environment: Environment, template: str, content: Mapping[str, Any]) -> Markup:

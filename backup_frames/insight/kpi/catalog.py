@@ -53,6 +53,8 @@ _SOURCES = {
 }
 # Where this process keeps the views as DuckDB has bound them, one file for each way to ask for them.
 _folder: Path | None = None
+# What was asked for once: who asks once need not write it down.
+_asked: set[tuple[str, frozenset[str], bool]] = set()
 
 
 def declare_views(
@@ -65,9 +67,10 @@ def declare_views(
     """Create all base relations without rows, and all views over them, in the current database.
 
     Views are made over declared relations: over files, making a view opens the files of each relation
-    in it once more, which took three times as long. All of them are made once in a process, and copied
-    into each connection: forty views take a quarter of a second, since DuckDB binds each, and words on
-    800 columns a third of one; a copy of what is bound takes a hundredth.
+    in it once more, which took three times as long. They are made once in a process, and copied into
+    each connection (a few from the second time on): forty views take a quarter of a second, since
+    DuckDB binds each, and words on 800 columns a third of one; a copy of what is bound takes a
+    hundredth.
 
     Args:
         connection: where to.
@@ -75,32 +78,34 @@ def declare_views(
         only: no views but these and those that they ask; None for all.
         words: comment every column.
     """
-    if only is not None:  # a few take no longer than a copy
-        _bind(connection, inner, asked_by(only), words)
+    names = None if only is None else asked_by(only)
+    if names is not None and (way := (inner, names, words)) not in _asked:
+        _asked.add(way)
+        _bind(connection, inner, names, words)
         return
     try:
-        path = _bound_file(inner, words)
+        path = _bound_file(inner, names, words)
         connection.execute(f"ATTACH {quoted(str(path))} AS bound (READ_ONLY)")
     except (OSError, duckdb.Error):  # nowhere to put a file: then each time anew
-        _bind(connection, inner, None, words)
+        _bind(connection, inner, names, words)
         return
     ((here,),) = connection.execute("SELECT current_database()").fetchall()
     connection.execute(f"COPY FROM DATABASE bound TO {here}")
     connection.execute("DETACH bound")
 
 
-def _bound_file(inner: str, words: bool) -> Path:
-    """A database that holds all views; made if this process has not got it yet."""
+def _bound_file(inner: str, names: frozenset[str] | None, words: bool) -> Path:
+    """A database that holds the views; made if this process has not got it yet."""
     global _folder  # noqa: PLW0603 - one for all connections of this process
     # a forked process that ends clears the folder away
     if _folder is None or not _folder.is_dir():
         _folder = Path(tempfile.mkdtemp(prefix="backup-frames-"))
         atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-    path = _folder / f"{inner}-{words}.duckdb"
+    path = _folder / f"{inner}-{'all' if names is None else hash(names)}-{words}.duckdb"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=_folder) as own, open_memory() as connection:
             aside = Path(own) / path.name
-            _bind(connection, inner, None, words)
+            _bind(connection, inner, names, words)
             connection.execute(f"ATTACH {quoted(str(aside))} AS bound")
             connection.execute("COPY FROM DATABASE memory TO bound")
             connection.execute("DETACH bound")

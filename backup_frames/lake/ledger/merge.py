@@ -194,6 +194,8 @@ def _differs(rows: pa.Table, before: pa.Table) -> pa.ChunkedArray:
     differs = pa.chunked_array([np.zeros(len(rows), dtype=bool)])
     for name in BACKUPS.names:
         new, old = rows[name], before[name]
+        if new.equals(old):
+            continue  # nearly always: one call instead of six
         is_same = pc.fill_null(pc.equal(new, old), False)
         is_same = pc.or_(is_same, pc.and_(new.is_null(), old.is_null()))
         differs = pc.or_(differs, pc.invert(is_same))
