@@ -17,7 +17,7 @@ import pytest
 from backup_frames import sync_backups
 from backup_frames.cli import main
 from backup_frames.errors import LakeError
-from backup_frames.insight import publish_lake, write_report
+from backup_frames.insight import connect_lake, publish_lake, write_report
 from backup_frames.insight.kpi.relations import create_relations
 from backup_frames.lake.ledger.metadata import (
     Manifest,
@@ -26,6 +26,7 @@ from backup_frames.lake.ledger.metadata import (
     describe_file,
     encode_record,
 )
+from backup_frames.lake.storage.layout import INVENTORY_NAMES
 from backup_frames.sandbox import Sandbox
 
 BACKUPS = 60
@@ -337,3 +338,29 @@ def test_a_held_file_is_not_decoded_if_it_is_not_as_written(
     with pytest.raises(LakeError, match="not as they were written") as caught:
         publish_lake(lake, tmp_path / "out.duckdb", materialize=True)
     assert caught.value.path == path.relative_to(lake).as_posix()
+
+
+def test_who_has_backups_is_known_without_opening_their_files(lake: Path, project: str) -> None:
+    """`dim_project` answers although no file of backups can be read any more."""
+    with connect_lake(lake) as connection:
+        for file in lake.glob("backups/*/*.parquet"):
+            file.write_bytes(b"no Parquet")
+        query = "SELECT project_id, is_inventory_known FROM dim_project"
+        assert connection.sql(query).fetchall() == [(project, True)]
+
+
+@pytest.mark.parametrize("materialize", [False, True])
+def test_a_project_of_which_only_backups_are_left_is_known(
+    lake: Path, project: str, materialize: bool
+) -> None:
+    """Without manifest, runs and inventory the names of its files, or its rows, tell of it."""
+    (lake / f"_meta/{project}/manifest.json").unlink()
+    for table in ("sync_runs", *INVENTORY_NAMES):
+        shutil.rmtree(lake / table, ignore_errors=True)
+    with connect_lake(lake, materialize=materialize) as connection:
+        connection.execute("CREATE OR REPLACE TABLE lake_files AS FROM lake_files LIMIT 0")
+        query = "SELECT project_id, is_inventory_known, certified_at FROM dim_project"
+        assert connection.sql(query).fetchall() == [(project, False, None)]
+        assert connection.sql("SELECT DISTINCT project_id FROM v_watched_daily").fetchall() == [
+            (project,)
+        ]

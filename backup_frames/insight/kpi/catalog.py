@@ -24,16 +24,20 @@ from ...errors import ConfigError
 from ...frames.schema import DESCRIPTIONS, comment_of
 from ...lake.storage.layout import RUNS
 from ...settings.owners import Attestation, OwnerRule
-from .relations import LAKE_FILES, RELATIONS, declare_relations, open_memory
+from .relations import BACKUP_PROJECT, LAKE_FILES, RELATIONS, declare_relations, open_memory
 from .sql_text import quoted
 
 #: How a table or view begins that an inner view may ask.
-_MAIN_NAMES: Final = r"(?:v_|fact_|dim_|backup_polic|(?:settings|owner_rule|instances|sync_runs)\b)"
+_MAIN_NAMES: Final = (
+    r"(?:v_|fact_|dim_|backup_polic|"
+    r"(?:settings|owner_rule|expected_project|instances|sync_runs)\b)"
+)
 #: What only other views ask: a published file keeps it apart.
 INNER: Final = frozenset(
     {
         *("v_backup_state", "v_backup_norm", "v_instance_ledger", "v_policy_weekday"),
-        *("v_period_weekday", "v_inventory_project", LAKE_FILES),
+        *("v_period_weekday", "v_inventory_project", "v_known_project", "v_backup_age"),
+        *(BACKUP_PROJECT, LAKE_FILES),
     }
 )
 #: What a pattern means literally, and the engine would not: only ``*`` and ``?`` stand for others.

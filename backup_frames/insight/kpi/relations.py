@@ -29,6 +29,7 @@ from .sql_text import (
     escaped,
     is_of_small_files,
     no_rows,
+    patterns_of,
     quoted,
     read_now,
     rows_of_files,
@@ -37,14 +38,13 @@ from .sql_text import (
 #: Every base relation with its columns as they stand in a lake.
 RELATIONS: dict[str, pa.Schema] = {**TABLES, "backups": with_ledger(BACKUPS)}
 
-# Patterns, since a view shall show the files of later syncs; which of them count, manifests say.
-_DAY = "date=" + "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2))
-_RUN_ID = "[0-9]" * 8 + "T*"
 #: What views ask of runs; each further column costs, of thousands of files, a tenth of a second.
 _RUN_FACTS = ("run_id", "project_id", "endpoint", "as_of", "verdict", "present_count")
 _TRIES = 5  # as often may a sync change the lake while its rows are counted
 
 LAKE_FILES = "lake_files"
+#: The view of the projects that have backups, where nothing else tells them.
+BACKUP_PROJECT = "v_backup_project"
 _LAKE_FILES_WORDS = {
     "project_id": "Project whose manifest names the file.",
     "file_key": "Where the file is below the lake.",
@@ -150,6 +150,8 @@ def create_relations(
                 continue
             wanted = _RUN_FACTS if brief and name == RUNS else ()
             _point_at(connection, place, name, files, inner, wanted, is_held=is_held, follow=follow)
+        if not is_held and "backups" in names:
+            _name_projects(connection, files, inner)
         counts = _row_counts(connection, names)
         wrong = _wrong_counts(counts, files)
         if not wrong:
@@ -223,6 +225,17 @@ def _create_lake_files(
         connection.execute(f"COMMENT ON COLUMN {inner}.{LAKE_FILES}.{column} IS {quoted(text)}")
 
 
+def _name_projects(connection: duckdb.DuckDBPyConnection, files: NamedFiles, inner: str) -> None:
+    """Tell who has backups without a look into all files: `lake_files` does, or the files' names."""
+    found = {parts.project_id for parts in map(parse_key, files.of_table("backups")) if parts}
+    names = ", ".join(map(quoted, sorted(files.without_manifest.intersection(found))))
+    view, words = f"{inner}.{BACKUP_PROJECT}", "The projects that have a backup and no manifest."
+    connection.execute(
+        f"CREATE OR REPLACE VIEW {view} AS SELECT unnest([{names}]::VARCHAR[]) AS project_id; "
+        f"COMMENT ON VIEW {view} IS {quoted(words)}"
+    )
+
+
 def _point_at(
     connection: duckdb.DuckDBPyConnection,
     place: str,
@@ -252,21 +265,11 @@ def _point_at(
     elif name == RUNS:
         source = _later_runs(connection, paths, place, files, inner)
     else:
-        some = paths if is_small else _patterns(place, keys)
+        some = paths if is_small else patterns_of(place, keys)
         rows = rows_of_files(connection, some, schema, is_evolving=is_small)
         source = f"{rows} WHERE {_is_named(place, files, inner)}"
     connection.execute(f"CREATE OR REPLACE {kind} {name} AS {source}")
     connection.execute("DETACH DATABASE IF EXISTS just_read")
-
-
-def _patterns(place: str, keys: Sequence[str]) -> list[str]:
-    """For each project that has a file among `keys`, a pattern of these and of later ones."""
-    parts = [one for one in map(parse_key, keys) if one]
-    names = sorted({(one.table, one.project_id, one.run_id is not None) for one in parts})
-    return [
-        f"{escaped(place)}/{table}/{_DAY}/{project_id}{f'-{_RUN_ID}' * is_run}.parquet"
-        for table, project_id, is_run in names
-    ]
 
 
 def _is_named(place: str, files: NamedFiles, inner: str) -> str:
@@ -300,7 +303,7 @@ def _later_runs(
     days = sorted(key.rpartition("/")[0] for key in keys)
     newest = f"{escaped(place)}/{max(keys, key=lambda key: key.rpartition('-')[2])}"
     later = rows_of_files(
-        connection, [newest, *_patterns(place, keys)], RELATIONS[RUNS]
+        connection, [newest, *patterns_of(place, keys)], RELATIONS[RUNS]
     )  # newest: twice
     # No held file is opened again: one of an earlier version may lack a column.
     held = ", ".join(quoted(f"{place}/{key}") for key in keys if key.startswith(f"{days[-1]}/"))

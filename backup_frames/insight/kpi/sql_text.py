@@ -1,6 +1,6 @@
 """SQL text: names and values, the columns of a base relation, and the rows of its files.
 
-In: any text; a relation's schema, and the columns that files have. Out: SQL that means that text and
+In: any text; a relation's schema, its files and the columns that they have. Out: SQL that means that text and
 nothing else; that selects the schema's columns with its types, whatever the files lack or call otherwise.
 """
 
@@ -15,7 +15,11 @@ import duckdb
 import pyarrow as pa
 
 from ...frames.schema import RENAMED_COLUMNS, TIMESTAMP
+from ...lake.storage.layout import parse_key
 
+# Patterns, since a view shall show the files of later syncs; which of them count, manifests say.
+_DAY = "date=" + "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2))
+_RUN_ID = "[0-9]" * 8 + "T*"
 _SMALL_ROWS = 1_000  # of a file; measured with files of 1 to 3,000 rows
 _PART_FILES = 500  # that one thread reads at a time
 _SQL_TYPES = {
@@ -37,6 +41,16 @@ def quoted(text: str) -> str:
 def escaped(path: str) -> str:
     """The path as a pattern for itself alone; DuckDB knows no other escape than a set of one."""
     return "".join(f"[{char}]" if char in "*?[" else char for char in path)
+
+
+def patterns_of(place: str, keys: Sequence[str]) -> list[str]:
+    """For each project that has a file among `keys`, a pattern of these and of later ones."""
+    parts = [one for one in map(parse_key, keys) if one]
+    names = sorted({(one.table, one.project_id, one.run_id is not None) for one in parts})
+    return [
+        f"{escaped(place)}/{table}/{_DAY}/{project_id}{f'-{_RUN_ID}' * is_run}.parquet"
+        for table, project_id, is_run in names
+    ]
 
 
 def columns_of(schema: pa.Schema, stored: Sequence[str]) -> str:

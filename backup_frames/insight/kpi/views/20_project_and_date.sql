@@ -5,6 +5,25 @@ UNION SELECT project_id FROM lake_files WHERE starts_with(file_key, 'instances/'
 
 COMMENT ON VIEW v_inventory_project IS 'The projects whose inventory the lake has read, empty ones too; one row per project; key project_id. Source: instances, lake_files.';
 
+-- Of files, the relations know it without reading them.
+CREATE VIEW v_backup_project AS SELECT DISTINCT project_id FROM fact_backup;
+
+COMMENT ON VIEW v_backup_project IS 'The projects that have a backup, as far as no manifest names them; one row per project; key project_id. Source: backups.';
+
+CREATE VIEW v_known_project AS
+SELECT project_id, bool_or(is_of_inventory) AS is_inventory_known
+FROM (
+    SELECT project_id, false AS is_of_inventory FROM sync_runs
+    UNION ALL SELECT project_id, false FROM v_backup_project
+    UNION ALL SELECT project_id, true FROM instances
+    UNION ALL SELECT project_id, starts_with(file_key, 'instances/') FROM lake_files
+    UNION ALL SELECT project_id, false FROM expected_project
+)
+WHERE project_id IS NOT NULL
+GROUP BY project_id;
+
+COMMENT ON VIEW v_known_project IS 'The projects of the lake by name, for views that need no more of dim_project; one row per project; key project_id. Source: sync_runs, and the projects of backups, instances and manifests.';
+
 CREATE VIEW dim_project AS
 WITH runs AS (
     SELECT
@@ -16,13 +35,6 @@ WITH runs AS (
         max(as_of) FILTER (is_certified) AS certified_at
     FROM fact_sync_run
     GROUP BY project_id
-),
-projects AS (
-    SELECT project_id FROM runs
-    UNION SELECT project_id FROM backups
-    UNION SELECT project_id FROM instances
-    UNION SELECT project_id FROM lake_files
-    UNION SELECT project_id FROM expected_project
 )
 SELECT
     project_id,
@@ -32,9 +44,8 @@ SELECT
     runs.first_certified_at,
     runs.certified_at,
     (epoch(now_at) - epoch(runs.certified_at)) / 3600 AS certificate_age_h,
-    project_id IN (FROM v_inventory_project) AS is_inventory_known
-FROM projects LEFT JOIN runs USING (project_id) CROSS JOIN v_now
-WHERE project_id IS NOT NULL;
+    is_inventory_known
+FROM v_known_project LEFT JOIN runs USING (project_id) CROSS JOIN v_now;
 
 COMMENT ON VIEW dim_project IS 'One row per project of the lake; key project_id. Source: sync_runs, and the projects of backups, instances and manifests. One that joined after a file was published that points at the lake has no run in it, and so no certificate: publish again.';
 COMMENT ON COLUMN dim_project.last_run_at IS 'as_of of the project''s last run, whatever its verdict; runs that are ahead (see fact_sync_run) left out. Unit: UTC time.';

@@ -46,24 +46,22 @@ FROM v_policy JOIN v_period_weekday USING (period);
 COMMENT ON VIEW v_policy_weekday IS 'The weekdays on which a policy takes an automated backup; one row per policy and weekday; key (project_id, instance_id, weekday). Source: backup_policies.period.';
 
 CREATE VIEW v_slot AS
-WITH runs AS (
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+runs AS (
     SELECT project_id, min(as_of) AS first_certified_at
     FROM sync_runs WHERE verdict = 'complete' GROUP BY project_id
 ),
 slots AS (
     SELECT
         p.*,
-        d.date + w.window_start AS slot_at,
-        d.date + w.window_start + to_seconds(slot_window_h * 3600) AS slot_end,
+        d.date + try_cast(p.window_start AS TIME) AS slot_at,
+        d.date + try_cast(p.window_start AS TIME) + to_seconds(slot_window_h * 3600) AS slot_end,
         d.date >= d.today - recent_days AND d.date < d.today AS is_recent,
         now_at
     FROM v_policy AS p
-    JOIN v_policy_weekday AS w ON w.project_id = p.project_id AND w.instance_id = p.instance_id
-    CROSS JOIN settings
+    JOIN v_period_weekday AS w USING (period)
     JOIN (
-        SELECT now_at, today,
-            today - unnest(generate_series(0, (SELECT trend_days FROM settings)))::INTEGER AS date
-        FROM v_now
+        SELECT *, today - unnest(generate_series(0, trend_days))::INTEGER AS date FROM clock
     ) AS d ON isodow(d.date) = w.weekday
 ),
 due AS NOT MATERIALIZED (
@@ -78,7 +76,7 @@ starts AS (
     SELECT project_id, instance_id, begin_time
     FROM fact_backup
     WHERE backup_type = 'Auto' AND backup_level = 'Instance'
-        AND begin_date >= (SELECT today - trend_days FROM v_now CROSS JOIN settings)
+        AND begin_date >= (SELECT today - trend_days FROM clock)
 )
 SELECT
     due.project_id,

@@ -1,8 +1,12 @@
 CREATE VIEW v_watched_daily AS
-WITH looks AS (
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+runs AS MATERIALIZED (
+    SELECT project_id, run_id, as_of, is_certified, present_count FROM fact_sync_run
+),
+looks AS MATERIALIZED (
     SELECT project_id, as_of, run_id,
         coalesce(lead(as_of) OVER run_order, now_at) AS next_as_of
-    FROM fact_sync_run CROSS JOIN v_now
+    FROM runs CROSS JOIN clock
     WHERE is_certified
     WINDOW run_order AS (PARTITION BY project_id ORDER BY as_of)
 ),
@@ -12,7 +16,7 @@ on_the_day AS (
         count(*) FILTER (is_certified) AS certified_count,
         max_by(run_id, as_of) FILTER (is_certified) AS certified_run_id,
         max_by(run_id, as_of) AS last_run_id
-    FROM fact_sync_run
+    FROM runs
     GROUP BY ALL
 ),
 -- A proof is a day's first certified run: what came, or went, counts from its own day, or from the
@@ -35,11 +39,12 @@ turns AS MATERIALIZED (
 days AS (
     SELECT p.project_id, d.date, (d.date + 1)::TIMESTAMP AS day_end,
         n.project_id IS NOT NULL AS is_populated
-    FROM dim_project AS p
+    FROM v_known_project AS p
     LEFT JOIN (SELECT project_id FROM turns UNION SELECT project_id FROM instances) AS n
         ON n.project_id = p.project_id
-    CROSS JOIN dim_date AS d
-    WHERE d.is_full_day
+    CROSS JOIN (
+        SELECT today - unnest(generate_series(1, history_days))::INTEGER AS date FROM clock
+    ) AS d
 ),
 -- How many backups the lake has from each such day on.
 held AS (
@@ -67,10 +72,10 @@ SELECT
 FROM days AS d
 ASOF LEFT JOIN looks AS l ON l.project_id = d.project_id AND l.as_of < d.day_end
 ASOF LEFT JOIN looks AS c ON c.project_id = d.project_id AND c.as_of >= d.day_end
-LEFT JOIN fact_sync_run AS r ON r.project_id = c.project_id AND r.run_id = c.run_id
+LEFT JOIN runs AS r ON r.project_id = c.project_id AND r.run_id = c.run_id
 ASOF LEFT JOIN held AS h ON h.project_id = c.project_id AND h.date <= c.as_of::DATE
 LEFT JOIN on_the_day AS o ON o.project_id = d.project_id AND o.date = d.date
-CROSS JOIN settings;
+CROSS JOIN clock;
 
 COMMENT ON VIEW v_watched_daily IS 'Which days the lake watched, and what its runs prove of them: one row per full UTC day and project; key (project_id, date). On unwatched days, before a project''s first certified run or while its syncs had stopped, the lake knows only what was still there at the next look. Source: sync_runs.';
 COMMENT ON COLUMN v_watched_daily.is_watched IS 'The day''s end lies between two certified runs of the project (or the last one and now_at) that are at most settings.stale_after_h apart; null in a project that has neither a backup nor an instance. A day is watched as a whole if it is for each project.';

@@ -1,4 +1,9 @@
-CREATE VIEW v_backup_state AS
+-- Whether it went before the policy's days were over; null on neither side counts.
+CREATE MACRO is_early_loss(begin_time, begin_date, gone_at, policy_changed_at, keep_days) AS
+    coalesce(begin_time >= coalesce(policy_changed_at, begin_time)
+        AND gone_at::DATE < begin_date + keep_days, false);
+
+CREATE VIEW v_backup_age AS
 SELECT
     b.*,
     (epoch(coalesce(b.gone_at, now_at)) - epoch(b.begin_time)) / 86400 AS held_days,
@@ -7,14 +12,23 @@ SELECT
     b.is_completed AND b.size_kb <= 0 AS is_empty,
     b.backup_type = 'Manual' AND b.is_present
         AND b.begin_time < now_at - to_days(old_manual_days) AS is_old_manual,
-    coalesce(b.is_restore_point AND b.backup_type = 'Auto'
-        AND b.begin_time >= coalesce(p.policy_changed_at, b.begin_time)
-        AND b.gone_at::DATE < b.begin_date + p.keep_days, false) AS is_lost_early,
     coalesce(b.begin_date >= today - recent_days AND b.begin_date < today, false) AS is_recent,
     coalesce(b.gone_at >= today - recent_days, false) AS is_gone_recently
 FROM fact_backup AS b
-LEFT JOIN v_policy AS p ON p.instance_id = b.instance_id AND p.project_id = b.project_id
 CROSS JOIN settings CROSS JOIN v_now;
+
+COMMENT ON VIEW v_backup_age IS 'v_backup_state without what policies say of a backup; one row per backup; key (project_id, backup_id).';
+
+CREATE VIEW v_backup_state AS
+SELECT
+    b.* EXCLUDE (is_recent, is_gone_recently),
+    coalesce(b.is_restore_point AND b.backup_type = 'Auto', false) AND is_early_loss(
+        b.begin_time, b.begin_date, b.gone_at, p.policy_changed_at, p.keep_days
+    ) AS is_lost_early,
+    b.is_recent,
+    b.is_gone_recently
+FROM v_backup_age AS b
+LEFT JOIN v_policy AS p ON p.instance_id = b.instance_id AND p.project_id = b.project_id;
 
 COMMENT ON VIEW v_backup_state IS 'fact_backup with what is wrong with each backup as of now_at; one row per backup; key (project_id, backup_id). Source: backups, backup_policies, settings.';
 COMMENT ON COLUMN v_backup_state.held_days IS 'How long the service held the backup: from begin_time to gone_at, or to now_at while present. gone_at is when its absence was first seen, so this is an upper bound. Unit: days.';

@@ -1,7 +1,8 @@
 -- One pass over the backups for everything that is known per instance; the views on instances
 -- select from it, and the engine drops what they leave out.
 CREATE VIEW v_instance_ledger AS
-WITH ledger AS (
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+ledger AS (
     SELECT
         b.project_id,
         b.instance_id,
@@ -37,11 +38,14 @@ WITH ledger AS (
         count(*) FILTER (b.is_completed AND b.is_recent) AS completed_recent,
         count(*) FILTER (b.is_failed AND b.is_recent) AS failed_recent,
         count(*) FILTER (b.is_stuck) AS stuck_count,
-        count(*) FILTER (b.is_lost_early AND b.is_gone_recently) AS early_loss_recent,
+        -- with the policy once per instance, not once per backup
+        list({'begin_time': b.begin_time, 'begin_date': b.begin_date, 'gone_at': b.gone_at}) FILTER (
+            b.is_restore_point AND b.backup_type = 'Auto' AND b.is_gone_recently
+        ) AS gone_recently,
         count(*) FILTER (b.is_old_manual) AS old_manual_count,
         sum(b.size_gib) FILTER (b.is_old_manual) AS old_manual_gib,
         sum(b.size_gib) FILTER (b.is_present AND b.is_completed) AS stored_gib
-    FROM v_backup_state AS b CROSS JOIN settings CROSS JOIN v_now
+    FROM v_backup_age AS b CROSS JOIN clock
     GROUP BY b.project_id, b.instance_id
 ),
 inventory AS (
@@ -75,7 +79,7 @@ joined AS (
         b.* EXCLUDE (
             project_id, instance_id, instance_name, datastore_type, datastore_version,
             ledger_count, present_count, restore_point_count, completed_recent, failed_recent,
-            stuck_count, early_loss_recent, old_manual_count, old_manual_gib, stored_gib
+            stuck_count, gone_recently, old_manual_count, old_manual_gib, stored_gib
         ),
         coalesce(b.ledger_count, 0) AS ledger_count,
         coalesce(b.present_count, 0) AS present_count,
@@ -83,7 +87,11 @@ joined AS (
         coalesce(b.completed_recent, 0) AS completed_recent,
         coalesce(b.failed_recent, 0) AS failed_recent,
         coalesce(b.stuck_count, 0) AS stuck_count,
-        coalesce(b.early_loss_recent, 0) AS early_loss_recent,
+        coalesce(len([
+            one FOR one IN b.gone_recently IF is_early_loss(
+                one.begin_time, one.begin_date, one.gone_at, i.policy_changed_at, i.keep_days
+            )
+        ]), 0) AS early_loss_recent,
         coalesce(b.old_manual_count, 0) AS old_manual_count,
         coalesce(b.old_manual_gib, 0) AS old_manual_gib,
         coalesce(b.stored_gib, 0) AS stored_gib
@@ -108,7 +116,7 @@ LEFT JOIN (
     SELECT project_id, min(as_of) AS first_certified_at
     FROM sync_runs WHERE verdict = 'complete' GROUP BY project_id
 ) AS r ON r.project_id = j.project_id
-CROSS JOIN settings CROSS JOIN v_now;
+CROSS JOIN clock;
 
 COMMENT ON VIEW v_instance_ledger IS 'Inventory and backups brought together: one row per instance that either names, and one per project for backups without instance_id. The other views on instances select from it; start with dim_instance or v_instance_current.';
 COMMENT ON COLUMN v_instance_ledger.oldest_auto_at IS 'Begin of the oldest present automated restore point. Unit: UTC time.';

@@ -1,5 +1,6 @@
 CREATE VIEW v_instance_daily AS
-WITH fleet AS MATERIALIZED (
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+fleet AS MATERIALIZED (
     SELECT
         row_number() OVER (ORDER BY project_id, instance_id) AS n,  -- the same at each use
         project_id, instance_id, instance_name, datastore_type,
@@ -7,7 +8,7 @@ WITH fleet AS MATERIALIZED (
         epoch(greatest(least(watched_from, first_backup_at)::DATE, today - history_days))::BIGINT
             // 86400 AS first_d,
         epoch(least(watched_until::DATE, today - 1))::BIGINT // 86400 AS last_d
-    FROM dim_instance CROSS JOIN settings CROSS JOIN v_now
+    FROM dim_instance CROSS JOIN clock
 ),
 -- All that the days are made of, read once; numbers for keys, because sorting and grouping by them
 -- takes half the time.
@@ -19,30 +20,30 @@ started AS MATERIALIZED (
         b.begin_time, b.restorable_at, b.gone_at
     FROM fact_backup AS b
     JOIN fleet AS f ON f.instance_id = b.instance_id AND f.project_id = b.project_id
-    WHERE b.begin_date >= (SELECT today - history_days FROM settings CROSS JOIN v_now)
+    WHERE b.begin_date >= (SELECT today - history_days FROM clock)
 ),
 points AS (
     SELECT
         n, begin_time, restorable_at AS start_at, gone_at,
         rpo_cover_end(begin_time, gone_at, rpo_h + rpo_tolerance_h, now_at) AS cover_to,
         now_at + INTERVAL 1 DAY AS open_end
-    FROM started CROSS JOIN settings CROSS JOIN v_now
+    FROM started CROSS JOIN clock
     WHERE is_restore_point AND restorable_at < now_at AND coalesce(gone_at > restorable_at, true)
 ),
 -- A point matters until a later one that outlives it takes over, or until it is gone. To see that,
--- it is enough to look at the next point that is still present, and for a gone one at the next gone
--- one; where that neighbour does not outlive it, end_at is too late, which a maximum forgives.
+-- it is enough to look at the next point, or for a present one at the next that is present too; where
+-- that neighbour does not outlive it, end_at is too late, which a maximum forgives.
 neighbours AS (
     SELECT
         n, begin_time, start_at, gone_at, cover_to, open_end,
         max(cover_to) OVER earlier AS covered_to,
         -- the values of a neighbour as one, because each window function costs
-        lead(CASE WHEN gone_at IS NULL
-            THEN {'start_at': start_at, 'begin_time': begin_time} END IGNORE NULLS) OVER later
-            AS held,
-        lead(CASE WHEN gone_at IS NOT NULL
-            THEN {'start_at': start_at, 'begin_time': begin_time, 'gone_at': gone_at} END
-            IGNORE NULLS) OVER later AS lost
+        CASE WHEN gone_at IS NULL THEN
+            lead(CASE WHEN gone_at IS NULL
+                THEN {'start_at': start_at, 'begin_time': begin_time, 'gone_at': gone_at} END
+                IGNORE NULLS) OVER later
+        ELSE lead({'start_at': start_at, 'begin_time': begin_time, 'gone_at': gone_at}) OVER later END
+            AS next
     FROM points
     WINDOW
         later AS (PARTITION BY n ORDER BY start_at, begin_time),
@@ -58,9 +59,8 @@ reaches AS (
         epoch_us(start_at) AS start_us,
         epoch_us(least(
             gone_at,
-            CASE WHEN held.begin_time >= begin_time THEN held.start_at END,
-            CASE WHEN lost.begin_time >= begin_time AND lost.gone_at >= gone_at
-                THEN lost.start_at END,
+            CASE WHEN next.begin_time >= begin_time AND coalesce(next.gone_at >= gone_at, true)
+                THEN next.start_at END,
             open_end
         )) AS end_us,
         epoch_us(greatest(start_at, covered_to)) AS from_us,
