@@ -40,7 +40,7 @@ from .gate import Gate
 from .query import BackupQuery
 from .scrub import Scrubber
 from .wire.body import PageTooLargeError, read_body
-from .wire.request import Follower, address_of, join_params
+from .wire.request import Request, address_of, join_params
 from .wire.transport import DeadlineTransport
 
 _HEADERS: Final = {
@@ -189,7 +189,7 @@ class BackupClient:
         first = self._first_requests.get(query.path)
         if first is None:
             first = self._first_requests[query.path] = self._request(query.path)
-        return Follower(first, join_params(query.params()))
+        return Request(first, join_params(query.params()))
 
     def _request(
         self, path: str, params: tuple[tuple[str, str], ...] = (), origin: str | None = None

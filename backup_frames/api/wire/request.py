@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 
 
-class Follower(httpx.Request):
+class Request(httpx.Request):
     """Another request to the same address, with headers of its own.
 
     Args:
@@ -63,6 +63,6 @@ def target_of(request: httpx.Request) -> bytes:
     return request.target if _is_unread(request) else request.url.raw_path
 
 
-def _is_unread(request: httpx.Request) -> TypeGuard[Follower]:
+def _is_unread(request: httpx.Request) -> TypeGuard[Request]:
     """Whether nobody has asked for the URL yet, nor given another one."""
-    return isinstance(request, Follower) and "url" not in vars(request)
+    return isinstance(request, Request) and "url" not in vars(request)
