@@ -363,3 +363,15 @@ def test_a_line_break_in_a_header_never_leaves() -> None:
             transport.handle_request(request)
         transport.close()
         assert not server.requests
+
+
+def test_a_proxy_that_refuses_is_told_in_the_usual_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own words could hold the login that it was sent."""
+    with FaultServer(raw(b"HTTP/1.1 407 Not with user:pass\r\nContent-Length: 0\r\n\r\n")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.endpoint.replace("//", "//user:pass@"))
+        transport = DeadlineTransport("https://127.0.0.1:1", max_connections=1)
+        with pytest.raises(httpx.ProxyError, match=r"407 Proxy Authentication Required$"):
+            ask(transport, "https://127.0.0.1:1")
+        transport.close()

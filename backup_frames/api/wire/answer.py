@@ -25,7 +25,7 @@ _MAX_HEAD_BYTES: Final = 100 * 2**10
 _SHOWN_BYTES: Final = 200
 _NO_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 # Each pattern can go on in one way only: a head of blanks must not keep the processor for minutes.
-_STATUS: Final = re.compile(rb"HTTP/(\d\.\d)[ \t]+([1-9]\d\d)(?:[ \t]([^\r\n]*))?\r*\n")
+_STATUS: Final = re.compile(rb"HTTP/(\d\.\d)[ \t]+([1-9]\d\d)(?:[ \t][^\r\n]*)?\r*\n")
 _FOLD: Final = re.compile(rb"\r?\n[ \t]+")
 _NAME: Final = re.compile(rb"[!-9;-~]+")
 _HEX: Final = b"0123456789abcdefABCDEF"
@@ -40,7 +40,6 @@ class Answer:
 
     Attributes:
         status: of the answer itself: hints sent before it are passed over.
-        reason: the words behind the status.
         headers: names and values as they came, those over several lines in one.
 
     Raises:
@@ -98,7 +97,7 @@ class Answer:
             yield piece
 
     def _read_head(self) -> bytes:
-        """Take in status, reason and headers; the version."""
+        """Take in status and headers; the version."""
         line = _read_line(self._reader)
         if not line:
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
@@ -106,7 +105,6 @@ class Answer:
         if not found:
             raise httpx.RemoteProtocolError(f"no answer of HTTP/1.1: {_show(line)}")
         self.status = int(found[2])
-        self.reason = (found[3] or b"").decode("latin-1").strip()
         lines, left_bytes = [], _MAX_HEAD_BYTES - len(line)
         while (line := _read_line(self._reader, left_bytes)) not in (b"\r\n", b"\n"):
             if not line.endswith(b"\n"):

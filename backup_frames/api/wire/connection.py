@@ -158,7 +158,9 @@ class Connection:
         self._send(b"CONNECT", target.encode(), lines, ())
         answer = self._answer("CONNECT")
         if not 200 <= answer.status < 300:
-            raise httpx.ProxyError(f"{answer.status} {answer.reason}")
+            # in the usual words: the proxy's own may hold the login that it was sent
+            known = httpx.codes.get_reason_phrase(answer.status)
+            raise httpx.ProxyError(f"the proxy answered {answer.status} {known}".rstrip())
 
     def _secure(self, context: ssl.SSLContext, host: str) -> None:
         self._socket.settimeout(self.left_s())
