@@ -162,13 +162,17 @@ def test_an_empty_inventory_is_no_unread_one(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("draws_here")
 def test_what_changed_stands_at_the_head(tmp_path: Path) -> None:
-    """What came and went in the last day stands before the findings, with those that are new."""
+    """What came and went in the last day stands before the findings, with those that are new.
+
+    Before all of it stand the projects, with one that only the config names.
+    """
     now = at("2026-03-10 12:00")
     rows = [backup(f"b{n}", "i", now - timedelta(days=n, hours=6)) for n in range(1, 9)]
     rows.append(backup("gone", "i", now - timedelta(days=9), gone_at=now - timedelta(hours=1)))
     runs = [run(now - timedelta(days=n)) for n in range(9)]
     lake = make_lake(tmp_path / "a", backups=rows, instances=[instance("i")], runs=runs)
-    page = Page(write_report(lake, tmp_path / "a.html"))
+    page = Page(write_report(lake, tmp_path / "a.html", projects=["p1", "p9"]))
+    assert page.source.index(">p9</code>") < page.source.index('class="tiles"')
     assert page.ids.index("changes") < page.ids.index("exceptions")
     text = re.sub(r"\s+", " ", page.text)
     assert "+0 new, ~0 changed, −1 gone" in re.sub(r" ?(new|changed|gone)", r" \1", text)  # noqa: RUF001 - as printed
