@@ -149,15 +149,18 @@ def test_projects_first(page: Page, hostile_lake: Path) -> None:
 
 @pytest.mark.usefixtures("draws_here")
 def test_an_empty_inventory_is_no_unread_one(tmp_path: Path) -> None:
-    """An inventory without an instance is known: no instances, and not a coverage that cannot be known."""
+    """An inventory without an instance is known: no instances, and not a coverage that cannot be known.
+
+    Of one that was not read it cannot be: `test_an_empty_lake` has its words.
+    """
     runs = [run(at("2026-03-10 12:00"))]
-    read = Page(
-        write_report(make_lake(tmp_path / "a", instances=[], runs=runs), tmp_path / "a.html")
-    )
-    unread = Page(write_report(make_lake(tmp_path / "b", runs=runs), tmp_path / "b.html"))
+    lake = make_lake(tmp_path / "a", instances=[], runs=runs)
+    read = Page(write_report(lake, tmp_path / "a.html"))
     assert "no instances" in read.texts
     assert "cannot be known" not in read.text
-    assert "cannot be known" in unread.texts
+    query = "SELECT coverage_rate, unprotected_count FROM v_kpi_current"
+    with connect_lake(make_lake(tmp_path / "b", runs=runs)) as unread:
+        assert unread.sql(query).fetchall() == [(None, None)]
 
 
 @pytest.mark.usefixtures("draws_here")
