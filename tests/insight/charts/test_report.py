@@ -73,12 +73,6 @@ def page(hostile_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(write_report(hostile_lake, tmp_path_factory.mktemp("report") / "report.html"))
 
 
-@pytest.fixture(scope="module")
-def empty_page(empty_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
-    """The report about a lake before its first sync."""
-    return Page(write_report(empty_lake, tmp_path_factory.mktemp("report") / "report.html"))
-
-
 def test_the_policy_comes_first_and_allows_nothing(page: Page) -> None:
     """The content security policy stands before anything that could load, and allows our script alone."""
     names = [tag for tag, _ in page.tags]
@@ -208,11 +202,13 @@ def test_dark_and_print(page: Page) -> None:
     assert "currentColor" in page.source
 
 
-def test_an_empty_lake(empty_page: Page) -> None:
-    """Nothing is known of an empty lake, and the page says so instead of 100 %."""
-    assert "cannot be known" in empty_page.text
-    assert "100 %" not in empty_page.text
-    assert "not certified: a project has no complete run" in empty_page.text
+@pytest.mark.usefixtures("draws_here")
+def test_an_empty_lake(empty_lake: Path, tmp_path: Path) -> None:
+    """Nothing is known of a lake before its first sync, and the page says so instead of 100 %."""
+    page = Page(write_report(empty_lake, tmp_path / "report.html"))
+    assert "cannot be known" in page.text
+    assert "100 %" not in page.text
+    assert "not certified: a project has no complete run" in page.text
 
 
 def test_atomic_and_tidy(hostile_lake: Path, tmp_path: Path) -> None:
