@@ -22,7 +22,6 @@ from typing import Any
 import duckdb
 import httpx
 import pytest
-from playwright.sync_api import sync_playwright
 from support.lake_maker import make_big_lake
 
 import backup_frames
@@ -235,6 +234,8 @@ def test_a_chart_on_the_screen(superset: Superset, published: Path, tmp_path: Pa
         row.values()
         for row in own_answer(published, "SELECT success_rate_recent FROM v_kpi_current")
     )
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - heavy, and all here is slow
+
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})

@@ -94,7 +94,7 @@ def test_the_demo_leaves_another_database_alone(run, tmp_path):
     """A file where the DuckDB file would go is not replaced, unless an earlier demo wrote it."""
     other = tmp_path / "lake.duckdb"
     other.write_bytes(b"precious")
-    assert run("demo", "--lake", tmp_path / "lake").code == 2
+    assert run("demo", "--lake", tmp_path / "lake", "--backups", 20).code == 2
     assert other.read_bytes() == b"precious"
 
 

@@ -11,7 +11,6 @@ from support.lake_service import HOUR, PROJECT, World, sync
 
 from backup_frames.frames.schema import RENAMED_COLUMNS, SYNC_RUNS
 from backup_frames.insight.kpi.publish import connect_lake
-from backup_frames.lake.formats import iceberg_schema
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.lake import open_lake
@@ -28,6 +27,8 @@ def test_runs_of_an_earlier_version_say_whether_the_guard_held(
     tmp_path: Path, lake_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In tables, datasets and views; the lake is sound before and after the first new run."""
+    from backup_frames.lake.formats import iceberg_schema  # noqa: PLC0415 - loads pyiceberg, in every worker
+
     former = {new: old for old, new in RENAMED_COLUMNS.items()}
     old = pa.schema([one.with_name(former.get(one.name, one.name)) for one in SYNC_RUNS])
     world, place = World(), str(tmp_path / "lake")

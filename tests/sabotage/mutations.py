@@ -576,8 +576,8 @@ MUTATIONS = (
     ),
     Mutation(
         "zone-numeric-on-the-wire",
-        'return utc.replace(microsecond=0, tzinfo=None).isoformat() + "+0000"',
-        "return utc.replace(microsecond=0, tzinfo=None).isoformat()",
+        'return moment.replace(microsecond=0, tzinfo=None).isoformat() + "+0000"',
+        "return moment.replace(microsecond=0, tzinfo=None).isoformat()",
         ("api/test_query.py",),
     ),
     Mutation(

@@ -246,8 +246,15 @@ def test_a_filter_that_is_not_kept_hands_out_no_other_row(name: str, how: str) -
     assert name in str(certificate)
 
 
-@pytest.mark.parametrize("cap", ["cap_s", "max_window_s"])
-@pytest.mark.parametrize(("rows", "days"), [(60, 400), (400, 200)])
+@pytest.mark.parametrize(
+    ("rows", "days", "cap"),
+    [
+        (60, 400, "cap_s"),
+        (400, 200, "max_window_s"),
+        pytest.param(400, 200, "cap_s", marks=pytest.mark.slow),
+        pytest.param(60, 400, "max_window_s", marks=pytest.mark.slow),
+    ],
+)
 def test_windows_cut_in_silence_are_narrowed(
     rows: int, days: int, cap: str, tmp_path: Path
 ) -> None:

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import duckdb
 import pytest
 from support.lake_maker import (
@@ -84,11 +83,13 @@ def test_no_data(no_rows: duckdb.DuckDBPyConnection, chart: Chart) -> None:
 @each_chart
 def test_frames_instead_of_a_lake(chart: Chart) -> None:
     """A chart takes frames from a read as well; what only a lake knows is empty in it."""
+    from altair import TopLevelMixin  # noqa: PLC0415 - heavy: only who draws loads it
+
     rows = [backup(f"b{day}", "i", at(f"2026-03-{day:02d} 02:00")) for day in range(1, 11)]
     arrow = ArrowFrames(
         table_of(rows, BACKUPS), table_of([], BACKUP_DATABASES), table_of([], BACKUP_TABLES)
     )
-    assert isinstance(chart(BackupFrames(arrow)), alt.TopLevelMixin)
+    assert isinstance(chart(BackupFrames(arrow)), TopLevelMixin)
 
 
 @pytest.fixture(scope="module")

@@ -73,12 +73,6 @@ def page(hostile_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(write_report(hostile_lake, tmp_path_factory.mktemp("report") / "report.html"))
 
 
-@pytest.fixture(scope="module")
-def empty_page(empty_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
-    """The report about a lake before its first sync."""
-    return Page(write_report(empty_lake, tmp_path_factory.mktemp("report") / "report.html"))
-
-
 def test_the_policy_comes_first_and_allows_nothing(page: Page) -> None:
     """The content security policy stands before anything that could load, and allows our script alone."""
     names = [tag for tag, _ in page.tags]
@@ -149,26 +143,33 @@ def test_projects_first(page: Page, hostile_lake: Path) -> None:
 
 @pytest.mark.usefixtures("draws_here")
 def test_an_empty_inventory_is_no_unread_one(tmp_path: Path) -> None:
-    """An inventory without an instance is known: no instances, and not a coverage that cannot be known."""
+    """An inventory without an instance is known: no instances, and not a coverage that cannot be known.
+
+    Of one that was not read it cannot be: `test_an_empty_lake` has its words.
+    """
     runs = [run(at("2026-03-10 12:00"))]
-    read = Page(
-        write_report(make_lake(tmp_path / "a", instances=[], runs=runs), tmp_path / "a.html")
-    )
-    unread = Page(write_report(make_lake(tmp_path / "b", runs=runs), tmp_path / "b.html"))
+    lake = make_lake(tmp_path / "a", instances=[], runs=runs)
+    read = Page(write_report(lake, tmp_path / "a.html"))
     assert "no instances" in read.texts
     assert "cannot be known" not in read.text
-    assert "cannot be known" in unread.texts
+    query = "SELECT coverage_rate, unprotected_count FROM v_kpi_current"
+    with connect_lake(make_lake(tmp_path / "b", runs=runs)) as unread:
+        assert unread.sql(query).fetchall() == [(None, None)]
 
 
 @pytest.mark.usefixtures("draws_here")
 def test_what_changed_stands_at_the_head(tmp_path: Path) -> None:
-    """What came and went in the last day stands before the findings, with those that are new."""
+    """What came and went in the last day stands before the findings, with those that are new.
+
+    Before all of it stand the projects, with one that only the config names.
+    """
     now = at("2026-03-10 12:00")
     rows = [backup(f"b{n}", "i", now - timedelta(days=n, hours=6)) for n in range(1, 9)]
     rows.append(backup("gone", "i", now - timedelta(days=9), gone_at=now - timedelta(hours=1)))
     runs = [run(now - timedelta(days=n)) for n in range(9)]
     lake = make_lake(tmp_path / "a", backups=rows, instances=[instance("i")], runs=runs)
-    page = Page(write_report(lake, tmp_path / "a.html"))
+    page = Page(write_report(lake, tmp_path / "a.html", projects=["p1", "p9"]))
+    assert page.source.index(">p9</code>") < page.source.index('class="tiles"')
     assert page.ids.index("changes") < page.ids.index("exceptions")
     text = re.sub(r"\s+", " ", page.text)
     assert "+0 new, ~0 changed, −1 gone" in re.sub(r" ?(new|changed|gone)", r" \1", text)  # noqa: RUF001 - as printed
@@ -201,11 +202,13 @@ def test_dark_and_print(page: Page) -> None:
     assert "currentColor" in page.source
 
 
-def test_an_empty_lake(empty_page: Page) -> None:
-    """Nothing is known of an empty lake, and the page says so instead of 100 %."""
-    assert "cannot be known" in empty_page.text
-    assert "100 %" not in empty_page.text
-    assert "not certified: a project has no complete run" in empty_page.text
+@pytest.mark.usefixtures("draws_here")
+def test_an_empty_lake(empty_lake: Path, tmp_path: Path) -> None:
+    """Nothing is known of a lake before its first sync, and the page says so instead of 100 %."""
+    page = Page(write_report(empty_lake, tmp_path / "report.html"))
+    assert "cannot be known" in page.text
+    assert "100 %" not in page.text
+    assert "not certified: a project has no complete run" in page.text
 
 
 def test_atomic_and_tidy(hostile_lake: Path, tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from backup_frames.insight import write_report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
@@ -41,6 +44,8 @@ WIDER = """
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     quiet = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - heavy, and all here is slow
+
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=CHROMIUM, args=list(quiet))
         yield browser

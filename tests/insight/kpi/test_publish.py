@@ -380,12 +380,11 @@ def test_modes_of_the_file(small_lake: Path, tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-def test_main_is_for_people(small_lake: Path, tmp_path: Path) -> None:
+def test_main_is_for_people(report: PublishReport) -> None:
     """What only other views ask stands in `internal`; `v_readme` names what is in main, under any name."""
-    report = publish_lake(small_lake, tmp_path / "out.duckdb")
     assert not {"v_backup_state", "v_instance_ledger", "lake_files"} & set(report.tables)
     with duckdb.connect() as connection:
-        connection.execute(f"ATTACH '{tmp_path / 'out.duckdb'}' AS other (READ_ONLY)")
+        connection.execute(f"ATTACH '{report.path}' AS other (READ_ONLY)")
         inner = connection.sql(
             "SELECT view_name FROM duckdb_views() WHERE schema_name = 'internal'"
         ).fetchall()

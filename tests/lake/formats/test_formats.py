@@ -7,15 +7,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import deltalake
 import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
-from pyiceberg.catalog import load_catalog
-from pyiceberg.table import Table
 from support.clocks import VirtualClock
 from support.format_lake import FORMATS, TABLES, FormatLake
 from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, World, sync, sync_as
@@ -27,7 +25,6 @@ from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.partitions import decode_table
 from backup_frames.frames.schema import BACKUP_POLICIES, LEDGER_SCHEMAS, as_written, describe_field
 from backup_frames.insight.kpi.publish import connect_lake, publish_lake
-from backup_frames.lake.formats import iceberg_schema
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.lake import open_lake
@@ -38,6 +35,9 @@ from backup_frames.sync.maintenance.check import check_lake, check_project
 from backup_frames.sync.maintenance.compare import compare_project
 from backup_frames.sync.maintenance.repair import repair_project
 from backup_frames.sync.maintenance.verify import verify_lake
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
 
 each_format = pytest.mark.parametrize("lake_format", FORMATS)
 # Both take the same way through the store: the slower of the two waits for the slow tier.
@@ -59,6 +59,8 @@ def filled(days: int = 2) -> World:
 
 def iceberg_table(lake: FormatLake, name: str) -> Table:
     """As anybody with pyiceberg opens it."""
+    from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - half a second of every worker
+
     catalog = load_catalog("lake", type="sql", uri=f"sqlite:///{lake.folder}/_meta/iceberg.db")
     try:
         return catalog.load_table(f"backup_frames.{name}")
@@ -143,6 +145,8 @@ def test_a_table_of_an_earlier_version_gets_the_later_column(
     lake: FormatLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its files read back as the bytes that were put; after the next write readers see the column."""
+    from backup_frames.lake.formats import iceberg_schema  # noqa: PLC0415 - loads pyiceberg, in every worker
+
     key, note = f"backup_policies/{PROJECT}.parquet", RunNote(PROJECT, "r", 0, "complete")
     row = {"project_id": PROJECT, "instance_id": "i", "keep_days": 7}
     old = pa.Table.from_pylist([row], as_written(BACKUP_POLICIES, []))

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from pyiceberg.catalog import load_catalog
 from support.format_lake import FORMATS, encoded
 from support.lake_service import HOUR, PROJECT, World, sync, sync_as
-from support.rest_catalog import RestCatalogServer
 
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight.kpi.publish import connect_lake
@@ -96,6 +94,9 @@ def test_failures_of_a_delta_store_are_said_without_secrets(
 @pytest.mark.slow
 def test_iceberg_in_a_rest_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The catalog is set by its URL: syncs, verify and readers find the tables there."""
+    from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - heavy, and no other test here needs it
+    from support.rest_catalog import RestCatalogServer  # noqa: PLC0415 - heavy, and no other test here needs it
+
     with RestCatalogServer(tmp_path / "catalog.db") as server:
         monkeypatch.setenv(CATALOG, server.url)
         world = World()

@@ -7,7 +7,6 @@ import shutil
 import uuid
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from support.bucket_server import BucketServer
 from support.ceph_gateway import CephGateway, CephMissing
@@ -48,6 +47,8 @@ def ceph_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CephGatew
 
 @pytest.fixture
 def ceph_url(ceph_gateway: CephGateway, store_environment: None) -> str:
+    import boto3  # noqa: PLC0415 - heavy, and only Ceph's tests need it
+
     bucket = uuid.uuid4().hex
     client = boto3.client("s3", endpoint_url=ceph_gateway.endpoint, region_name="us-east-1")
     client.create_bucket(Bucket=bucket)
