@@ -2,7 +2,7 @@
 CREATE MACRO utc_now() AS make_timestamp(epoch_us(now()));
 
 -- Never after the clock of whoever asks; not least() alone: it would make the clock of null, the now
--- of an empty lake.
+-- of an empty lake. Each view asks it of the runs that it reads; `narrow_to` puts a moment in its place.
 CREATE MACRO now_of(last_as_of, now_without_runs) AS
     CASE WHEN coalesce(last_as_of, now_without_runs) > utc_now() THEN utc_now()
         ELSE coalesce(last_as_of, now_without_runs) END;
