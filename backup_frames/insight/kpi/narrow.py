@@ -41,7 +41,7 @@ def narrow_to(
     ((now_at,),) = run("SELECT now_at FROM v_now").fetchall()
     if now_at is not None:
         moment = f"TIMESTAMP '{now_at.isoformat(sep=' ')}'"
-        run(f"CREATE OR REPLACE VIEW v_now AS SELECT {moment} AS now_at, {moment}::DATE AS today")
+        run(f"CREATE OR REPLACE MACRO now_of(last_as_of, now_without_runs) AS {moment}")
     # what the runs counted is of all: afterwards the others' backups would count as lost
     views = run(
         "SELECT count(*) FROM duckdb_views() WHERE view_name = 'v_watched_daily'"

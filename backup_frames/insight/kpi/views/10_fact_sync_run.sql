@@ -1,6 +1,12 @@
 -- The wall clock of whoever asks, in UTC whatever the zone of the session.
 CREATE MACRO utc_now() AS make_timestamp(epoch_us(now()));
 
+-- Never after the clock of whoever asks; not least() alone: it would make the clock of null, the now
+-- of an empty lake. Each view asks it of the runs that it reads; `narrow_to` puts a moment in its place.
+CREATE MACRO now_of(last_as_of, now_without_runs) AS
+    CASE WHEN coalesce(last_as_of, now_without_runs) > utc_now() THEN utc_now()
+        ELSE coalesce(last_as_of, now_without_runs) END;
+
 CREATE VIEW fact_sync_run AS
 SELECT
     run_id,
@@ -41,13 +47,8 @@ COMMENT ON COLUMN fact_sync_run.is_ahead IS 'as_of lies more than two minutes af
 CREATE VIEW v_now AS
 SELECT now_at, now_at::DATE AS today
 FROM (
-    -- not least() alone: it would make the clock of null, the now of an empty lake
-    SELECT CASE WHEN moment > utc_now() THEN utc_now() ELSE moment END AS now_at
-    FROM (
-        SELECT coalesce(
-            (SELECT max(as_of) FROM sync_runs), (SELECT now_without_runs FROM settings)
-        ) AS moment
-    )
+    SELECT now_of((SELECT max(as_of) FROM sync_runs), (SELECT now_without_runs FROM settings))
+        AS now_at
 );
 
 COMMENT ON VIEW v_now IS 'One row: the moment all views take as now, so that the same lake gives the same numbers whenever it is asked.';

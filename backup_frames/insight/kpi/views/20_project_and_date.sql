@@ -25,7 +25,10 @@ GROUP BY project_id;
 COMMENT ON VIEW v_known_project IS 'The projects of the lake by name, for views that need no more of dim_project; one row per project; key project_id. Source: sync_runs, and the projects of backups, instances and manifests.';
 
 CREATE VIEW dim_project AS
-WITH runs AS (
+WITH runs AS MATERIALIZED (
+    SELECT project_id, endpoint, as_of, verdict, is_ahead, is_certified FROM fact_sync_run
+),
+known AS (
     SELECT
         project_id,
         max_by(endpoint, as_of) AS endpoint,
@@ -33,19 +36,20 @@ WITH runs AS (
         max_by(verdict, as_of) FILTER (NOT is_ahead) AS last_verdict,
         min(as_of) FILTER (is_certified) AS first_certified_at,
         max(as_of) FILTER (is_certified) AS certified_at
-    FROM fact_sync_run
+    FROM runs
     GROUP BY project_id
 )
 SELECT
     project_id,
-    runs.endpoint,
-    runs.last_run_at,
-    runs.last_verdict,
-    runs.first_certified_at,
-    runs.certified_at,
-    (epoch(now_at) - epoch(runs.certified_at)) / 3600 AS certificate_age_h,
+    known.endpoint,
+    known.last_run_at,
+    known.last_verdict,
+    known.first_certified_at,
+    known.certified_at,
+    (epoch(now_at) - epoch(known.certified_at)) / 3600 AS certificate_age_h,
     is_inventory_known
-FROM v_known_project LEFT JOIN runs USING (project_id) CROSS JOIN v_now;
+FROM v_known_project LEFT JOIN known USING (project_id)
+CROSS JOIN (SELECT now_of((SELECT max(as_of) FROM runs), now_without_runs) AS now_at FROM settings);
 
 COMMENT ON VIEW dim_project IS 'One row per project of the lake; key project_id. Source: sync_runs, and the projects of backups, instances and manifests. One that joined after a file was published that points at the lake has no run in it, and so no certificate: publish again.';
 COMMENT ON COLUMN dim_project.last_run_at IS 'as_of of the project''s last run, whatever its verdict; runs that are ahead (see fact_sync_run) left out. Unit: UTC time.';

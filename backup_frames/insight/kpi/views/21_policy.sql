@@ -46,10 +46,14 @@ FROM v_policy JOIN v_period_weekday USING (period);
 COMMENT ON VIEW v_policy_weekday IS 'The weekdays on which a policy takes an automated backup; one row per policy and weekday; key (project_id, instance_id, weekday). Source: backup_policies.period.';
 
 CREATE VIEW v_slot AS
-WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
-runs AS (
+WITH runs AS MATERIALIZED (SELECT project_id, as_of, verdict FROM sync_runs),
+clock AS MATERIALIZED (
+    SELECT *, now_at::DATE AS today
+    FROM (SELECT *, now_of((SELECT max(as_of) FROM runs), now_without_runs) AS now_at FROM settings)
+),
+firsts AS (
     SELECT project_id, min(as_of) AS first_certified_at
-    FROM sync_runs WHERE verdict = 'complete' GROUP BY project_id
+    FROM runs WHERE verdict = 'complete' GROUP BY project_id
 ),
 slots AS (
     SELECT
@@ -66,7 +70,7 @@ slots AS (
 ),
 due AS NOT MATERIALIZED (
     SELECT s.project_id, s.instance_id, s.slot_at, s.slot_end, s.is_recent
-    FROM slots AS s JOIN runs AS r ON r.project_id = s.project_id
+    FROM slots AS s JOIN firsts AS r ON r.project_id = s.project_id
     WHERE s.slot_end <= s.now_at
         AND s.slot_at >= greatest(
             s.created_at, s.policy_changed_at, r.first_certified_at - to_days(s.keep_days)

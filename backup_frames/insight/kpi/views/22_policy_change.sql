@@ -11,6 +11,9 @@ WITH changes AS (
         bool_or(field = 'is_enabled' AND old_value = 'false' AND new_value = 'true')
             OVER (PARTITION BY project_id, instance_id, seen_at) AS is_switched_on
     FROM backup_policy_changes
+),
+runs AS MATERIALIZED (
+    SELECT project_id, as_of, max(run_id) AS run_id FROM sync_runs GROUP BY ALL
 )
 SELECT
     c.* EXCLUDE (old_weekdays, new_weekdays, is_switched_on),
@@ -36,9 +39,9 @@ SELECT
     before.run_id AS old_run_id,
     after.run_id
 FROM changes AS c
-LEFT JOIN (SELECT project_id, as_of, max(run_id) AS run_id FROM sync_runs GROUP BY ALL) AS before
+LEFT JOIN runs AS before
     ON before.project_id = c.project_id AND before.as_of = c.old_seen_at
-LEFT JOIN (SELECT project_id, as_of, max(run_id) AS run_id FROM sync_runs GROUP BY ALL) AS after
+LEFT JOIN runs AS after
     ON after.project_id = c.project_id AND after.as_of = c.seen_at;
 
 COMMENT ON VIEW v_policy_change IS 'Changes of backup policies in words, and which of them weaken a policy; key (project_id, instance_id, seen_at, field). Source: backup_policy_changes. A policy is read at least once a week, so a change may be seen that much later.';

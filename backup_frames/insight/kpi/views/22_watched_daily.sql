@@ -1,7 +1,10 @@
 CREATE VIEW v_watched_daily AS
-WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
-runs AS MATERIALIZED (
+WITH runs AS MATERIALIZED (
     SELECT project_id, run_id, as_of, is_certified, present_count FROM fact_sync_run
+),
+clock AS MATERIALIZED (
+    SELECT *, now_at::DATE AS today
+    FROM (SELECT *, now_of((SELECT max(as_of) FROM runs), now_without_runs) AS now_at FROM settings)
 ),
 looks AS MATERIALIZED (
     SELECT project_id, as_of, run_id,

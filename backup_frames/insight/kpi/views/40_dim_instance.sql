@@ -1,7 +1,11 @@
 -- One pass over the backups for everything that is known per instance; the views on instances
 -- select from it, and the engine drops what they leave out.
 CREATE VIEW v_instance_ledger AS
-WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+WITH runs AS MATERIALIZED (SELECT project_id, as_of, verdict FROM sync_runs),
+clock AS MATERIALIZED (
+    SELECT *, now_at::DATE AS today
+    FROM (SELECT *, now_of((SELECT max(as_of) FROM runs), now_without_runs) AS now_at FROM settings)
+),
 ledger AS (
     SELECT
         b.project_id,
@@ -114,7 +118,7 @@ SELECT
 FROM joined AS j
 LEFT JOIN (
     SELECT project_id, min(as_of) AS first_certified_at
-    FROM sync_runs WHERE verdict = 'complete' GROUP BY project_id
+    FROM runs WHERE verdict = 'complete' GROUP BY project_id
 ) AS r ON r.project_id = j.project_id
 CROSS JOIN clock;
 

@@ -1,13 +1,21 @@
-CREATE VIEW v_instance_daily AS
+-- The views on days of instances select from it, and the engine drops what they leave out.
+CREATE VIEW v_instance_day AS
 WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
 fleet AS MATERIALIZED (
     SELECT
         row_number() OVER (ORDER BY project_id, instance_id) AS n,  -- the same at each use
-        project_id, instance_id, instance_name, datastore_type,
+        project_id, instance_id, instance_name, datastore_type, enterprise_project_id, owner,
+        created_at, is_existing, is_in_inventory, is_incremental_enabled,
         watched_from, watched_until,
         epoch(greatest(least(watched_from, first_backup_at)::DATE, today - history_days))::BIGINT
             // 86400 AS first_d,
-        epoch(least(watched_until::DATE, today - 1))::BIGINT // 86400 AS last_d
+        epoch(least(watched_until::DATE, today - 1))::BIGINT // 86400 AS last_d,
+        epoch(greatest(
+            coalesce(created_at, least(watched_from, first_backup_at), today - 1)::DATE,
+            today - history_days
+        ))::BIGINT // 86400 AS existing_from_d,
+        epoch(CASE WHEN is_existing THEN today - 1 ELSE least(watched_until::DATE, today) - 1 END
+            )::BIGINT // 86400 AS existing_to_d
     FROM dim_instance CROSS JOIN clock
 ),
 -- All that the days are made of, read once; numbers for keys, because sorting and grouping by them
@@ -81,7 +89,7 @@ spans AS (
 -- Every day of every instance, every backup on its begin day and every restore point on the days
 -- it reaches, one under the other: grouping them once is twice as fast as joining them.
 events AS (
-    SELECT n, unnest(generate_series(first_d, last_d)) AS d,
+    SELECT n, unnest(generate_series(least(first_d, existing_from_d), last_d)) AS d,
         false AS is_backup, false AS is_completed, false AS is_failed, false AS is_restore_point,
         NULL::DOUBLE AS size_gib, NULL::DOUBLE AS met_s, NULL::TIMESTAMP AS restore_point_at
     FROM fleet
@@ -107,23 +115,37 @@ days AS (
         max(restore_point_at) AS restore_point_at
     FROM events
     GROUP BY n, d
-),
-joined AS (
-    SELECT
-        f.*, d.* EXCLUDE (n),
-        CASE WHEN f.watched_from IS NULL THEN 0 ELSE greatest(
+)
+SELECT
+    f.*, d.* EXCLUDE (n),
+    DATE '1970-01-01' + d.d::INTEGER AS date,
+    CASE
+        WHEN d.d < f.first_d THEN NULL
+        WHEN f.watched_from IS NULL THEN 0
+        ELSE greatest(
             least(epoch(f.watched_until), (d.d + 1) * 86400)
             - greatest(epoch(f.watched_from), d.d * 86400), 0
-        ) END AS watched_s
-    FROM days AS d
-    JOIN fleet AS f ON f.n = d.n AND d.d BETWEEN f.first_d AND f.last_d
-)
+        )
+    END AS watched_s
+FROM days AS d
+JOIN fleet AS f ON f.n = d.n AND d.d BETWEEN least(f.first_d, f.existing_from_d) AND f.last_d;
+
+COMMENT ON VIEW v_instance_day IS 'What v_instance_daily and v_control_day select from: one row per instance and UTC day of either; key (project_id, instance_id, date).';
+COMMENT ON COLUMN v_instance_day.n IS 'Number of the instance within one query: cheaper to join by than its key.';
+COMMENT ON COLUMN v_instance_day.d IS 'The day. Unit: days since 1970-01-01.';
+COMMENT ON COLUMN v_instance_day.first_d IS 'First day of the instance in v_instance_daily. Unit: days since 1970-01-01.';
+COMMENT ON COLUMN v_instance_day.last_d IS 'Last day of the instance. Unit: days since 1970-01-01.';
+COMMENT ON COLUMN v_instance_day.existing_from_d IS 'First day at whose end the instance existed. Unit: days since 1970-01-01.';
+COMMENT ON COLUMN v_instance_day.existing_to_d IS 'Last day at whose end the instance existed. Unit: days since 1970-01-01.';
+COMMENT ON COLUMN v_instance_day.restore_point_at IS 'Begin of the newest restore point that was present when the day ended. Unit: UTC time.';
+
+CREATE VIEW v_instance_daily AS
 SELECT
     project_id,
     instance_id,
     instance_name,
     datastore_type,
-    DATE '1970-01-01' + d::INTEGER AS date,
+    date,
     backup_count,
     completed_count,
     failed_count,
@@ -145,7 +167,8 @@ SELECT
         WHEN watched_s > 0 THEN 'none'
         ELSE 'not known'
     END AS day_state
-FROM joined;
+FROM v_instance_day
+WHERE d >= first_d;
 
 COMMENT ON VIEW v_instance_daily IS 'Instance x UTC day without gaps: a day without a backup is a row with zeros. From the first backup or the start of the watch to the last full day before now_at (the current day is partial and left out), for deleted instances to the day they were missed; key (project_id, instance_id, date).';
 COMMENT ON COLUMN v_instance_daily.backup_count IS 'Backups begun on the day, of any level, type and status, gone ones too. Unit: backups.';

@@ -1,7 +1,8 @@
-CREATE VIEW v_storage_daily AS
+CREATE VIEW v_storage_day AS
 -- The backups by the days from and until which they were held: one pass over them, and few rows.
 -- What never completed was never held; its rows only tell which projects there are.
-WITH held AS MATERIALIZED (
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+held AS MATERIALIZED (
     SELECT
         project_id,
         datastore_type,
@@ -28,7 +29,7 @@ daily AS MATERIALIZED (
         greatest(date, today - history_days) AS date,
         sum(change_gib) AS change_gib,
         sum(change_count) AS change_count
-    FROM changes CROSS JOIN settings CROSS JOIN v_now
+    FROM changes CROSS JOIN clock
     WHERE date IS NOT NULL
     GROUP BY ALL
 ),
@@ -40,8 +41,9 @@ running AS (
         sum(c.change_count) OVER so_far AS stored_count
     FROM (SELECT DISTINCT datastore_type FROM daily) AS e
     CROSS JOIN (
-        SELECT date FROM dim_date
-        WHERE is_full_day AND date >= (SELECT min(date) FROM daily)
+        SELECT date
+        FROM (SELECT today - unnest(generate_series(1, history_days))::INTEGER AS date FROM clock)
+        WHERE date >= (SELECT min(date) FROM daily)
     ) AS d
     LEFT JOIN daily AS c ON c.datastore_type = e.datastore_type AND c.date = d.date
     WINDOW so_far AS (PARTITION BY e.datastore_type ORDER BY d.date)
@@ -50,9 +52,14 @@ SELECT
     datastore_type,
     date,
     greatest(coalesce(stored_gib, 0), 0) AS stored_gib,
-    coalesce(stored_count, 0)::BIGINT AS stored_count,
-    coalesce(is_watched, false) AS is_watched
-FROM running
+    coalesce(stored_count, 0)::BIGINT AS stored_count
+FROM running;
+
+COMMENT ON VIEW v_storage_day IS 'v_storage_daily without which days were watched; key (datastore_type, date).';
+
+CREATE VIEW v_storage_daily AS
+SELECT datastore_type, date, stored_gib, stored_count, coalesce(is_watched, false) AS is_watched
+FROM v_storage_day
 LEFT JOIN (SELECT date, bool_and(is_watched) AS is_watched FROM v_watched_daily GROUP BY date)
     USING (date);
 

@@ -1,5 +1,6 @@
 CREATE VIEW v_kpi_daily AS
-WITH started AS MATERIALIZED (
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+started AS MATERIALIZED (
     SELECT
         begin_date AS date,
         count(*) AS backup_count,
@@ -8,7 +9,7 @@ WITH started AS MATERIALIZED (
         sum(size_gib) FILTER (is_completed) AS size_gib,
         quantile_cont(duration_s, [0.5, 0.95]) FILTER (is_completed) AS durations_s
     FROM fact_backup
-    WHERE begin_date >= (SELECT today - history_days FROM settings CROSS JOIN v_now)
+    WHERE begin_date >= (SELECT today - history_days FROM clock)
     GROUP BY begin_date
 ),
 fleet AS MATERIALIZED (
@@ -25,9 +26,7 @@ fleet AS MATERIALIZED (
     GROUP BY date
 ),
 stored AS (
-    SELECT date, sum(stored_gib) AS stored_gib, bool_and(is_watched) AS is_stored_watched
-    FROM v_storage_daily
-    GROUP BY date
+    SELECT date, sum(stored_gib) AS stored_gib FROM v_storage_day GROUP BY date
 ),
 watched AS (
     SELECT date, bool_and(is_watched) AS is_watched FROM v_watched_daily GROUP BY date
@@ -50,14 +49,16 @@ SELECT
     f.restore_point_ages_h[2] AS restore_point_age_p95_h,
     f.restore_point_age_max_h,
     coalesce(t.stored_gib, 0) AS stored_gib,
-    coalesce(t.is_stored_watched, false) AS is_stored_watched,
+    t.date IS NOT NULL AND coalesce(w.is_watched, false) AS is_stored_watched,
     coalesce(w.is_watched, false) AS is_watched
-FROM dim_date AS d
+FROM (
+    SELECT today - unnest(generate_series(1, history_days))::INTEGER AS date FROM clock
+) AS d
 LEFT JOIN started AS s ON s.date = d.date
 LEFT JOIN fleet AS f ON f.date = d.date
 LEFT JOIN stored AS t ON t.date = d.date
 LEFT JOIN watched AS w ON w.date = d.date
-WHERE d.is_full_day AND d.date >= least(
+WHERE d.date >= least(
     (SELECT min(date) FROM started), (SELECT min(date) FROM fleet)
 );
 

@@ -1,5 +1,11 @@
 CREATE VIEW v_control_result AS
-WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+WITH runs AS MATERIALIZED (SELECT project_id, as_of FROM sync_runs),
+clock AS MATERIALIZED (
+    SELECT *, now_at::DATE AS today
+    FROM (SELECT *, now_of((SELECT max(as_of) FROM runs), now_without_runs) AS now_at FROM settings)
+),
+projects AS MATERIALIZED (SELECT project_id, last_run_at FROM dim_project),
+watched AS MATERIALIZED (FROM v_watched_daily),
 -- Each day of each instance has a number: one column to join by instead of three.
 days AS MATERIALIZED (SELECT row_number() OVER () AS n, * FROM v_control_day),
 -- All that is asked of the backups below, read once: each scan opens every file of the lake.
@@ -178,9 +184,9 @@ firsts_of_project AS (
     SELECT project_id, min(date) AS first_day
     FROM (
         SELECT project_id, date FROM days
-        UNION ALL SELECT project_id, as_of::DATE FROM fact_sync_run
-        UNION ALL SELECT project_id, today - 1 FROM dim_project CROSS JOIN v_now
-        UNION ALL SELECT project_id, today - history_days FROM dim_project CROSS JOIN clock
+        UNION ALL SELECT project_id, as_of::DATE FROM runs
+        UNION ALL SELECT project_id, today - 1 FROM projects CROSS JOIN clock
+        UNION ALL SELECT project_id, today - history_days FROM projects CROSS JOIN clock
         WHERE last_run_at IS NULL AND project_id IN (FROM expected_project)
     )
     GROUP BY project_id
@@ -290,7 +296,7 @@ of_projects AS (
         WHEN t.project_id IS NOT NULL THEN ['not known', 'A run wrote rows on the day and left no '
             || 'certificate: it died before, or the file of its certificate was lost.']
         ELSE ['missed', 'No run of the day has left anything in the lake.'] END AS found
-    FROM v_watched_daily AS w
+    FROM watched AS w
     LEFT JOIN (
         SELECT DISTINCT project_id, unnest([seen_on, gone_on]) AS date
         FROM (
@@ -299,14 +305,14 @@ of_projects AS (
         )
     ) AS t ON t.project_id = w.project_id AND t.date = w.date
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
-    JOIN dim_project AS p ON p.project_id = w.project_id
+    JOIN projects AS p ON p.project_id = w.project_id
     LEFT JOIN (
-        SELECT project_id, min(as_of)::DATE AS first_run_day FROM fact_sync_run GROUP BY project_id
+        SELECT project_id, min(as_of)::DATE AS first_run_day FROM runs GROUP BY project_id
     ) AS r ON r.project_id = w.project_id
     UNION ALL
     SELECT 'has_restore_point', w.project_id, w.date, w.proving_run_id, NULL, ['not known',
         'The lake has no list of the project''s instances: one without a backup is in no list of backups.']
-    FROM v_watched_daily AS w
+    FROM watched AS w
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
     WHERE w.project_id NOT IN (FROM v_inventory_project)
 ),

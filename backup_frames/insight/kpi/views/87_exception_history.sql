@@ -1,6 +1,5 @@
 CREATE VIEW v_exception_history AS
 WITH known AS MATERIALIZED (
-    -- Words for alarms only: millions of days are sorted below, and other days show none.
     SELECT control_id, project_id, instance_id, date, status = 'alarm' AS is_alarm,
         CASE WHEN status = 'alarm' THEN {
             'instance_name': instance_name, 'enterprise_project_id': enterprise_project_id,
@@ -9,32 +8,42 @@ WITH known AS MATERIALIZED (
     FROM v_control_result
     WHERE status IN ('ok', 'alarm')
 ),
--- Where a control of an instance never had an alarm, its days need no sorting.
-alarmed AS (
-    SELECT DISTINCT control_id, project_id, instance_id FROM known WHERE is_alarm
+-- Where a control of an instance never had an alarm, its days need no sorting; the others are sorted
+-- by number, and without words, in a third of the time.
+alarmed AS MATERIALIZED (
+    SELECT row_number() OVER () AS n, * FROM (
+        SELECT DISTINCT control_id, project_id, instance_id FROM known WHERE is_alarm
+    )
 ),
 days AS (
-    SELECT k.*, lag(is_alarm, 1, false) OVER past AS was_alarm
+    SELECT n, date, is_alarm, lag(is_alarm, 1, false) OVER (PARTITION BY n ORDER BY date) AS was_alarm
     FROM known AS k
     JOIN alarmed AS a ON a.control_id = k.control_id AND a.project_id = k.project_id
         AND a.instance_id IS NOT DISTINCT FROM k.instance_id
-    WINDOW past AS (PARTITION BY k.control_id, k.project_id, k.instance_id ORDER BY date)
 ),
 turns AS (
-    SELECT *,
-        lead(date) OVER (PARTITION BY control_id, project_id, instance_id ORDER BY date) AS next_on
+    SELECT n, date, is_alarm, lead(date) OVER (PARTITION BY n ORDER BY date) AS next_on
     FROM days
     WHERE is_alarm <> was_alarm
+),
+-- Apart, or the engine may look up the words by the date alone.
+opened AS MATERIALIZED (
+    SELECT control_id, project_id, instance_id, date, next_on
+    FROM turns JOIN alarmed USING (n)
+    WHERE is_alarm
 )
 SELECT
-    t.control_id, c.title, t.project_id, t.instance_id, t.found.instance_name,
-    t.found.enterprise_project_id, t.found.owner,
-    t.date AS opened_on,
-    t.next_on AS closed_on,
-    coalesce(t.next_on, today) - t.date AS days_open,
-    t.found.outcome, t.found.reason, t.found.backup_id
-FROM turns AS t JOIN dim_control AS c ON c.control_id = t.control_id CROSS JOIN v_now
-WHERE t.is_alarm;
+    k.control_id, c.title, k.project_id, k.instance_id, k.found.instance_name,
+    k.found.enterprise_project_id, k.found.owner,
+    o.date AS opened_on,
+    o.next_on AS closed_on,
+    coalesce(o.next_on, today) - o.date AS days_open,
+    k.found.outcome, k.found.reason, k.found.backup_id
+FROM opened AS o
+JOIN known AS k ON k.control_id = o.control_id AND k.project_id = o.project_id
+    AND k.instance_id IS NOT DISTINCT FROM o.instance_id AND k.date = o.date
+JOIN dim_control AS c ON c.control_id = k.control_id
+CROSS JOIN v_now;
 
 COMMENT ON VIEW v_exception_history IS 'When each control went wrong and right again: one row per control, instance (or project) and stretch of alarms; key (control_id, project_id, instance_id, opened_on). Days that cannot be known, or on which nothing was due, neither open nor close one.';
 COMMENT ON COLUMN v_exception_history.opened_on IS 'The first day of the alarms. Unit: UTC day.';
