@@ -4,8 +4,8 @@ In: the file of a connection. Out: an `Answer`; or one of httpx's exceptions for
 be read in two ways: heads that end too early, lines that are no headers, lengths that contradict each
 other, transfer encodings that nobody asked for, a body that ends before its length.
 
-Why not `http.client`: it reads heads as those of e-mails, which takes longer than all else of a
-request, and lets pass most of what is refused here.
+Why not `http.client`: it reads heads as those of e-mails, which took a seventh of a page's processor
+time, and lets pass most of what is refused here.
 """
 
 from __future__ import annotations
