@@ -185,6 +185,29 @@ def test_what_most_answers_take_counts(is_quick: Callable[[int], bool], threads:
     assert len(workers._threads) == threads
 
 
+def test_which_thread_is_held_up_says_nothing_of_the_latency() -> None:
+    """A slow answer that comes late, together with the next slow one, does not make most answers slow."""
+    stopwatch = defaultdict[int, float](float)
+    next_slow_one = threading.Event()
+
+    def take(_: int) -> bool:  # as the schedule does: one question until the first answer is in
+        return questions.left == questions.count or questions.open < questions.count
+
+    def fetch(query: Any) -> Any:
+        number = questions.count - query
+        stopwatch[threading.get_ident()] += 0.1 if number % 5 == 0 else 0.001
+        if number == 5:
+            next_slow_one.wait(WITHIN_S)
+        elif number == 10:
+            next_slow_one.set()
+        return query
+
+    questions = Questions(100, take)
+    workers = Workers(questions, fetch, None, lambda: stopwatch[threading.get_ident()])  # type: ignore[arg-type]
+    assert len(list(workers.run())) == questions.count
+    assert len(workers._threads) == 2
+
+
 def test_a_refusal_says_nothing_of_the_latency() -> None:
     """What the service refuses at once is no measure of how fast it answers with pages."""
     stopwatch = defaultdict[int, float](float)
