@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.fault_server import FaultServer, answer
 
 import backup_frames as bf
 from backup_frames.errors import ConfigError, RejectedError
+from backup_frames.insight.kpi.changes import find_exceptions
 from backup_frames.insight.kpi.query import query_lake
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import load_settings, resolve_settings
@@ -109,6 +111,68 @@ def test_what_cannot_be_called_is_told(box: Sandbox, tmp_path: Path, name: str, 
     for ask in (bf.read_backups, lambda **one: bf.sync_backups(lake=str(tmp_path / "l"), **one)):
         with pytest.raises(ConfigError, match=re.escape(f"{name} is {value!r}; give")):
             ask(**given | {name: value})
+
+
+def connected(lake: Path, **given: Any) -> None:
+    with bf.connect(
+        **{name: given.pop(name) for name in ("endpoint", "project_id", "token")}
+    ) as it:
+        it.sync_backups(lake=lake / "new", **given)
+
+
+def of_lake(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A call that asks no service."""
+    return lambda lake, endpoint, project_id, token, **given: call(lake, **given)
+
+
+SWITCHES: dict[str, tuple[str, Callable[..., Any]]] = {
+    "read_backups": ("allow_incomplete", lambda lake, **given: bf.read_backups(**given)),
+    "scan_backups": ("allow_incomplete", lambda lake, **given: next(bf.scan_backups(**given))),
+    "sync_backups": (
+        "full allow_mass_deletion accept_clock_skew dry_run inventory",
+        lambda lake, **given: bf.sync_backups(lake=lake / "new", **given),
+    ),
+    "service.sync_backups": ("full", connected),
+    "verify_lake": (
+        "against_service repair",
+        of_lake(lambda lake, **given: bf.verify_lake(lake, settings=wrong(), **given)),
+    ),
+    "open_lake": ("present", of_lake(lambda lake, **given: bf.open_lake(lake).tables(**given))),
+    "publish_lake": (
+        "materialize",
+        of_lake(lambda lake, **given: bf.insight.publish_lake(lake, lake / "new", **given)),
+    ),
+    "connect_lake": ("materialize", of_lake(bf.insight.connect_lake)),
+    "find_exceptions": ("new", of_lake(find_exceptions)),
+}
+
+
+@pytest.fixture(scope="module")
+def lake(box: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lake")
+    bf.sync_backups(lake=folder, endpoint=box.endpoint, project_id=box.project_id, token=box.token)
+    return folder
+
+
+@pytest.mark.parametrize("call", SWITCHES)
+def test_what_is_neither_true_nor_false_is_told(call: str, box: Sandbox, lake: Path) -> None:
+    """ "false" of a template or a variable would be true: it is named, and nothing begins."""
+    given = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
+    switches, ask = SWITCHES[call]
+    before = len(box.service.requests)
+    for name in switches.split():
+        for value in ("false", "", None, 2, np.array([True, False])):
+            with pytest.raises(ConfigError, match=re.escape(f"{name} is {value!r}; give True or")):
+                ask(lake, **given, **{name: value})
+    assert len(box.service.requests) == before
+    assert not (lake / "new").exists()
+
+
+def test_numpy_tells_true_from_false_as_well(box: Sandbox) -> None:
+    """What a comparison of arrays gives is taken, and 1 and 0."""
+    given = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
+    for value in (np.bool_(False), 0, np.bool_(True), 1):
+        assert len(bf.read_backups(**given, allow_incomplete=value)) == 30
 
 
 @pytest.mark.parametrize("name", ["instance_name", "instance_id", "backup_id", "datastore_type"])

@@ -30,7 +30,7 @@ from ..frames.schema import (
 )
 from ..scan.plan import to_moment
 from ..scan.ranges import Grain, partition_span
-from ..settings.values import Place
+from ..settings.values import Place, check_switches
 from ..whole_files import path_text
 from .formats.open_tables import open_lake_store
 from .ledger.metadata import LakeRecord, decode_record
@@ -311,6 +311,7 @@ class _Wanted:
     def __init__(
         self, present: bool, begin: Moment | None, end: Moment | None, as_of: Moment | None
     ) -> None:
+        check_switches(present=present)
         self._present = present
         self._begin = None if begin is None else parse_moment(begin, "begin")
         self._end = None if end is None else parse_moment(end, "end")

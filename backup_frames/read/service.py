@@ -25,6 +25,7 @@ from ..frames.flatten import concat_frames
 from ..frames.frames import BackupFrames
 from ..scan.plan import look_at
 from ..settings import Settings
+from ..settings.values import check_switches
 from .inventory import InventoryReader
 from .question import Filter, Question, explain_selection, naming_filters
 from .reader import BackupReader, Progress
@@ -197,6 +198,7 @@ class ReadService:
         self, question: Question, *, allow_incomplete: bool, progress: Progress | None
     ) -> BackupFrames:
         """Read a checked question into memory."""
+        check_switches(allow_incomplete=allow_incomplete)
         reader = self._reader(question, progress)
         _warn(question.warnings)
         with naming_filters(question):
@@ -211,6 +213,7 @@ class ReadService:
         self, question: Question, *, allow_incomplete: bool, progress: Progress | None
     ) -> Iterator[BackupFrames]:
         """Stream a checked question; nothing is asked before the first part is wanted."""
+        check_switches(allow_incomplete=allow_incomplete)
         reader = self._reader(question, progress)
         frames: BackupFrames | None = None
         _warn(question.warnings)

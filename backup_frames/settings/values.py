@@ -15,6 +15,7 @@ from math import isfinite
 from numbers import Real
 from typing import Any, Literal, get_args
 
+from ..errors import ConfigError
 from ..whole_files import is_utf8
 
 ApiVersion = Literal["v3.1", "v4"]
@@ -56,6 +57,18 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+def check_switches(**switches: object) -> None:
+    """Refuse what is neither true nor false: the text ``"false"`` of a template would be true.
+
+    Raises:
+        ConfigError: one is neither; NumPy's booleans, 1 and 0 are.
+    """
+    for name, value in switches.items():
+        is_digit = isinstance(value, int) and value in (0, 1)
+        if not is_digit and type(value).__name__ not in ("bool", "bool_"):  # NumPy's are these
+            raise ConfigError(f"{name} is {repr(value)[:80]}; give True or False.")
 
 
 def check_text(value: Any) -> str:

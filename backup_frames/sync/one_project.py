@@ -19,7 +19,7 @@ from ..read.inventory import InventoryReader
 from ..read.reader import BackupReader, Progress
 from ..scan.ranges import Grain
 from ..settings import Settings, resolve_settings
-from ..settings.values import LakeFormat, Place
+from ..settings.values import LakeFormat, Place, check_switches
 from .inventory import sync_inventory
 from .planning.plan import SyncSettings
 from .planning.reader import Reader
@@ -157,6 +157,13 @@ def sync_with(  # noqa: PLR0913 - the switches of sync_backups
     progress: Progress | None,
 ) -> SyncReport:
     """Sync over a connection that is there; see `sync_backups`."""
+    check_switches(
+        full=full,
+        allow_mass_deletion=allow_mass_deletion,
+        accept_clock_skew=accept_clock_skew,
+        dry_run=dry_run,
+        inventory=inventory,
+    )
     lake = _lake_of(settings)
     is_grain_given = "partition_by" in settings.model_fields_set
     how = SyncSettings(

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from ...api.query import parse_moment
 from ...errors import QueryError
 from ...settings.owners import OwnerRule
+from ...settings.values import check_switches
 from .catalog import declare_views, fill_settings, set_now
 from .narrow import narrow_to
 from .publish import open_views
@@ -159,6 +160,7 @@ def find_exceptions(
         >>> find_exceptions("/data/lake", at_least="high").num_rows  # doctest: +SKIP
         0
     """
+    check_switches(new=new)
     if at_least not in SEVERITIES:
         raise QueryError(f"There is no severity {at_least!r}. Choose high, medium or low.")
     with open_views(

@@ -24,7 +24,7 @@ import duckdb
 from ...errors import LakeError
 from ...lake.outside import check_outside
 from ...settings.owners import Attestation, OwnerRule
-from ...settings.values import Place
+from ...settings.values import Place, check_switches
 from ...whole_files import absolute_path, path_text, whole_file
 from .catalog import asked_by, declare_views, describe_everything, fill_settings, set_now
 from .relations import LakeRelations, create_relations, open_memory
@@ -98,6 +98,7 @@ def publish_lake(
         >>> publish_lake("/data/lake", "/data/backups.duckdb").backup_count  # doctest: +SKIP
         4213
     """
+    check_switches(materialize=materialize)
     target = absolute_path(out)
     check_outside(target, lake)
     with whole_file(target) as aside:
@@ -205,6 +206,7 @@ def open_views(  # noqa: PLR0913 - what callers set, and how it is held
     relation. Who asks once need not `follow` the lake. Who shows no run may have them `brief`, with
     null in what is said of them alone.
     """
+    check_switches(materialize=materialize)
     connection = open_memory()
     try:
         with _explained(path_text(lake, "lake")):

@@ -18,7 +18,7 @@ from ...lake.lake import open_lake
 from ...lake.storage.layout import meta_key
 from ...read.reader import BackupReader
 from ...settings import Settings, load_settings
-from ...settings.values import Place
+from ...settings.values import Place, check_switches
 from ...whole_files import path_text
 from .check import Finding, check_lake
 from .compare import compare_project
@@ -75,6 +75,7 @@ def verify_lake(
         ...     verify_lake(folder)
         []
     """
+    check_switches(against_service=against_service, repair=repair)
     clock = clock or SystemClock()
     lake = path_text(lake, "lake")
     open_lake(lake)  # says so if there is none
