@@ -237,7 +237,7 @@ def test_a_host_is_reached_by_the_address_that_answers(monkeypatch: pytest.Monke
             ]
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
             transport = DeadlineTransport(server.endpoint, max_connections=1)
-            assert ask(transport, "http://of-two-addresses", deadline_s=1).content == b"{}"
+            assert ask(transport, "http://of-two-addresses", deadline_s=3).content == b"{}"
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found[:1] * 3)
             with pytest.raises(httpx.ConnectTimeout):
                 ask(transport, "http://of-none-that-answers", deadline_s=0.1)

@@ -323,6 +323,8 @@ WIRES: dict[str, tuple[Act, End]] = {
     # framing
     "chunks": (raw(CHUNKED + CHUNK + b"0\r\n\r\n", is_kept=True), DONE),
     "chunks without end": (raw(CHUNKED + CHUNK), DOWN),
+    "chunks without a last line": (raw(CHUNKED + CHUNK + b"0\r\n"), DOWN),
+    "chunks that end within a trailer": (raw(CHUNKED + CHUNK + b"0\r\nX-Sum: 1\r\n"), DOWN),
     "a chunk cut": (raw(CHUNKED + CHUNK[:-9]), DOWN),
     "a chunk without size": (raw(CHUNKED + b"size\r\n" + PAGE), DOWN),
     "less than Content-Length": (raw(HEAD + b"Content-Length: 999\r\n\r\n" + PAGE), DOWN),

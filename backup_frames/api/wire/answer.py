@@ -143,8 +143,9 @@ def _read_chunks(reader: io.BufferedReader[Any]) -> Iterator[bytes]:
             yield piece
         if reader.readline(3) != b"\r\n":
             raise _bad_chunk()
-    while _read_line(reader) not in (b"\r\n", b"\n", b""):
-        pass  # a trailer
+    while (line := _read_line(reader)) not in (b"\r\n", b"\n"):  # a trailer, perhaps
+        if not line:
+            raise _bad_chunk()
 
 
 def _read_size(reader: io.BufferedReader[Any]) -> int:
