@@ -126,9 +126,9 @@ def test_a_run_without_certificate(tmp_path: Path) -> None:
     rows = fleet()
     rows["runs"] = [one for one in rows["runs"] if one["as_of"].day != 14]
     lake = make_lake(tmp_path / "lake", **rows)
-    write_evidence(lake, tmp_path / "p.zip", **DAYS)
-    certified = rows_of(files_of(tmp_path / "p.zip"), "controls/list_certified.csv")
-    assert {r["date"]: r["status"] for r in certified}["2026-02-14"] == "cannot_be_known"
+    query = "FROM v_control_result WHERE control_id = 'list_certified' AND date = '2026-02-14'"
+    with open_views(lake, materialize=True, only={"v_control_result"}) as views:
+        assert views.sql(f"SELECT status {query}").fetchall() == [("cannot_be_known",)]
 
 
 def test_an_auditor_answers_from_the_pack_alone(pack: Path) -> None:
