@@ -55,14 +55,20 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it for its workers
 
 
+class _Everything(set[Any]):
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _views_are_bound_once(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What each process keeps of the KPI views, the workers of a run keep in one folder."""
+    """What a process keeps of KPI views, the workers of a run keep in one folder, from the first time on."""
     from backup_frames.insight.kpi import catalog
 
     base = tmp_path_factory.getbasetemp()
     catalog._folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "views"
     catalog._folder.mkdir(exist_ok=True)
+    catalog._asked = _Everything()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import QueryError
 from ..insight.kpi.narrow import narrow_to, spelled
-from ..insight.kpi.publish import connect_lake
+from ..insight.kpi.publish import open_views
 from ..lake.outside import check_outside
 from ..settings.owners import Attestation, OwnerRule
 from ..settings.values import Place
@@ -60,7 +60,7 @@ def write_calendar(  # noqa: PLR0913 - filters, each by its name
     target = absolute_path(out)
     check_outside(target, lake)
     wanted = {"i": spelled(instance_id), "first": first, "last": last}
-    with connect_lake(lake, materialize=True, owners=owners) as connection:
+    with open_views(lake, materialize=True, owners=owners) as connection:
         now = set_back(connection, None, first)
         narrow_to(connection, owner, enterprise_project_id)
         known = "SELECT count(*) FROM dim_instance WHERE instance_id = $i"

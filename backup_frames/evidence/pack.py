@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import LakeError, QueryError
 from ..insight.kpi.narrow import check_fits, spelled
-from ..insight.kpi.publish import connect_lake
+from ..insight.kpi.publish import open_views
 from ..lake.formats.open_tables import open_lake_store
 from ..lake.ledger.metadata import LakeRecord, decode_record
 from ..lake.outside import check_outside
@@ -183,7 +183,7 @@ def build_pack(lake: Place, request: PackRequest, tool_version: str = VERSION) -
     record = decode_record(
         open_lake_store(os.fspath(lake), scratch="_meta/reader/tmp").read(LAKE_KEY), LakeRecord
     )
-    with connect_lake(
+    with open_views(
         lake,
         materialize=True,
         thresholds=dict(request.thresholds),

@@ -90,14 +90,16 @@ def test_the_demo_leaves_another_lake_alone(run, tmp_path):
     assert [p for p in (tmp_path / "lake").rglob("*") if p.is_file()] == [other]
 
 
-def test_the_demo_leaves_another_database_alone(run, tmp_path):
+def test_the_demo_leaves_another_database_alone(run, monkeypatch, tmp_path):
     """A file where the DuckDB file would go is not replaced, unless an earlier demo wrote it."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))  # as in the next test
     other = tmp_path / "lake.duckdb"
     other.write_bytes(b"precious")
     assert run("demo", "--lake", tmp_path / "lake", "--backups", 20).code == 2
     assert other.read_bytes() == b"precious"
 
 
+@pytest.mark.slow  # four seconds; that the stand-in starts here, and pages are drawn, show others
 def test_the_demo_needs_no_process_beside_its_own(run, monkeypatch, tmp_path):
     """Where none can be started, the stand-in for the service answers from this one."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))

@@ -24,7 +24,7 @@ def ask(run, monkeypatch) -> Ask:
     """Run doctor at a sandbox with these switches."""
 
     def ask_at(*options: str, box: Sandbox | None = None, **given: Any) -> Any:
-        with box or Sandbox(400, **given) as served:
+        with box or Sandbox(200, **given) as served:
             for name, value in served.environment().items():
                 monkeypatch.setenv(name, value)
             return run("doctor", *options)

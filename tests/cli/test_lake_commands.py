@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 
 import duckdb
 import pytest
@@ -12,6 +13,16 @@ from backup_frames.sandbox import Sandbox
 def lake(account, synced, tmp_path):
     """A lake that a sync filled, to be changed."""
     return shutil.copytree(synced, tmp_path / "lake")
+
+
+@pytest.fixture
+def link(tmp_path):
+    """A place to write to: a link to a private file, which stay as they are."""
+    (tmp_path / "real").touch(0o600)
+    (tmp_path / "link").symlink_to("real")
+    yield tmp_path / "link"
+    assert (tmp_path / "link").is_symlink()
+    assert stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o600
 
 
 def test_a_sound_lake_has_no_findings(run, lake):
@@ -70,21 +81,19 @@ def test_without_a_lake_they_ask_for_one(run, command, tmp_path):
 
 
 @pytest.mark.parametrize("how", [[], ["--materialize"]])
-def test_publish_writes_a_database(run, lake, tmp_path, how):
+def test_publish_writes_a_database(run, lake, link, how):
     """publish writes a DuckDB file whose views count the lake's backups."""
-    out = tmp_path / "lake.duckdb"
-    ran = run("publish", "--lake", lake, "--out", out, *how)
+    ran = run("publish", "--lake", lake, "--out", link, *how)
     assert ran.code == 0, ran.err
-    with duckdb.connect(str(out), read_only=True) as connection:
+    with duckdb.connect(str(link), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM v_backups_current").fetchone() == (40,)
 
 
-def test_report_writes_a_page(run, lake, tmp_path):
+def test_report_writes_a_page(run, lake, link):
     """report writes one HTML page."""
-    out = tmp_path / "lake.html"
-    ran = run("report", "--lake", lake, "--out", out)
+    ran = run("report", "--lake", lake, "--out", link)
     assert ran.code == 0, ran.err
-    assert out.read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    assert link.read_text(encoding="utf-8").lower().startswith("<!doctype html>")
 
 
 def test_doctor_finds_a_good_account_well(run, account, tmp_path):

@@ -65,7 +65,7 @@ def drain_terminal(terminal: int) -> None:
         COMMANDS["read"],
         COMMANDS["metrics"],
         pytest.param(COMMANDS["report"], marks=pytest.mark.slow),  # five pages, five databases:
-        pytest.param(COMMANDS["publish"], marks=pytest.mark.slow),  # one of each in the next test
+        pytest.param(COMMANDS["publish"], marks=pytest.mark.slow),  # links in `test_lake_commands`
     ],
     ids=["read", "metrics", "report", "publish"],
 )
@@ -99,18 +99,6 @@ def test_devices_pipes_links_and_modes(run, lake, command):
     assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
     left = sorted(os.listdir())  # noqa: PTH208 - as above
     assert left == ["link", "pipe", "private", "real", "x" * 255]
-
-
-@pytest.mark.usefixtures("draws_here")
-@pytest.mark.parametrize("command", [COMMANDS["report"], COMMANDS["publish"]])
-def test_a_page_and_a_database_go_through_a_private_link(run, lake, command):
-    """What needs a while to be made is written as all files are: the link stays, and 0600."""
-    Path("real").touch(0o600)
-    Path("link").symlink_to("real")
-    assert run(*command, "link").code == 0
-    assert Path("link").is_symlink()
-    assert stat.S_IMODE(Path("real").stat().st_mode) == 0o600
-    assert Path("real").stat().st_size > 100
 
 
 def test_a_reader_of_the_published_file_keeps_the_old_one(run, lake):

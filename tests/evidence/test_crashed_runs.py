@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from support.inventory_lab import DAY, POLICY, instance, instance_id, sync_with_inventory
 from support.lake_maker import at
-from support.stores import Fault, FaultStore, Killed, MemoryStore, snapshot
+from support.stores import Fault, FaultStore, MemoryStore, snapshot
 
 from backup_frames.insight.kpi.publish import open_views
 from backup_frames.lake.storage.store import Store
@@ -79,32 +79,34 @@ def before() -> MemoryStore:
 
 
 @pytest.fixture(scope="module")
-def truth(before: MemoryStore, tmp_path_factory: pytest.TempPathFactory) -> Results:
+def calm(before: MemoryStore) -> FaultStore:
+    """The lake after the run that dies elsewhere."""
+    store = FaultStore(before.copy())
+    sync(store, STRUCK)
+    return store
+
+
+@pytest.fixture(scope="module")
+def truth(calm: FaultStore, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What the controls say of a lake in which no run died."""
-    store = before.copy()
-    for moment in (STRUCK, HEALED):
-        sync(store, moment)
+    assert isinstance(calm.inner, MemoryStore)
+    store = calm.inner.copy()
+    sync(store, HEALED)
     return judged(store, tmp_path_factory.mktemp("calm"))
 
 
-def killed(before: MemoryStore, key: str) -> MemoryStore:
+def killed(calm: FaultStore, key: str) -> MemoryStore:
     """The lake after a run that died when it had put the first file whose key begins so."""
-    calm = FaultStore(before.copy())
-    sync(calm, STRUCK)
     at_call = next(n for n, one in enumerate(calm.calls) if one.method == "put" and key in one.key)
-    store = FaultStore(before.copy(), fault=Fault(at_call, "kill", "after"))
-    with pytest.raises(Killed):
-        sync(store, STRUCK)
-    assert isinstance(store.inner, MemoryStore)
-    return store.inner
+    return calm.left[Fault(at_call, "kill", "after")].copy()
 
 
 @pytest.mark.parametrize("key", ["backups/", "/manifest.json"])
 def test_a_run_that_died_is_not_known_and_its_days_are(
-    before: MemoryStore, truth: Results, tmp_path: Path, key: str
+    calm: FaultStore, truth: Results, tmp_path: Path, key: str
 ) -> None:
     """A run died after rows of it were there: it is not known, and the next run proves all else."""
-    store = killed(before, key)
+    store = killed(calm, key)
     sync(store, HEALED)
     found = judged(store, tmp_path)
     changed = {one: words for one, words in found.items() if words != truth[one]}
@@ -113,21 +115,19 @@ def test_a_run_that_died_is_not_known_and_its_days_are(
 
 
 def test_a_run_that_died_before_it_wrote_left_nothing(
-    before: MemoryStore, truth: Results, tmp_path: Path
+    calm: FaultStore, truth: Results, tmp_path: Path
 ) -> None:
     """No row tells of it: the day is one without a run, and the reason claims no more than that."""
-    store = killed(before, "/pending.json")
+    store = killed(calm, "/pending.json")
     sync(store, HEALED)
     found = judged(store, tmp_path)
     changed = {one: words for one, words in found.items() if words != truth[one]}
     assert changed == {("list_certified", None, STRUCK.date()): "alarm: missed"}
 
 
-def test_what_no_run_came_back_for_in_time_is_not_known(
-    before: MemoryStore, tmp_path: Path
-) -> None:
+def test_what_no_run_came_back_for_in_time_is_not_known(calm: FaultStore, tmp_path: Path) -> None:
     """A run died, and the next came too late for the days between: neither ok nor missed."""
-    store = killed(before, "backups/")
+    store = killed(calm, "backups/")
     sync(store, STRUCK + 12 * DAY)
     left_out = {STRUCK.date() + n * DAY for n in range(4)}
     statuses = {

@@ -20,6 +20,14 @@ from backup_frames.sync.maintenance.check import check_lake
 SCRATCH = f"_meta/{PROJECT}/tmp"
 
 
+def forget_schemas(lake_format: str) -> None:
+    """Let the format's schemas be made anew."""
+    if lake_format == "iceberg":
+        from backup_frames.lake.formats import iceberg_schema  # noqa: PLC0415 - loads pyiceberg
+
+        iceberg_schema.schema_of.cache_clear()
+
+
 @pytest.mark.parametrize(
     "lake_format", ["parquet", "delta", pytest.param("iceberg", marks=pytest.mark.slow)]
 )
@@ -27,8 +35,6 @@ def test_runs_of_an_earlier_version_say_whether_the_guard_held(
     tmp_path: Path, lake_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In tables, datasets and views; the lake is sound before and after the first new run."""
-    from backup_frames.lake.formats import iceberg_schema  # noqa: PLC0415 - loads pyiceberg, in every worker
-
     former = {new: old for old, new in RENAMED_COLUMNS.items()}
     old = pa.schema([one.with_name(former.get(one.name, one.name)) for one in SYNC_RUNS])
     world, place = World(), str(tmp_path / "lake")
@@ -36,7 +42,7 @@ def test_runs_of_an_earlier_version_say_whether_the_guard_held(
     with monkeypatch.context() as before:
         before.setitem(SCHEMAS, "sync_runs", old)
         before.setattr(encoding, "ENCODER", "an earlier version's")
-        iceberg_schema.schema_of.cache_clear()
+        forget_schemas(lake_format)
         store: Any = open_lake_store(place, scratch=SCRATCH, lake_format=lake_format)
         encode = store.encode
 
@@ -51,7 +57,7 @@ def test_runs_of_an_earlier_version_say_whether_the_guard_held(
             world.service.remove(*world.ids()[: len(world.ids()) // 2])
             expected.append(sync(world.service, store).is_guarded)
             assert expected == [False, True]
-    iceberg_schema.schema_of.cache_clear()
+    forget_schemas(lake_format)
     for _ in range(2):
         assert check_lake(open_lake_store(place, scratch="_meta/p/tmp")) == []
         opened = open_lake(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 import backup_frames as bf
+from backup_frames.errors import LakeError
 from backup_frames.evidence.calendar import write_calendar
 from backup_frames.evidence.pack import write_evidence
 from backup_frames.evidence.verify import verify_evidence
@@ -83,7 +85,9 @@ def test_every_call_takes_a_path(
     bf.insight.write_report(lake, place("out.html"))
     days = {"begin": "2026-01-01", "end": "2026-01-03"}
     write_evidence(lake, place("out.zip"), **days)
-    assert verify_evidence(place("out.zip"), lake=lake) == []
+    assert verify_evidence(place("out.zip")) == []
+    with pytest.raises(LakeError, match=re.escape(f"{tmp_path}/none")):
+        verify_evidence(place("out.zip"), lake=place("none"))
     write_calendar(lake, place("calendar.html"), **days)
     made = {"calendar.html", "frames", "frames.xlsx", "lake", "out.duckdb", "out.html", "out.zip"}
     assert {path.name for path in tmp_path.iterdir()} == made | {"config.toml"}

@@ -56,7 +56,7 @@ def test_the_seed_decides_everything() -> None:
 
 def test_a_fleet_looks_real() -> None:
     """Four engines, both types and levels, all statuses, ties, unicode, nulls, short and long."""
-    _, made = fleet(20_000)
+    _, made = fleet(8_000)
     records = made.records()
     assert {record["datastore"]["type"] for record in records} == {
         "cassandra",

@@ -81,7 +81,7 @@ class WalkMachine(RuleBasedStateMachine):
 
 TestWalkMachine = WalkMachine.TestCase
 TestWalkMachine.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

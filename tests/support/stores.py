@@ -159,7 +159,8 @@ def faults_of(calls: Sequence[Call]) -> list[Fault]:
 class FaultStore:
     """A `Store` around another one that records its calls and strikes at one of them.
 
-    A killed run frees its lock as the kernel would: leaving the `with` block does it.
+    A killed run frees its lock as the kernel would: leaving the `with` block does it. Where nothing
+    strikes, `left` has what a death in or after each writing call would have left of a store in memory.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class FaultStore:
     ) -> None:
         self.inner: Store = inner or MemoryStore(scratch=scratch)
         self.calls: list[Call] = []
+        self.left: dict[Fault, MemoryStore] = {}
         self.is_dead = False
         self._fault = fault
         self._scratch = scratch
@@ -239,11 +241,24 @@ class FaultStore:
         fault = self._fault if self._fault and self._fault.at == at else None
         if fault and fault.when != "after":
             if fault.when == "torn" and method == "put":
-                self.inner.put(f"{self._scratch}/{at:032x}", data[: len(data) // 2])
+                self._tear(self.inner, at, data)
             self._strike(fault, method, key)
+        if method == "put":
+            self._leave(Fault(at, "kill", "torn"), data)
         yield
+        if method in ("put", "delete"):
+            self._leave(Fault(at, "kill", "after"))
         if fault:
             self._strike(fault, method, key)
+
+    def _tear(self, store: Store, at: int, data: bytes) -> None:
+        store.put(f"{self._scratch}/{at:032x}", data[: len(data) // 2])
+
+    def _leave(self, death: Fault, torn: bytes | None = None) -> None:
+        if self._fault is None and isinstance(self.inner, MemoryStore):
+            self.left[death] = self.inner.copy()
+            if torn is not None:
+                self._tear(self.left[death], death.at, torn)
 
     def _strike(self, fault: Fault, method: str, key: str) -> None:
         if fault.how == "kill":

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.format_lake import FORMATS, FormatLake
+from support.format_lake import FormatLake
 from support.lake_service import DAY, HOUR, LEVELS, START, Backup, World, rows_of, sync
 
 from backup_frames.sync.maintenance.check import check_lake
@@ -202,7 +202,7 @@ def test_a_loss_and_a_late_arrival_on_other_days_are_both_found(world: World) ->
     assert report.requests < 40
 
 
-@pytest.mark.parametrize("lake_format", FORMATS)
+@pytest.mark.parametrize("lake_format", ["delta", pytest.param("iceberg", marks=pytest.mark.slow)])
 def test_a_backup_moves_between_the_partitions_of_a_table_format(
     tmp_path: Path, lake_format: str
 ) -> None:

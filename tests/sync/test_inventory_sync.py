@@ -311,8 +311,8 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "harm", "kind"),
     [
-        (TABLES[0], spoil, "damaged"),
-        *((table, cut, "damaged") for table in TABLES[1:]),
+        pytest.param(TABLES[0], spoil, "damaged", marks=pytest.mark.slow),
+        *((table, cut, "damaged") for table in TABLES),
         *((table, Path.unlink, "missing") for table in TABLES),
     ],
 )

@@ -163,7 +163,7 @@ COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 def test_any_short_life_of_a_lake() -> None:
     """Some random lives."""
     run_state_machine_as_test(
-        LakeMachine, settings=settings(max_examples=7, stateful_step_count=12, **COMMON)
+        LakeMachine, settings=settings(max_examples=5, stateful_step_count=12, **COMMON)
     )
 
 

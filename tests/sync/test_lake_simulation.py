@@ -9,8 +9,8 @@ from support.stores import MemoryStore
 
 
 def test_days_of_hourly_syncs() -> None:
-    """Four days with mishaps, and two weeks of daily syncs with retention and deletions."""
-    simulate(1, days=4, instances=5, every=HOUR)
+    """Three days with mishaps, and two weeks of daily syncs with retention and deletions."""
+    simulate(1, days=3, instances=5, every=HOUR)
     simulate(2, days=16, instances=5, every=DAY)
 
 

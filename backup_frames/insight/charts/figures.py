@@ -71,7 +71,11 @@ class Figure:
         rows = self.read(_connection(source))
         spec = self.draw(rows, theme, width)
         kind = alt.VConcatChart if "vconcat" in spec else alt.LayerChart
-        return kind.from_dict(spec, validate=False)
+        held = {name: spec.pop(name) for name in ("data", "datasets") if name in spec}
+        chart = kind.from_dict(spec, validate=False)  # would hold each row against the schema
+        for name, value in held.items():
+            chart[name] = value
+        return chart
 
 
 instance_grid: Final = Figure(

@@ -9,6 +9,7 @@ describe means what its name means at its source, so it inherits those words: fi
 from __future__ import annotations
 
 import atexit
+import hashlib
 import re
 import shutil
 import tempfile
@@ -106,7 +107,8 @@ def _bound_file(inner: str, names: frozenset[str] | None, words: bool) -> Path:
     if _folder is None or not _folder.is_dir():
         _folder = Path(tempfile.mkdtemp(prefix="backup-frames-"))
         atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-    path = _folder / f"{inner}-{'all' if names is None else hash(names)}-{words}.duckdb"
+    which = "all" if names is None else hashlib.sha256(repr(sorted(names)).encode()).hexdigest()
+    path = _folder / f"{inner}-{which}-{words}.duckdb"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=_folder) as own, open_memory() as connection:
             aside = Path(own) / path.name

@@ -38,6 +38,8 @@ from backup_frames.insight.charts.style import days_axis, label
 ALL = [getattr(charts, name) for name in charts.__all__]
 each_chart = pytest.mark.parametrize("chart", ALL, ids=charts.__all__)
 Chart = Callable[..., Any]
+# Frames become views one way, whatever is drawn of them; all charts when slow.
+CHEAP = ("instance_grid", "restore_point_ages")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,13 @@ def test_no_data(no_rows: duckdb.DuckDBPyConnection, chart: Chart) -> None:
     assert row["note"].startswith(("No ", "There "))
 
 
-@each_chart
+@pytest.mark.parametrize(
+    "chart",
+    [
+        pytest.param(chart, id=name, marks=[] if name in CHEAP else [pytest.mark.slow])
+        for name, chart in zip(charts.__all__, ALL, strict=True)
+    ],
+)
 def test_frames_instead_of_a_lake(chart: Chart) -> None:
     """A chart takes frames from a read as well; what only a lake knows is empty in it."""
     from altair import TopLevelMixin  # noqa: PLC0415 - heavy: only who draws loads it
@@ -174,7 +182,7 @@ def test_days_on_an_axis_do_not_run_together(count: int, width: int) -> None:
 
 def test_hostile_names_are_data(hostile_lake: Path) -> None:
     """Names reach a chart with invisible and reordering characters spelled out."""
-    with connect_lake(hostile_lake) as connection:
+    with connect_lake(hostile_lake, materialize=True) as connection:
         text = json.dumps(
             charts.instance_grid(connection).to_dict(validate=False), ensure_ascii=False
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from collections.abc import Iterator
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
+import duckdb
 import pytest
 from support.hostile import HOSTILE
 from support.lake_maker import at, backup, instance, make_lake, run
@@ -73,6 +75,13 @@ def page(hostile_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(write_report(hostile_lake, tmp_path_factory.mktemp("report") / "report.html"))
 
 
+@pytest.fixture(scope="module")
+def views(hostile_lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The views over the same lake."""
+    with connect_lake(hostile_lake, materialize=True) as connection:
+        yield connection
+
+
 def test_the_policy_comes_first_and_allows_nothing(page: Page) -> None:
     """The content security policy stands before anything that could load, and allows our script alone."""
     names = [tag for tag, _ in page.tags]
@@ -121,19 +130,17 @@ def test_fragments_of_charts_do_not_collide(page: Page) -> None:
         assert target in ids
 
 
-def test_tiles_and_one_certificate(page: Page, hostile_lake: Path) -> None:
+def test_tiles_and_one_certificate(page: Page, views: duckdb.DuckDBPyConnection) -> None:
     """The four tiles stand on top, and the page says once up to when the numbers are proven."""
-    with connect_lake(hostile_lake) as connection:
-        ((certified,),) = connection.sql("SELECT min(certified_at) FROM dim_project").fetchall()
+    ((certified,),) = views.sql("SELECT min(certified_at) FROM dim_project").fetchall()
     for name in ("Coverage", "RPO compliance", "Success, 7 days", "Stuck"):
         assert name in page.texts
     assert page.text.count(f"certified {certified} UTC") == 1
 
 
-def test_projects_first(page: Page, hostile_lake: Path) -> None:
+def test_projects_first(page: Page, views: duckdb.DuckDBPyConnection) -> None:
     """A lake of several projects begins with a table of them, each linked to a section of its own."""
-    with connect_lake(hostile_lake) as connection:
-        projects = connection.sql("SELECT project_id FROM dim_project").fetchall()
+    projects = views.sql("SELECT project_id FROM dim_project").fetchall()
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert len(projects) > 1
     assert {f"#p{place}" for place in range(1, len(projects) + 1)} <= set(links)
@@ -184,10 +191,9 @@ def test_every_chart_twice_with_its_table(page: Page) -> None:
     assert names.count("table") == 11
 
 
-def test_exceptions_with_ids(page: Page, hostile_lake: Path) -> None:
+def test_exceptions_with_ids(page: Page, views: duckdb.DuckDBPyConnection) -> None:
     """Each finding stands in the table with the ids that a colleague needs."""
-    with connect_lake(hostile_lake) as connection:
-        rows = connection.sql("SELECT kind, instance_id, backup_id FROM v_exceptions").fetchall()
+    rows = views.sql("SELECT kind, instance_id, backup_id FROM v_exceptions").fetchall()
     assert rows
     for kind, instance_id, backup_id in rows:
         assert kind in page.texts

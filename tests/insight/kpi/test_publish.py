@@ -63,7 +63,7 @@ def test_the_file_holds_the_views(report: PublishReport) -> None:
         for name in VIEWS - {"v_kpi_daily", "v_exceptions"}:  # too slow, and asked elsewhere
             connection.sql(f"SELECT count(COLUMNS(*)) FROM {name}").fetchall()
         ((count,),) = connection.sql("SELECT count(*) FROM fact_backup").fetchall()
-        ((now,),) = connection.sql("SELECT now_at FROM v_kpi_current").fetchall()
+        ((now,),) = connection.sql("SELECT now_at FROM v_now").fetchall()
     assert count == report.backup_count > 0
     assert report.as_of is not None
     assert report.as_of.replace(tzinfo=None) == now

@@ -46,12 +46,18 @@ def test_every_fault_strikes_once_and_the_lock_is_free() -> None:
     """Each enumerated fault ends the run, leaves whole files, and the next run succeeds."""
     calm = FaultStore(before())
     run(calm)
+    assert list(calm.left) == [
+        Fault(1, "kill", "torn"),
+        Fault(1, "kill", "after"),
+        Fault(3, "kill", "after"),
+    ]
     for fault in faults_of(calm.calls):
         store = FaultStore(before(), fault=fault)
         with pytest.raises(Killed if fault.how == "kill" else LakeError):
             run(store)
         assert len(store.calls) == fault.at + 1
         assert store.inner.read("a") in (b"old", b"new a")
+        assert calm.left.get(fault, store.inner).files == store.inner.files
         run(FaultStore(store.inner))
         assert snapshot(store.inner) == snapshot(calm.inner)
 

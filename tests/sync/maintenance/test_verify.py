@@ -75,7 +75,7 @@ def test_a_sound_lake_has_no_findings(aged):
 
 @given(data=st.data())
 @settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
