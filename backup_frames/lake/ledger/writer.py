@@ -3,7 +3,7 @@
 In: partitions as they should be. Out: files, then manifest, run row, state. Before any file is
 touched ``pending.json`` names what it will be, so that after a crash each file is either as the
 manifest says or as that says, and `read_records` knows which. Encoding is a third of a first sync's
-work, and needs no interpreter lock: it goes on in the pool while the next pages are read and merged.
+work, and needs no interpreter lock: it goes on beside the next pages being read and merged.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class LakeWriter:
         records: the project's records; `manifest` follows the files as they are written.
         pending: what this run announces.
         is_new: the lake has no record of its own yet.
-        pool: encodes and puts partitions side by side; None for one after the other.
+        pool: puts partitions side by side; None for one after the other.
+        encoders: encode them meanwhile; None for each as it is staged.
     """
 
     store: Store
@@ -108,6 +109,7 @@ class LakeWriter:
     grain: Grain
     is_new: bool
     pool: Executor | None = None
+    encoders: Executor | None = None
     _encoding: dict[date | str, Callable[[], _Files]] = field(default_factory=dict)
     _staged: dict[date | str, _Files] = field(default_factory=dict)
     _held_rows: int = 0
@@ -253,8 +255,9 @@ class LakeWriter:
         """Begin to encode tables by key, and flush if too much, or for too long, is held back."""
         if not self._encoding and not self._staged:
             self._held_since_s = self.clock.monotonic()
-        if self.pool:
-            self._encoding[name] = self.pool.submit(self._encode_files, tables, is_sorted).result
+        if self.encoders:
+            encoding = self.encoders.submit(self._encode_files, tables, is_sorted)
+            self._encoding[name] = encoding.result
         else:
             files = self._encode_files(tables, is_sorted)
             self._encoding[name] = lambda: files
