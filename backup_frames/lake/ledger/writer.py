@@ -45,6 +45,8 @@ HOLD_ROWS: Final = 1 << 15
 """So many rows are held back, to be announced together in one ``pending.json``."""
 HOLD_S: Final = 5.0
 """So long at most: what is held back is lost if the run dies."""
+LOADED_BYTES: Final = 16 << 20
+"""So much of what was loaded is kept: a partition that changed is asked for several times."""
 
 
 class _File(NamedTuple):
@@ -54,6 +56,12 @@ class _File(NamedTuple):
 
 
 _Files = list[_File]
+
+
+class _Loaded(NamedTuple):
+    entry: FileEntry  # what it was when it was loaded
+    rows: pa.Table
+    byte_count: int
 
 
 _LEAN_LOCK = threading.Lock()
@@ -112,6 +120,8 @@ class LakeWriter:
     encoders: Executor | None = None
     _encoding: dict[date | str, Callable[[], _Files]] = field(default_factory=dict)
     _staged: dict[date | str, _Files] = field(default_factory=dict)
+    _loaded: dict[str, _Loaded] = field(default_factory=dict)
+    _loaded_bytes: int = 0
     _held_rows: int = 0
     _held_since_s: float = 0.0
     _file_count: int = 0
@@ -128,7 +138,23 @@ class LakeWriter:
     def load_one(self, table: str, partition: date) -> pa.Table:
         """One table of a partition; see `load`."""
         self._flush_if_held(partition)
-        return load_table(self.store, self.records, table, partition)
+        manifest = self.records.manifest
+        key = partition_path(table, partition, manifest.project_id)
+        entry, known = manifest.files.get(key), self._loaded.get(key)
+        if known and known.entry == entry:
+            return known.rows
+        rows = load_table(self.store, self.records, table, partition)
+        if entry:
+            self._keep(key, _Loaded(entry, rows, rows.nbytes))
+        return rows
+
+    def _keep(self, key: str, loaded: _Loaded) -> None:
+        """Keep what was loaded as long as there is room; the oldest goes first."""
+        before = self._loaded.pop(key, None)
+        self._loaded_bytes += loaded.byte_count - (before.byte_count if before else 0)
+        self._loaded[key] = loaded
+        while self._loaded_bytes > LOADED_BYTES:
+            self._loaded_bytes -= self._loaded.pop(next(iter(self._loaded))).byte_count
 
     def stage(
         self,
