@@ -45,8 +45,8 @@ HOLD_ROWS: Final = 1 << 15
 """So many rows are held back, to be announced together in one ``pending.json``."""
 HOLD_S: Final = 5.0
 """So long at most: what is held back is lost if the run dies."""
-LOADED_BYTES: Final = 16 << 20
-"""So much of what was loaded is kept: a partition that changed is asked for several times."""
+LOADED_ROWS: Final = 1 << 15
+"""So many rows that were loaded are kept: a partition that changed is asked for several times."""
 
 
 class _File(NamedTuple):
@@ -60,8 +60,7 @@ _Files = list[_File]
 
 class _Loaded(NamedTuple):
     entry: FileEntry  # what it was when it was loaded
-    rows: pa.Table
-    byte_count: int
+    table: pa.Table
 
 
 _LEAN_LOCK = threading.Lock()
@@ -121,7 +120,7 @@ class LakeWriter:
     _encoding: dict[date | str, Callable[[], _Files]] = field(default_factory=dict)
     _staged: dict[date | str, _Files] = field(default_factory=dict)
     _loaded: dict[str, _Loaded] = field(default_factory=dict)
-    _loaded_bytes: int = 0
+    _loaded_rows: int = 0
     _held_rows: int = 0
     _held_since_s: float = 0.0
     _file_count: int = 0
@@ -142,19 +141,19 @@ class LakeWriter:
         key = partition_path(table, partition, manifest.project_id)
         entry, known = manifest.files.get(key), self._loaded.get(key)
         if known and known.entry == entry:
-            return known.rows
-        rows = load_table(self.store, self.records, table, partition)
+            return known.table
+        loaded = load_table(self.store, self.records, table, partition)
         if entry:
-            self._keep(key, _Loaded(entry, rows, rows.nbytes))
-        return rows
+            self._keep(key, _Loaded(entry, loaded))
+        return loaded
 
     def _keep(self, key: str, loaded: _Loaded) -> None:
         """Keep what was loaded as long as there is room; the oldest goes first."""
         before = self._loaded.pop(key, None)
-        self._loaded_bytes += loaded.byte_count - (before.byte_count if before else 0)
+        self._loaded_rows += loaded.entry.rows - (before.entry.rows if before else 0)
         self._loaded[key] = loaded
-        while self._loaded_bytes > LOADED_BYTES:
-            self._loaded_bytes -= self._loaded.pop(next(iter(self._loaded))).byte_count
+        while self._loaded_rows > LOADED_ROWS:
+            self._loaded_rows -= self._loaded.pop(next(iter(self._loaded))).entry.rows
 
     def stage(
         self,
