@@ -84,6 +84,17 @@ def test_a_command_loads_only_what_it_uses(
     assert loaded & HEAVY <= LOADED[line]
 
 
+def test_the_demo_takes_its_folder_as_it_is_given(tmp_path: Path) -> None:
+    """What checks values costs a tenth of a second, and the first command of all has none to check."""
+    (tmp_path / "lake").touch()  # refused before anything is loaded for the demo itself
+    words = ["demo", "--lake", str(tmp_path / "lake")]
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD + START, *words], capture_output=True, text=True, check=False
+    )
+    assert "is a file" in done.stderr
+    assert not HEAVY & set(done.stderr.splitlines()[-1].split()) - TYPER
+
+
 def test_what_stands_in_for_docstrings_changes_no_function() -> None:
     """Without the texts that describe them the functions of numpy and Arrow do what they did."""
     code = (
