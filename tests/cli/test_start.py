@@ -17,7 +17,7 @@ from backup_frames.sandbox import Sandbox
 HEAVY = {
     *("altair", "asyncio", "dotenv", "duckdb", "httpcore", "httpx", "httpx._main"),
     *("importlib.metadata", "jinja2", "numpy", "obstore", "pandas", "pyarrow", "pydantic"),
-    *("rich", "starlette", "typer", "uvicorn", "vl_convert"),
+    *("rich", "starlette", "tomllib", "typer", "uvicorn", "vl_convert"),
 }
 TYPER = {"typer"}
 ARROW = TYPER | {"pyarrow", "numpy"}
