@@ -178,10 +178,17 @@ def fill_file(name: str, content: Content, *, folder: int | None = None, mode: i
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(name, flags, mode, dir_fd=folder)
-    with os.fdopen(descriptor, "wb") as file:
-        _fill(file, content)
-        file.flush()
+    try:
+        if callable(content):
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
+                content(file)
+        else:  # a lake's file, of thousands: no object around it that asks the kernel what it is
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def swap_in(aside: str, name: str, *, aside_folder: int, folder: int) -> None:

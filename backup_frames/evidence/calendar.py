@@ -17,7 +17,7 @@ from ..insight.kpi.publish import open_views
 from ..lake.outside import check_outside
 from ..settings.owners import Attestation, OwnerRule
 from ..settings.values import Place
-from ..whole_files import absolute_path, write_whole
+from ..whole_files import absolute_path, find_target, write_whole
 from .cover import months_of, render_calendar
 from .pack import read_days
 from .rewind import set_back
@@ -52,6 +52,7 @@ def write_calendar(  # noqa: PLR0913 - filters, each by its name
         QueryError: a day cannot be read, the last is before the first, there is no such instance, or none
             belongs to whom is asked for.
         LakeError: no lake there, or a file of it is unreadable.
+        ConfigError: no file can be written at `out`.
 
     Example:
         >>> write_calendar("/data/lake", "q1.html", begin="2026-01-01", end="2026-03-31")  # doctest: +SKIP
@@ -59,6 +60,7 @@ def write_calendar(  # noqa: PLR0913 - filters, each by its name
     first, last = read_days(begin, end)
     target = absolute_path(out)
     check_outside(target, lake)
+    find_target(target)
     wanted = {"i": spelled(instance_id), "first": first, "last": last}
     with open_views(lake, materialize=True, owners=owners) as connection:
         now = set_back(connection, None, first)

@@ -7,20 +7,27 @@ with what is wrong with it as an archive. Nothing of an archive is ever extracte
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
+import os
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ..api.scrub import as_printable
+from ..errors import LakeError
+from ..lake.outside import check_outside
+from ..settings.values import Place
+from ..whole_files import find_target, write_whole
 
 SUMS: Final = "SHA256SUMS"
 MAX_BYTES: Final = 4 << 30
@@ -95,6 +102,55 @@ def _entry(name: str) -> zipfile.ZipInfo:
     entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
     entry.external_attr = 0o100644 << 16
     return entry
+
+
+def check_pack_target(target: Path, lake: Place) -> None:
+    """Refuse a place where no pack can be written, before one is made.
+
+    Raises:
+        ConfigError: it lies in a lake, or no file can be written there.
+        LakeError: the folder is not empty, or cannot be made or written.
+    """
+    check_outside(target, lake)
+    if _is_archive(target):
+        find_target(target)
+        return
+    with _explained(target):
+        if target.exists() and any(target.iterdir()):
+            raise LakeError(f"{target} is not empty. Give a new folder, or a name with .zip.")
+        folder = target if target.exists() else target.parent
+        folder.stat()
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def write_files(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write a pack: an archive if the name ends with ``.zip``, else a folder.
+
+    Raises:
+        LakeError: the disk failed.
+    """
+    if _is_archive(target):
+        write_whole(target, encode_zip(files))
+        return
+    with _explained(target):
+        target.mkdir(exist_ok=True)
+        for name in sorted(files):
+            (target / name).parent.mkdir(exist_ok=True)
+            (target / name).write_bytes(files[name])
+
+
+def _is_archive(target: Path) -> bool:
+    return target.suffix.lower() == ".zip"
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"{target} cannot be written: {error.strerror}. Check the folder."
+        raise LakeError(reason) from error
 
 
 def read_pack(path: Path) -> tuple[dict[str, bytes], list[PackFinding]]:

@@ -16,19 +16,25 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import LakeError, QueryError
+from ..errors import QueryError
 from ..insight.kpi.narrow import check_fits, spelled
 from ..insight.kpi.publish import open_views
 from ..lake.formats.open_tables import open_lake_store
 from ..lake.ledger.metadata import LakeRecord, decode_record
-from ..lake.outside import check_outside
 from ..lake.storage.layout import LAKE_KEY
 from ..settings.owners import Attestation, OwnerRule
 from ..settings.values import Place
 from ..version import VERSION
-from ..whole_files import absolute_path, write_whole
+from ..whole_files import absolute_path
 from .cover import render_cover
-from .files import SUMS, encode_csv, encode_json, encode_sums, encode_zip
+from .files import (
+    SUMS,
+    check_pack_target,
+    encode_csv,
+    encode_json,
+    encode_sums,
+    write_files,
+)
 from .queries import QUERIES
 from .rewind import set_back
 
@@ -135,9 +141,9 @@ def write_evidence(  # noqa: PLR0913 - filters, each by its name
         thresholds=tuple(sorted((thresholds or {}).items())),
     )
     target = absolute_path(out)
-    check_outside(target, lake)
+    check_pack_target(target, lake)
     pack = build_pack(lake, request)
-    _write(target, pack.files)
+    write_files(target, pack.files)
     return EvidenceReport(
         target, pack.as_of, tuple(sorted(pack.files)), pack.counts, pack.gap_count
     )
@@ -310,23 +316,6 @@ def _certificates(
             name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{facts['project_id']}-{facts['run_id']}")
             files[f"runs/{name}.json"] = encode_json(facts)
     return files
-
-
-def _write(target: Path, files: Mapping[str, bytes]) -> None:
-    try:
-        if target.suffix.lower() == ".zip":
-            write_whole(target, encode_zip(files))
-            return
-        target.mkdir(exist_ok=True)
-        if any(target.iterdir()):
-            raise LakeError(f"{target} is not empty. Give a new folder, or a name with .zip.")
-        for name in sorted(files):
-            (target / name).parent.mkdir(exist_ok=True)
-            (target / name).write_bytes(files[name])
-    except OSError as error:
-        raise LakeError(
-            f"{target} cannot be written: {error.strerror}. Check the folder."
-        ) from error
 
 
 def request_of(facts: Mapping[str, Any]) -> PackRequest:

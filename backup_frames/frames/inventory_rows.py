@@ -17,10 +17,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from ..errors import SchemaError
 from .deduplicate import sort_table
 from .schema import BACKUP_POLICIES, INSTANCES, LEDGER_FIELDS
-from .times import parse_times
+from .times import read_times
 
 Record = dict[str, Any]
 
@@ -49,7 +48,11 @@ POLICY_ROWS: Final = _without_ledger(BACKUP_POLICIES)
 
 def flatten_instances(records: Iterable[Record], *, project_id: str) -> pa.Table:
     """Records of the list of instances as `INSTANCE_ROWS`, sorted by id."""
-    rows = [_instance_row(record) | {"project_id": project_id} for record in records]
+    rests = [copy.deepcopy(record) for record in records]
+    rows = [
+        _instance_row(rest) | {"project_id": project_id, "created_at": created_at}
+        for rest, created_at in zip(rests, _take_times(rests, "created"), strict=True)
+    ]
     return sort_table(pa.Table.from_pylist(rows, schema=INSTANCE_ROWS))
 
 
@@ -77,11 +80,9 @@ def upgrade_policies(stored: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=BACKUP_POLICIES)
 
 
-def _instance_row(record: Record) -> dict[str, Any]:
-    rest = copy.deepcopy(record)
+def _instance_row(rest: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"instance_id": rest.pop("id")}
     row |= {column: _take_text(rest, name) for column, name in _INSTANCE_TEXTS.items()}
-    row["created_at"] = _take_time(rest, "created")
     datastore = rest.get("datastore")
     if datastore is None:
         rest.pop("datastore", None)
@@ -153,16 +154,19 @@ def _take_text(rest: Record, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _take_time(rest: Record, name: str) -> datetime | None:
-    value = rest.get(name)
-    if value is not None and not isinstance(value, str):
-        return None
-    try:
-        moment: datetime | None = parse_times(pa.array([value], pa.string()))[0].as_py()
-    except SchemaError:
-        return None
-    rest.pop(name, None)
-    return moment
+def _take_times(rests: list[Record], name: str) -> list[datetime | None]:
+    """A time of each, all read at once; what is none stays where it is."""
+    values = [rest.get(name) for rest in rests]
+    texts = [value if isinstance(value, str) else None for value in values]
+    read = read_times(pa.array(texts, pa.string()))
+    unreadable = (
+        [False] * len(rests) if read.is_unreadable is None else read.is_unreadable.to_pylist()
+    )
+    for rest, value, text, is_unreadable in zip(rests, values, texts, unreadable, strict=True):
+        if value is text and not is_unreadable:
+            rest.pop(name, None)
+    moments: list[datetime | None] = read.times.to_pylist()
+    return moments
 
 
 def _take_count(rest: Record, name: str) -> int | None:

@@ -121,6 +121,8 @@ LATER_COLUMNS = frozenset({"api_version", "caller", "incremental_period_min", "s
 
 def with_later_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """A table that an earlier version may have written, with null in the columns it lacks."""
+    if table.schema.equals(schema):
+        return table
     names = table.column_names
     missing = [one for one in schema if one.name not in names]
     for one in missing:

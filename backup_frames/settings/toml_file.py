@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +43,8 @@ def read_config_file(config: str | Path | None) -> ConfigFile:
     place = config or os.environ.get(CONFIG_VARIABLE)
     if not place:
         return ConfigFile(None, {}, [])
+    import tomllib  # noqa: PLC0415 - most commands have no file, and it compiles its patterns
+
     path, asked = Path(place), "config=" if config else CONFIG_VARIABLE
     try:
         path = path.expanduser()

@@ -8,6 +8,7 @@ after everything it speaks of is durable.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
@@ -112,10 +113,15 @@ class SyncRun:
                 self._check_clock()  # signatures of a wrong clock are refused as well
                 raise
             self._take_moment()
-            if self._settings.threads < 2:
-                return self._execute(plan, self._open_writer(lock, None))
-            with ThreadPoolExecutor(self._settings.threads) as pool:
-                return self._execute(plan, self._open_writer(lock, pool))
+            threads = self._settings.threads
+            if threads < 2:
+                return self._execute(plan, self._open_writer(lock))
+            # Puts wait for the disk or the wire, encoders for a core: more would fight over it.
+            with (
+                ThreadPoolExecutor(threads) as pool,
+                ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as encoders,
+            ):
+                return self._execute(plan, self._open_writer(lock, pool, encoders))
 
     def _execute(self, plan: SyncPlan, writer: LakeWriter) -> SyncReport:
         collector = PartitionCollector(
@@ -174,7 +180,9 @@ class SyncRun:
         self._state.damaged = sorted(day.isoformat() for day in owed)
         return [error for _, error in sorted(merge.damaged.items())]
 
-    def _open_writer(self, lock: Lock, pool: Executor | None) -> LakeWriter:
+    def _open_writer(
+        self, lock: Lock, pool: Executor | None = None, encoders: Executor | None = None
+    ) -> LakeWriter:
         pending = self._records.pending or Pending(self._project_id, "", 0)
         pending.run_id, pending.as_of_s = self._run_id, self._as_of_s
         return LakeWriter(
@@ -186,6 +194,7 @@ class SyncRun:
             grain=self._grain,
             is_new=self._lake_id is None,
             pool=pool,
+            encoders=encoders,
         )
 
     def _check_clock(self) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from backup_frames.cli.commands import demo
+
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory) -> tuple[str, Path]:
@@ -97,6 +99,15 @@ def test_the_demo_leaves_another_database_alone(run, monkeypatch, tmp_path):
     other.write_bytes(b"precious")
     assert run("demo", "--lake", tmp_path / "lake", "--backups", 20).code == 2
     assert other.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["lake.duckdb", "lake.html"])
+def test_the_demo_begins_only_if_it_can_end(run, monkeypatch, tmp_path, name):
+    """A folder in the place of a result is refused before anything starts."""
+    monkeypatch.setattr(demo, "_start_sandbox", lambda *_: pytest.fail("it began"))
+    (tmp_path / name).mkdir()
+    ran = run("demo", "--lake", tmp_path / "lake")
+    assert (ran.code, f"{name} is a folder" in ran.err) == (2, True)
 
 
 @pytest.mark.slow  # four seconds; that the stand-in starts here, and pages are drawn, show others

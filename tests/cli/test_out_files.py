@@ -11,6 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from backup_frames.cli.session.session import Session
+
 COMMANDS = {
     "read": ["read", "--format", "csv", "--out"],
     "report": ["report", "--out"],
@@ -50,6 +52,43 @@ def test_a_wrong_place_is_said_before_any_work(run, account, lake, command, path
     assert words in ran.err or not path
     assert account.request_count == asked
     assert sorted(os.listdir()) == ["file", "folder"]  # noqa: PTH208 - names, the current folder's
+
+
+@pytest.mark.parametrize("command", ["report", "publish"])
+def test_a_wrong_place_is_said_before_work_is_announced(run, lake, monkeypatch, command):
+    """Nobody reads that a page is being drawn which cannot be written."""
+
+    def begin(*_arguments, **_options):
+        pytest.fail("work began")
+
+    monkeypatch.setattr(Session, "step", begin)
+    Path("folder").mkdir()
+    ran = run(command, "--out", "folder")
+    assert (ran.code, "is a folder" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "words"),
+    [
+        (["--out", "full"], 5, "is not empty"),
+        (["--out", "missing/pack"], 5, "cannot be written: No such file or directory"),
+        (["--out", "folder.zip"], 2, "is a folder"),
+        (["--calendar", "folder.zip"], 2, "is a folder"),
+        (["--calendar", "page.html", "--out", "full"], 5, "is not empty"),
+    ],
+)
+def test_evidence_is_not_gathered_for_a_wrong_place(
+    run, tmp_path, monkeypatch, target, code, words
+):
+    """The place is refused before the lake is looked for, and of two none is written."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("full/own", "folder.zip"):
+        Path(folder).mkdir(parents=True)
+    days = ["--from", "2026-01-01", "--to", "2026-01-02"]
+    ran = run("evidence", "--lake", "nowhere", *days, *target)
+    assert ran.code == code, ran.err
+    assert words in ran.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.zip", "full"]
 
 
 def drain_terminal(terminal: int) -> None:

@@ -17,7 +17,7 @@ from backup_frames.sandbox import Sandbox
 HEAVY = {
     *("altair", "asyncio", "dotenv", "duckdb", "httpcore", "httpx", "httpx._main"),
     *("importlib.metadata", "jinja2", "numpy", "obstore", "pandas", "pyarrow", "pydantic"),
-    *("rich", "starlette", "typer", "uvicorn", "vl_convert"),
+    *("rich", "starlette", "tomllib", "typer", "uvicorn", "vl_convert"),
 }
 TYPER = {"typer"}
 ARROW = TYPER | {"pyarrow", "numpy"}
@@ -82,6 +82,17 @@ def test_a_command_loads_only_what_it_uses(
     assert done.returncode in (0, 7), done.stdout  # 7: check found something
     loaded = set(done.stderr.splitlines()[-1].split())
     assert loaded & HEAVY <= LOADED[line]
+
+
+def test_the_demo_takes_its_folder_as_it_is_given(tmp_path: Path) -> None:
+    """What checks values costs a tenth of a second, and the first command of all has none to check."""
+    (tmp_path / "lake").touch()  # refused before anything is loaded for the demo itself
+    words = ["demo", "--lake", str(tmp_path / "lake")]
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD + START, *words], capture_output=True, text=True, check=False
+    )
+    assert "is a file" in done.stderr
+    assert not HEAVY & set(done.stderr.splitlines()[-1].split()) - TYPER
 
 
 def test_what_stands_in_for_docstrings_changes_no_function() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 from support.lake_service import DAY, HOUR, World
 from support.stores import snapshot
@@ -44,3 +46,17 @@ def test_days_compared_together_end_as_each_alone(monkeypatch: pytest.MonkeyPatc
         "new": 1, "changed": 2, "returned": 1, "gone": 1, "held_back": 0, "present": 0
     }  # fmt: skip
     assert made[0] == made[1] == made[2]
+
+
+def test_a_day_that_changed_is_read_from_the_lake_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compared, merged, counted and marked: each of its files is decoded once in a run."""
+    world, decoded = _changed_world(), Counter[str]()
+    decode = world.store.decode
+
+    def count(key: str, data: bytes, *, rows: int | None = None) -> pa.Table:
+        decoded[key] += 1
+        return decode(key, data, rows=rows)
+
+    monkeypatch.setattr(world.store, "decode", count)
+    assert world.sync(is_full=True).counts["gone"] == 1
+    assert set(decoded.values()) == {1}

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import ConfigError
+from ...whole_files import find_target
 from ..screen.invocation import own_command, whole_path
 from ..screen.tables import COLOURS, human_size, print_rows, print_text
+from ..session.options import named
 from ..session.session import Session, command
 
 if TYPE_CHECKING:
@@ -61,7 +63,10 @@ def run_demo(
     session: Session,
     *,
     lake: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the lake: new, or of an earlier demo.")
+        Path,
+        typer.Option(
+            metavar="DIR", parser=named, help="Folder for the lake: new, or of an earlier demo."
+        ),
     ] = Path("lake"),
     backups: Annotated[int, typer.Option(min=1, help="Backups to begin with.")] = 20_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same fleet.")] = 7,
@@ -72,7 +77,10 @@ def run_demo(
     demo's lake is refused.
     """
     session.is_talkative = True
+    results = [beside(lake, ".duckdb"), beside(lake, ".html")]
     refuse_others(lake, "[0-9a-f]{32}")  # before anything starts
+    for result in results if lake.absolute().parent.is_dir() else ():
+        find_target(result)
     # It ends today, so that what is said of the last days is said of the reader's.
     today = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC)
     start = today - sum((life for _, life in LIVES), timedelta(0))
@@ -82,7 +90,7 @@ def run_demo(
             _prepare()
             sandbox = ending.enter_context(starting)
             settings = _sandbox_settings(sandbox, lake)
-        clear_demo_lake(lake, sandbox.project_id, [beside(lake, ".duckdb"), beside(lake, ".html")])
+        clear_demo_lake(lake, sandbox.project_id, results)
         session.note(f"A stand-in for the service holds {backups:,} backups; no account is needed.")
         for title, life in LIVES:
             sandbox.clock.advance(life)
@@ -174,7 +182,7 @@ def _sandbox_settings(sandbox: Sandbox | SandboxApart, lake: Path) -> Settings:
         project_id=sandbox.project_id,
         token=sandbox.token,
         lake=str(lake),
-        partition_by="day",
+        partition_by="month",  # two years of 27 backups a day: by day it would be 1,400 small files
     )
 
 

@@ -14,6 +14,7 @@ import typer
 
 from ...api.scrub import as_printable
 from ...errors import ConfigError
+from ...whole_files import absolute_path
 from ..session.options import Config, EnterpriseProject, Lake, Owner, lake_of
 from ..session.session import Session, command
 
@@ -77,9 +78,12 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
             "--instance-id is for --calendar: a pack has every instance, or an owner's."
         )
     url = lake_of(session.load(config, lake=lake))
+    from ...evidence.files import check_pack_target
     from ...settings.owners import load_attestations, load_owners
     from ...settings.resolve import load_project_ids
 
+    if out is not None:  # before the page, lest only half of what was asked be there
+        check_pack_target(absolute_path(out), url)
     owners = load_owners(config)
     if calendar is not None:
         from ...evidence.calendar import write_calendar

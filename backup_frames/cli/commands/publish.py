@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from ...whole_files import absolute_path
+from ..screen.exports import check_file
 from ..session.options import OUTPUT, Config, Lake, default_name, lake_of, named
 from ..session.session import Session, command
 
@@ -42,11 +44,12 @@ def publish_file(
 ) -> None:
     """Write a DuckDB file with described tables and KPI views; swapped in atomically."""
     url = lake_of(session.load(config, lake=lake))
+    out = out or default_name(url, ".duckdb")
+    check_file(absolute_path(out), url)
     from ...insight.kpi.publish import publish_lake
     from ...settings.owners import load_attestations, load_owners
     from ...settings.resolve import load_project_ids
 
-    out = out or default_name(url, ".duckdb")
     with session.step(f"Writing {out}"):
         written = publish_lake(
             url, out, materialize=materialize, owners=load_owners(config),

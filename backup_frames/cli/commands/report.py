@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from ...whole_files import absolute_path
+from ..screen.exports import check_file
 from ..session.options import (
     OUTPUT,
     Config,
@@ -56,6 +58,7 @@ def write_page(
     """Write one self-contained HTML page about the lake's backups."""
     url = lake_of(session.load(config, lake=lake))
     out = out or default_name(url, ".html")
+    check_file(absolute_path(out), url)
     with session.step(f"Drawing {out}"):
         from ...insight.charts.report import write_report
         from ...settings.owners import load_attestations, load_owners

@@ -139,6 +139,11 @@ def check_target(form: AnswerFormat, out: Path | None, lake: str | None = None) 
     if form is AnswerFormat.TABLE:
         known = ", ".join(one for one in AnswerFormat if one is not form)
         raise ConfigError(f"--format table is for the screen. With --out choose {known}.")
+    check_file(out, lake)
+
+
+def check_file(out: Path, lake: str | None) -> None:
+    """Refuse a file that cannot be written, or lies in the lake, before anything is done for it."""
     from ...lake.outside import check_outside
 
     check_outside(out, lake)

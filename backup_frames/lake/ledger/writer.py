@@ -3,7 +3,7 @@
 In: partitions as they should be. Out: files, then manifest, run row, state. Before any file is
 touched ``pending.json`` names what it will be, so that after a crash each file is either as the
 manifest says or as that says, and `read_records` knows which. Encoding is a third of a first sync's
-work, and needs no interpreter lock: it goes on in the pool while the next pages are read and merged.
+work, and needs no interpreter lock: it goes on beside the next pages being read and merged.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ HOLD_ROWS: Final = 1 << 15
 """So many rows are held back, to be announced together in one ``pending.json``."""
 HOLD_S: Final = 5.0
 """So long at most: what is held back is lost if the run dies."""
+LOADED_ROWS: Final = 1 << 15
+"""So many rows that were loaded are kept: a partition that changed is asked for several times."""
 
 
 class _File(NamedTuple):
@@ -54,6 +56,11 @@ class _File(NamedTuple):
 
 
 _Files = list[_File]
+
+
+class _Loaded(NamedTuple):
+    entry: FileEntry  # what it was when it was loaded
+    table: pa.Table
 
 
 _LEAN_LOCK = threading.Lock()
@@ -97,7 +104,8 @@ class LakeWriter:
         records: the project's records; `manifest` follows the files as they are written.
         pending: what this run announces.
         is_new: the lake has no record of its own yet.
-        pool: encodes and puts partitions side by side; None for one after the other.
+        pool: puts partitions side by side; None for one after the other.
+        encoders: encode them meanwhile; None for each as it is staged.
     """
 
     store: Store
@@ -108,8 +116,11 @@ class LakeWriter:
     grain: Grain
     is_new: bool
     pool: Executor | None = None
+    encoders: Executor | None = None
     _encoding: dict[date | str, Callable[[], _Files]] = field(default_factory=dict)
     _staged: dict[date | str, _Files] = field(default_factory=dict)
+    _loaded: dict[str, _Loaded] = field(default_factory=dict)
+    _loaded_rows: int = 0
     _held_rows: int = 0
     _held_since_s: float = 0.0
     _file_count: int = 0
@@ -126,7 +137,23 @@ class LakeWriter:
     def load_one(self, table: str, partition: date) -> pa.Table:
         """One table of a partition; see `load`."""
         self._flush_if_held(partition)
-        return load_table(self.store, self.records, table, partition)
+        manifest = self.records.manifest
+        key = partition_path(table, partition, manifest.project_id)
+        entry, known = manifest.files.get(key), self._loaded.get(key)
+        if known and known.entry == entry:
+            return known.table
+        loaded = load_table(self.store, self.records, table, partition)
+        if entry:
+            self._keep(key, _Loaded(entry, loaded))
+        return loaded
+
+    def _keep(self, key: str, loaded: _Loaded) -> None:
+        """Keep what was loaded as long as there is room; the oldest goes first."""
+        before = self._loaded.pop(key, None)
+        self._loaded_rows += loaded.entry.rows - (before.entry.rows if before else 0)
+        self._loaded[key] = loaded
+        while self._loaded_rows > LOADED_ROWS:
+            self._loaded_rows -= self._loaded.pop(next(iter(self._loaded))).entry.rows
 
     def stage(
         self,
@@ -253,8 +280,9 @@ class LakeWriter:
         """Begin to encode tables by key, and flush if too much, or for too long, is held back."""
         if not self._encoding and not self._staged:
             self._held_since_s = self.clock.monotonic()
-        if self.pool:
-            self._encoding[name] = self.pool.submit(self._encode_files, tables, is_sorted).result
+        if self.encoders:
+            encoding = self.encoders.submit(self._encode_files, tables, is_sorted)
+            self._encoding[name] = encoding.result
         else:
             files = self._encode_files(tables, is_sorted)
             self._encoding[name] = lambda: files

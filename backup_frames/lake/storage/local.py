@@ -261,9 +261,13 @@ class LocalStore(PlainFiles):
     @contextmanager
     def _folder(self, parts: Sequence[str], *, is_made: bool = False) -> Iterator[int]:
         """A descriptor of a folder of the lake, reached without following a link."""
-        if is_made:
+        try:
+            descriptor = os.open(self._root, _FOLDER)
+        except FileNotFoundError:
+            if not is_made:
+                raise
             make_folders(self._root)
-        descriptor = os.open(self._root, _FOLDER)
+            descriptor = os.open(self._root, _FOLDER)
         try:
             for number, part in enumerate(parts, 1):
                 key = "/".join(parts[:number])
