@@ -182,7 +182,7 @@ def _sandbox_settings(sandbox: Sandbox | SandboxApart, lake: Path) -> Settings:
         project_id=sandbox.project_id,
         token=sandbox.token,
         lake=str(lake),
-        partition_by="month",  # two years of 27 backups a day: by day it would be 1,400 small files
+        partition_by="day",
     )
 
 
