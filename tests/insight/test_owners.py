@@ -23,6 +23,7 @@ from backup_frames.evidence.pack import write_evidence
 from backup_frames.evidence.verify import verify_evidence
 from backup_frames.insight.charts.report import write_report
 from backup_frames.insight.kpi.changes import find_exceptions
+from backup_frames.insight.kpi.narrow import narrow_to
 from backup_frames.insight.kpi.publish import connect_lake, publish_lake
 from backup_frames.insight.kpi.query import query_lake
 from backup_frames.settings import load_project_ids
@@ -119,6 +120,23 @@ def test_exceptions_of_an_owner(lake: Path) -> None:
     found = kinds(lake, enterprise_project_id="ep-3")
     assert ("stale data", "p2") in found
     assert {name for _, name in found} == {"p2", "users"}
+
+
+def test_now_stays_the_lakes(lake: Path) -> None:
+    """Narrowed to a project that was synced ten days before another, views have its rows as before."""
+    views = ("dim_project", "v_watched_daily", "v_slot", "v_instance_ledger", "v_control_result")
+
+    def rows(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+        ask = "FROM {} WHERE project_id = 'p2'"
+        return {
+            view: set(map(str, connection.execute(ask.format(view)).fetchall())) for view in views
+        }
+
+    with connect_lake(lake, materialize=True) as connection:
+        whole = rows(connection)
+        narrow_to(connection, None, "ep-3")
+        assert rows(connection) == whole
+    assert all(whole.values())
 
 
 def test_nobody_is_no_pass(lake: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 The budgets are two seconds a view of a file that holds the rows, fifteen seconds and 5 MB for the
 report, on two idle cores. Over Parquet each scan of the lake opens every file again, and the heaviest
-views scan it three or four times: there the budget is a ratio, the processor time in units of reading
+views scan it up to ten times: there the budget is a ratio, the processor time in units of reading
 every column once. Ratios are asserted on any machine; seconds on an idle one, because a busy one makes
 everything wait. The table of both is printed (``-s``).
 """

@@ -47,8 +47,9 @@ COMMENT ON COLUMN fact_sync_run.is_ahead IS 'as_of lies more than two minutes af
 CREATE VIEW v_now AS
 SELECT now_at, now_at::DATE AS today
 FROM (
-    SELECT now_of((SELECT max(as_of) FROM sync_runs), (SELECT now_without_runs FROM settings))
-        AS now_at
+    -- The macro names its argument three times: a subquery there would open the runs' files as often.
+    SELECT now_of(last_as_of, now_without_runs) AS now_at
+    FROM settings CROSS JOIN (SELECT max(as_of) AS last_as_of FROM sync_runs)
 );
 
 COMMENT ON VIEW v_now IS 'One row: the moment all views take as now, so that the same lake gives the same numbers whenever it is asked.';

@@ -40,19 +40,22 @@ COMMENT ON COLUMN v_backup_state.is_gone_recently IS 'Missed for the first time 
 COMMENT ON COLUMN v_backup_state.is_lost_early IS 'Early loss: a completed automated restore point that was gone on an earlier UTC day than begin_date + keep_days of the policy, begun since the policy is known to be as it is. Deleting the instance takes its automated backups along and is no early loss.';
 
 CREATE VIEW v_backup_norm AS
+WITH clock AS MATERIALIZED (
+    SELECT now_at - to_days(norm_days) AS norm_from, norm_backups FROM settings CROSS JOIN v_now
+)
 SELECT
     project_id,
     instance_id,
     backup_level,
-    any_value(now_at - to_days(norm_days)) AS norm_from,
+    any_value(norm_from) AS norm_from,
     count(*) AS norm_count,
     median(duration_s) AS duration_median_s,
     greatest(1.4826 * mad(duration_s), median(duration_s) / 10, 1) AS duration_spread_s,
     median(size_kb) FILTER (size_kb > 0) AS size_median_kb
-FROM fact_backup CROSS JOIN settings CROSS JOIN v_now
-WHERE is_completed AND begin_time >= now_at - to_days(norm_days) AND instance_id IS NOT NULL
+FROM fact_backup CROSS JOIN clock
+WHERE is_completed AND begin_time >= norm_from AND instance_id IS NOT NULL
     -- Says nothing new, but lets the engine skip the files of earlier days.
-    AND begin_date >= (SELECT (now_at - to_days(norm_days))::DATE FROM settings CROSS JOIN v_now)
+    AND begin_date >= (SELECT norm_from::DATE FROM clock)
 GROUP BY project_id, instance_id, backup_level
 HAVING count(*) >= any_value(norm_backups);
 

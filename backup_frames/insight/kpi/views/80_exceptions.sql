@@ -1,5 +1,6 @@
 CREATE VIEW v_exceptions AS
-WITH instances_now AS MATERIALIZED (
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+instances_now AS MATERIALIZED (
     SELECT i.*, failures_alert
     FROM v_instance_current AS i CROSS JOIN settings
 ),
@@ -10,7 +11,9 @@ backups_now AS MATERIALIZED (
         is_gone_recently, is_stuck, is_old_manual, is_lost_early, is_empty, is_tiny,
         is_duration_outlier, stuck_after_h, tiny_share, old_manual_days
     FROM v_backup_history CROSS JOIN settings
-    WHERE is_stuck OR is_old_manual OR is_lost_early OR is_empty OR is_tiny OR is_duration_outlier
+    WHERE (is_stuck OR is_old_manual OR is_lost_early OR is_empty OR is_tiny OR is_duration_outlier)
+        -- Says nothing new of what is asked below, but is known before a backup's instance is looked up.
+        AND (is_stuck OR is_old_manual OR is_gone_recently OR is_recent)
 ),
 found AS (
     SELECT 'unprotected' AS kind, 1 AS severity, project_id, instance_id, instance_name,
@@ -75,7 +78,7 @@ found AS (
         min(c.seen_at)
     FROM v_policy_change AS c
     JOIN instances AS i ON i.project_id = c.project_id AND i.instance_id = c.instance_id
-    CROSS JOIN settings CROSS JOIN v_now
+    CROSS JOIN clock
     WHERE c.is_weakening AND i.gone_at IS NULL AND c.seen_at >= today - recent_days
     GROUP BY c.project_id, c.instance_id
     UNION ALL
@@ -121,7 +124,7 @@ SELECT f.* EXCLUDE (opened_at), opened_at::DATE AS opened_on, NULL::DATE AS clos
     ) AS owner
 FROM found AS f
 LEFT JOIN instances AS i ON i.project_id = f.project_id AND i.instance_id = f.instance_id
-CROSS JOIN v_now;
+CROSS JOIN clock;
 
 COMMENT ON VIEW v_exceptions IS 'What somebody should look at: one row per finding, of an instance, a backup or a project. Kinds: unprotected, rpo missed, failing, stale data, early loss, missed slots, retention short, policy off, policy weakened, stuck, empty, tiny, unusual duration, old manual, odd value, clock ahead. Findings about single backups and weakened policies reach back settings.recent_days, stuck, old manual and odd ones any time.';
 COMMENT ON COLUMN v_exceptions.opened_on IS 'The day on which it became one: the RPO ran out, the failure that made it an alarm, the loss, the change, the first missed slot; null where the ledger cannot tell (retention short, and a project that was never certified). What was one and is none any more stands in v_exception_history. Unit: UTC day.';

@@ -23,7 +23,8 @@ points AS (
     SELECT f.n, b.begin_time, min(b.backup_id) AS backup_id
     FROM fact_backup AS b
     JOIN fleet AS f ON f.project_id = b.project_id AND f.instance_id = b.instance_id
-    WHERE b.is_restore_point GROUP BY f.n, b.begin_time
+    WHERE b.is_restore_point AND b.begin_date >= (SELECT today - history_days FROM clock)
+    GROUP BY f.n, b.begin_time
 )
 SELECT
     g.project_id, g.instance_id, g.instance_name, g.enterprise_project_id, g.owner, g.created_at,

@@ -1,5 +1,6 @@
 CREATE VIEW v_kpi_current AS
-WITH projects AS (
+WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
+projects AS (
     SELECT
         count(*) AS project_count,
         CASE WHEN bool_and(certified_at IS NOT NULL) THEN min(certified_at) END AS certified_at,
@@ -58,7 +59,7 @@ recent AS (
     FROM v_backup_history
     WHERE is_recent
         -- Says nothing new, but lets the engine skip the files of earlier days.
-        AND begin_date >= (SELECT today - recent_days FROM settings CROSS JOIN v_now)
+        AND begin_date >= (SELECT today - recent_days FROM clock)
 ),
 growth AS (
     SELECT growth_gib_per_day, forecast_gib, forecast_low_gib, forecast_high_gib
@@ -127,7 +128,7 @@ SELECT
     g.forecast_high_gib,
     coalesce(f.old_manual_count, 0) AS old_manual_count,
     coalesce(f.old_manual_gib, 0) AS old_manual_gib
-FROM v_now CROSS JOIN settings CROSS JOIN projects AS p CROSS JOIN fleet AS f
+FROM clock CROSS JOIN projects AS p CROSS JOIN fleet AS f
 CROSS JOIN recent AS r LEFT JOIN growth AS g ON true;
 
 COMMENT ON VIEW v_kpi_current IS 'The KPIs as of now_at: exactly one row. "Recent" means the last settings.recent_days full UTC days; the current partial day is not in it. Each KPI''s definition stands at its column.';
