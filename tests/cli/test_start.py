@@ -129,6 +129,12 @@ def test_a_value_that_is_not_plainly_right_is_checked_by_typer(
         assert said in capsys.readouterr().err
 
 
+def test_no_command_is_told_as_that(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever gives no command gets the help, and the reason of the exit code in a sentence."""
+    assert main([]) == 2
+    assert capsys.readouterr().err == "Error: No command is given. Try: backup-frames --help\n"
+
+
 def test_another_typer_is_left_alone() -> None:
     """Where an option keeps its check in another place, typer makes it as ever."""
     one = SimpleNamespace(type_descriptor=None)
