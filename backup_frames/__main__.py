@@ -4,6 +4,9 @@ In: the arguments of the process. Out: its exit code. What is done here is done 
 so it is here and not in `cli.main`, which others may call in theirs:
 
 - ``--version`` alone is answered without the command line's libraries;
+- standard streams that are closed lead nowhere: else the next file opened is one of them, and what
+  a library says on stderr is written into it;
+- Ctrl-C and SIGTERM end it at once while libraries load, which some of them would swallow;
 - libraries do not find what they load by themselves and no command uses (`_Unneeded`);
 - numpy's linear algebra, which no command uses, starts no threads: each would spin for a while;
 - imports, which make many objects and no garbage, are not searched for garbage all the time;
@@ -36,12 +39,34 @@ def main() -> int:
     """Run the command of this process; ends it, unless others wait for it to come back."""
     if sys.argv[1:] == ["--version"] and _wrote_version():
         return _end(0)
+    import signal  # noqa: PLC0415 - likewise
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # until `run` has its own
+        signal.signal(number, _stop)
+    _hold_streams()
     gc.set_threshold(_GARBAGE_AFTER)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.meta_path.insert(0, _Unneeded())
     from .cli import main as run  # noqa: PLC0415  # typer, which --version does without
 
     return _end(run())
+
+
+def _stop(number: int, _: object) -> None:
+    line = "Stopped by Ctrl-C." if number == 2 else "Stopped by a signal."
+    try:
+        os.write(2, f"{line}\n".encode())
+    finally:
+        os._exit(128 + number)
+
+
+def _hold_streams() -> None:
+    for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        try:
+            if stream is None:
+                os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 class _Unneeded:

@@ -8,10 +8,11 @@ commands that need them.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
@@ -22,7 +23,7 @@ import typer
 
 from ..errors import ConfigError
 from ..version import VERSION
-from .screen.output import flush_out, write_out
+from .screen.output import OutputError, flush_out, write_out
 from .session.plain_values import PlainCommand, PlainGroup
 from .session.session import Debug, LogFormatOption, Quiet, Session, log_format_of, release_log
 from .session.wording import usage_line
@@ -107,6 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         flush_out()
     except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer's own texts, such as its help
+            return session.fail(OutputError(stop.__context__))
         return stop.code if isinstance(stop.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
         return session.conclude("Stopped by Ctrl-C.", 130)
@@ -130,9 +133,15 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
     Both are safe: the lake is built to survive kill -9.
     """
-    timer = threading.Timer(STOP_WITHIN_S, os._exit, [128 + number])
-    timer.daemon = True
-    timer.start()
+    try:  # no `threading.Timer`: its start waits for a thread that lacks memory, for ever
+        _thread.start_new_thread(_end_late, (128 + number,))
+    except RuntimeError:  # no more threads
+        os._exit(128 + number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
+
+
+def _end_late(code: int) -> None:
+    time.sleep(STOP_WITHIN_S)
+    os._exit(code)

@@ -192,7 +192,7 @@ def _ask(data: bytes) -> tuple[int, bytes]:
     global _process  # noqa: PLW0603 - one for all stores of this process
     if _process is None or _process.poll() is not None:
         _process = subprocess.Popen(  # noqa: S603 - this module, by this interpreter
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

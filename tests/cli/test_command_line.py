@@ -177,6 +177,31 @@ def test_a_closed_pipe_is_told_in_one_line():
     assert done.stderr == b"Error: Stdout was closed by its reader; the rest is not written.\n"
 
 
+def test_a_machine_without_threads_does_not_hold_up_the_end():
+    """SIGTERM ends the process although the thread that would see to it cannot be started."""
+    code = """
+import _thread, os, signal, sys, threading, time
+from backup_frames import cli, settings
+
+def refuse(*_):
+    raise RuntimeError("can't start new thread")
+
+def hang(*_, **__):
+    threading.Thread(target=time.sleep, args=[60]).start()
+    _thread.start_new_thread = threading._start_new_thread = refuse
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+settings.describe_settings = hang
+sys.argv = ["backup-frames", "config"]
+sys.exit(cli.main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (143, b"")
+
+
 def test_a_thread_that_hangs_does_not_hold_up_the_end():
     """After SIGTERM the process ends in time although a thread of it waits for a minute."""
     code = """

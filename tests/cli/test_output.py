@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 
+import duckdb
+import pyarrow as pa
 import pytest
 import typer
 from support.edge_service import SETTINGS, EdgeService
@@ -64,7 +66,10 @@ def test_no_exit_but_0_is_silent(options, how, capsys):
         ),
         (OSError(errno.EMFILE, "Too many open files"), 2, "ulimit -n"),
         (RuntimeError("can't start new thread"), 2, "ulimit -u"),
+        (pa.ArrowException("Unknown error: Failed to launch worker thread"), 2, "ulimit -u"),
         (MemoryError(), 2, "memory"),
+        (ImportError("_duckdb.so: failed to map segment from shared object"), 2, "memory"),
+        (duckdb.OutOfMemoryException("Allocation failure"), 2, "memory"),
     ],
 )
 def test_faults_of_the_machine_are_no_bugs(error, code, words, capsys):

@@ -140,6 +140,12 @@ def test_a_value_that_is_not_plainly_right_is_checked_by_typer(
         assert said in capsys.readouterr().err
 
 
+def test_no_command_is_told_as_that(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever gives no command gets the help, and the reason of the exit code in a sentence."""
+    assert main([]) == 2
+    assert capsys.readouterr().err == "Error: No command is given. Try: backup-frames --help\n"
+
+
 def test_another_typer_is_left_alone() -> None:
     """Where an option keeps its check in another place, typer makes it as ever."""
     one = SimpleNamespace(type_descriptor=None)
@@ -196,6 +202,57 @@ def test_the_end_loses_nothing(before: str, after: str) -> None:
     assert done.returncode == 0
     assert "waited for" in done.stdout
     assert "settings" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_while_libraries_load_ends_it_in_one_line(name: str, code: int) -> None:
+    """Whoever stops the command as soon as it has begun sees no traceback."""
+    program = (
+        "import os, signal, sys; from backup_frames.__main__ import main\n"
+        "class Stopping:\n"
+        "    def find_spec(name, *_):\n"
+        f"        if name == 'typer': os.kill(os.getpid(), signal.{name})\n"
+        "sys.meta_path.insert(0, Stopping); sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "guide"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("Stopped by ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
+def test_no_file_takes_the_place_of_a_closed_stream(closed: str) -> None:
+    """What a library says on stderr, which is closed, is not written into a file of ours."""
+    program = (
+        "import atexit, os, sys; from backup_frames.__main__ import main\n"
+        "atexit.register(lambda: print(os.open(sys.executable, os.O_RDONLY)))\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" guide {closed}', sys.executable, program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout.splitlines()[-1]) > 2
+
+
+@pytest.mark.parametrize("words", [["--help"], ["sync", "--help"], ["--show-completion", "bash"]])
+def test_help_that_nobody_reads_to_its_end_says_so(words: list[str]) -> None:
+    """Texts that typer writes end as all others do when their reader has left."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "backup_frames", *words],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr.count("\n")) == (141, 1)
 
 
 def test_a_profiler_gets_the_run_back() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from backup_frames.errors import LakeError
-from backup_frames.frames.partitions import decode_apart, encode_table
+from backup_frames.frames.partitions import _end, decode_apart, encode_table
 from backup_frames.frames.schema import BACKUPS
+from backup_frames.sync.maintenance.flips import check_pages
 
 
 def test_rows_and_descriptions_come_through() -> None:
@@ -20,6 +22,20 @@ def test_rows_and_descriptions_come_through() -> None:
     for _ in range(2):
         assert decode_apart(encode_table(table)).schema.equals(BACKUPS, check_metadata=True)
         assert decode_apart(encode_table(names)).sort_by("name") == names.sort_by("name")
+
+
+def test_files_of_the_current_folder_are_no_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who works where a file is named like a library reads files nevertheless."""
+    (tmp_path / "pyarrow.py").write_text("raise ImportError")
+    monkeypatch.chdir(tmp_path)
+    data = encode_table(pa.table({"name": [str(one) for one in range(500)]}))
+    _end()  # of the tests before
+    assert decode_apart(data).num_rows == 500
+    assert check_pages(data) == ([], False)
+    at = len(data) // 3
+    assert check_pages(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]) != ([], False)
 
 
 def test_after_a_file_that_ends_the_process_the_next_is_read() -> None:

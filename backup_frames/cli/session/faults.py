@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import Final
 
 _NOT_WRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+# What Python, the loader of libraries, Arrow and DuckDB say; each has an exception of its own.
+_NO_MEMORY: Final = "failed to map segment|cannot allocate memory|Allocation failure"
+_NO_THREAD: Final = "start new thread|launch worker thread|thread constructor failed"
 
 
 def explain_fault(error: BaseException) -> tuple[str, int] | None:
     """What happened, with the path at fault, and what to do; 2 or, if no room is left, 5."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or re.search(_NO_MEMORY, str(error)):
         return "The memory does not suffice. Read less at a time, or give more.", 2
-    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+    if re.search(_NO_THREAD, str(error)):
         text = "The machine starts no more threads. Raise ulimit -u, or lower --max-connections."
         return text, 2
     if not isinstance(error, OSError):

@@ -31,6 +31,7 @@ def usage_line(error: Any, arguments: Sequence[str]) -> str:
     context = getattr(error, "ctx", None)
     options = options_of(context)
     text = _explained(error, " ".join(error.format_message().split()), options, arguments)
+    text = text or "No command is given"  # typer has shown the help, and says no more
     command = next((word for word in arguments if not word.startswith("-")), "")
     path = context.command_path if context is not None else f"backup-frames {command}".rstrip()
     return f"{text.rstrip('.')}{'' if text.endswith('?') else '.'} Try: {path} --help"

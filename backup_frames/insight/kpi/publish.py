@@ -310,6 +310,8 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
 def _explained(lake: str) -> Iterator[None]:
     try:
         yield
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryError(error_text(error)) from error
     except duckdb.Error as error:
         raise LakeError(
             f"The lake at {lake} cannot be read: {error_text(error)} Run `backup-frames verify --lake "

@@ -96,6 +96,10 @@ def query_lake(
             with suppress(duckdb.BinderException, duckdb.CatalogException):
                 return answer(named)
         return answer(None)
+    except duckdb.OutOfMemoryException as error:
+        raise QueryError(
+            f"The memory does not suffice for the SQL: {error_text(error)} Ask for less, or give more."
+        ) from error
     except duckdb.Error as error:
         is_of_sql = isinstance(error, _OF_SQL)
         advice = "lists what can be asked" if is_of_sql else "tells whether the lake is damaged"
@@ -129,6 +133,8 @@ def _reading_statement(sql: str) -> str:
         raise QueryError(f"The SQL is {sql!r}, and no text in UTF-8; give one SELECT.")
     try:
         statements = duckdb.extract_statements(sql)
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryError(error_text(error)) from error
     except duckdb.Error as error:
         raise QueryError(f"The SQL cannot be read: {error_text(error)}") from error
     if len(statements) != 1:

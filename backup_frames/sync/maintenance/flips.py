@@ -64,7 +64,7 @@ def _likely_stretches(data: bytes) -> Iterator[tuple[int, int]]:
 def check_pages(data: bytes) -> PageCheck:
     """Read a damaged file's columns in a process of its own; if that ends, what it had found."""
     done = subprocess.run(  # noqa: S603 - this module, by this interpreter
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-P", "-m", __name__],
         input=data,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
