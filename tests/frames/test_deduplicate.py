@@ -36,6 +36,16 @@ def test_last_wins(records: list[dict[str, Any]], again: int) -> None:
     assert len(rebuilt) == len(last)
 
 
+def test_what_an_older_version_had_more_of_goes() -> None:
+    """A backup that lost databases and tables between two pages has none of them left."""
+    entry = {"database_name": "d", "table_names": ["t", "u"]}
+    old = {"id": "a", "database_tables": [entry, entry]}
+    new = {"id": "a", "database_tables": [entry | {"table_names": ["t"]}]}
+    frames, _ = deduplicate_frames(concat_frames([flat(page(old)), flat(page(new))]))
+    assert frames.databases["database_index"].to_pylist() == [0]
+    assert frames.tables["table_name"].to_pylist() == ["t"]
+
+
 def test_order() -> None:
     """Backups are sorted by begin time, then id, those without a time last; children like them."""
     records = [

@@ -107,7 +107,7 @@ def apply_rules(
 
 
 @given(reads)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_merge_follows_the_rules(reads: list[tuple[list[Backup], Proof, bool]]) -> None:
     """After any sequence of reads the tables are what the rules say, row by row."""
     tables = EMPTY_LEDGER
