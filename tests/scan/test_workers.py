@@ -83,6 +83,43 @@ def test_whatever_a_thread_raises_reaches_the_caller(error: BaseException, where
         setattr(schedule, where, fail(error))
     assert run(schedule, fail(error) if where == "fetch" else lambda query: query)[-1] is error
 
+class LetsOthersIn(threading.Condition):
+    """Who leaves it with an error lets another thread have its turn before going on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._mark()
+        return super().wait(timeout)
+
+    def notify_all(self) -> None:
+        self._mark()
+        super().notify_all()
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        if isinstance(raised[1], RejectedError):
+            self._turn.clear()
+            with self:
+                super().notify_all()
+            assert self._turn.wait(WITHIN_S), "no other thread had its turn"
+
+    def _mark(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            self._turn.set()
+
+
+def test_an_error_is_told_before_others_find_that_nothing_is_asked() -> None:
+    """The refusal reaches the caller, also where a thread looks for work before it is noted."""
+    questions = Questions(1)
+    questions.give = fail(RejectedError("no such instance", status=400))  # type: ignore[method-assign]
+    workers = Workers(questions, lambda query: query, 2)  # type: ignore[arg-type]
+    workers._changed = LetsOthersIn()
+    with pytest.raises(RejectedError, match="no such instance"):
+        list(workers.run())
+
 
 def test_an_error_late_in_planning_reaches_the_caller() -> None:
     """The last question fails in planning, while the other threads wait."""

@@ -143,10 +143,10 @@ class Workers:
             answer = refused
         latency_s = self._monotonic() - asked_at
         with self._changed:
-            self._asking -= 1
             if not isinstance(answer, RejectedError):  # refused at once: no page is so fast
                 self._follow(latency_s, step)
             self._finished += self._schedule.give(ask, answer)
+            self._asking -= 1  # not before: if give raises, nobody may find that nothing is asked
             self._changed.notify_all()
 
     def _follow(self, latency_s: float, step: int) -> None:
