@@ -84,6 +84,35 @@ def test_new_exceptions_are_those_the_run_before_did_not_have(
     assert ("rpo missed", "p1", "i2", "old") in every - new
 
 
+@pytest.mark.parametrize(
+    ("second", "is_told_again"),
+    [
+        ({}, False),
+        ({"new_count": 1}, True),
+        ({"changed_count": 1}, True),
+        ({"gone_count": 1}, True),
+        ({"verdict": "incomplete", "reasons": "a count differs"}, True),
+    ],
+)
+def test_a_run_of_the_same_second_tells_nothing_twice(
+    tmp_path: Path, second: dict[str, object], is_told_again: bool
+) -> None:
+    """Moments are whole seconds: what cannot be told apart is told again, what found nothing is not."""
+    seen = {"first_seen_at": LAST, "updated_at": LAST}
+    counts = {"new_count": 0, "changed_count": 0, "gone_count": 0}
+    lake = make_lake(
+        tmp_path / "lake",
+        backups=[backup("old", "i2", at("2026-02-20 02:00"), backup_type="Manual", **seen)],
+        instances=[instance("i2", **seen)],
+        runs=[
+            run(LAST, run_id="20260310T090000000001Z", **counts | {"new_count": 1}),
+            run(LAST, run_id="20260310T090000000002Z", **counts | second),
+        ],
+    )
+    assert find_exceptions(lake).num_rows
+    assert (find_exceptions(lake, new=True).num_rows > 0) == is_told_again
+
+
 def test_severities_are_nested(lake: Path, exceptions: pa.Table) -> None:
     """high is a part of medium, medium of low, which is all."""
     counts = [find_exceptions(lake, at_least=one).num_rows for one in ("high", "medium")]

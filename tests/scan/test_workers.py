@@ -83,11 +83,13 @@ def test_whatever_a_thread_raises_reaches_the_caller(error: BaseException, where
         setattr(schedule, where, fail(error))
     assert run(schedule, fail(error) if where == "fetch" else lambda query: query)[-1] is error
 
+
 class LetsOthersIn(threading.Condition):
     """Who leaves it with an error lets another thread have its turn before going on."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._caller = threading.current_thread()
         self._turn = threading.Event()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -100,15 +102,18 @@ class LetsOthersIn(threading.Condition):
 
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)
-        if isinstance(raised[1], RejectedError):
+        if isinstance(raised[1], RejectedError) and self._is_worker():
             self._turn.clear()
             with self:
                 super().notify_all()
             assert self._turn.wait(WITHIN_S), "no other thread had its turn"
 
     def _mark(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
+        if self._is_worker():
             self._turn.set()
+
+    def _is_worker(self) -> bool:
+        return threading.current_thread() is not self._caller
 
 
 def test_an_error_is_told_before_others_find_that_nothing_is_asked() -> None:

@@ -9,6 +9,7 @@ no older version of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -58,6 +59,21 @@ _EXCEPTIONS: Final = """
 _IS_NEW: Final = "WHERE NOT EXISTS (FROM earlier_exceptions AS e WHERE {})".format(
     " AND ".join(f"e.{name} IS NOT DISTINCT FROM v_exceptions.{name}" for name in _KEY)
 )
+_SAME_SECOND: Final = """
+    SELECT project_id FROM dim_project JOIN fact_sync_run USING (project_id)
+    WHERE as_of = last_run_at GROUP BY project_id HAVING count(*) > 1
+"""
+_BEFORE_LAST_RUN: Final = """
+    SELECT project_id, CASE WHEN is_repeat THEN as_of ELSE as_of - INTERVAL 1 MICROSECOND END
+    FROM (
+        SELECT project_id, as_of, row_number() OVER runs AS position,
+            new_count + changed_count + gone_count = 0 AND row(as_of, verdict, reasons)
+                IS NOT DISTINCT FROM lead(row(as_of, verdict, reasons)) OVER runs AS is_repeat
+        FROM fact_sync_run WHERE NOT is_ahead
+        WINDOW runs AS (PARTITION BY project_id ORDER BY as_of DESC, started_at DESC, run_id DESC)
+    )
+    WHERE position = 1
+"""
 # A row counts from when it was first seen; what had not left by then was there.
 _EARLIER: Final = {
     "backups": """
@@ -168,15 +184,29 @@ def find_exceptions(
     ) as connection:
         narrow_to(connection, owner, enterprise_project_id)
         if new:
-            runs = connection.execute("SELECT project_id, last_run_at FROM dim_project").fetchall()
-            step = timedelta(microseconds=1)
-            then = {one: at.replace(tzinfo=UTC) - step for one, at in runs if at is not None}
-            earlier_asked(connection, then)()
+            earlier_asked(connection, _before_last_runs(connection, lake))()
             found = _new_exceptions(connection)
         else:
             found = connection.sql(_EXCEPTIONS.format("")).to_arrow_table()
     wanted = SEVERITIES[: SEVERITIES.index(at_least) + 1]
     return found.filter(pc.is_in(found["severity"], value_set=pa.array(wanted)))
+
+
+def _before_last_runs(
+    connection: duckdb.DuckDBPyConnection, lake: str | PathLike[str]
+) -> dict[str, datetime]:
+    """The moment, for each project, up to which its lake told what its last run did not tell first.
+
+    Moments are whole seconds. A run of the same second as the one before it, which found nothing else
+    than that one, told nothing; otherwise nobody knows what of that second is its own, so all is told.
+    """
+    with ExitStack() as stack:
+        if connection.execute(_SAME_SECOND).fetchone():  # what a run found is not in its brief
+            connection = stack.enter_context(
+                open_views(lake, materialize=True, only={"fact_sync_run"}, follow=False)
+            )
+        runs = connection.execute(_BEFORE_LAST_RUN).fetchall()
+    return {project_id: moment.replace(tzinfo=UTC) for project_id, moment in runs}
 
 
 def _new_exceptions(connection: duckdb.DuckDBPyConnection) -> pa.Table:
