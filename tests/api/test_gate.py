@@ -420,12 +420,7 @@ def test_fixed_windows_are_used_well(service: dict[str, bool], phase_s: float) -
 
 @pytest.mark.parametrize(
     "service",
-    [
-        pytest.param({}, marks=pytest.mark.slow),
-        {"counts_refused": True},
-        pytest.param({"names_limit": False}, marks=pytest.mark.slow),
-        {"taken_by_others": 0.5},
-    ],
+    [{}, {"counts_refused": True}, {"names_limit": False}, {"taken_by_others": 0.5}],
     ids=lambda service: ", ".join(service) or "names its limit",
 )
 def test_sliding_windows_are_used_well(service: dict[str, bool]) -> None:

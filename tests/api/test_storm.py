@@ -47,8 +47,8 @@ class Storm(Fault):
     "kind",
     [
         {"limit": 20},
-        pytest.param({"limit": 60}, marks=pytest.mark.slow),
-        pytest.param({"limit": 40, "sends_retry_after": True}, marks=pytest.mark.slow),
+        {"limit": 60},
+        {"limit": 40, "sends_retry_after": True},
         {"limit": 40, "sends_retry_after": True, "is_named": False},
         {"limit": 60, "is_named": False},
     ],

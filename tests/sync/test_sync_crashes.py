@@ -88,7 +88,7 @@ def heals(name: str, days: int, *, every: int = 1) -> int:
 @pytest.mark.parametrize("name", ["first", "incremental"])
 def test_any_crash_point_heals_to_the_same_bytes(name: str) -> None:
     """Fail or kill a run at any call: files stay readable, verify stays silent, one run heals."""
-    assert heals(name, days=2, every=25) > 20
+    assert heals(name, days=2, every=12) > 20
 
 
 def killed_at(store: MemoryStore, service: ModelService, call: str, **settings: Any) -> MemoryStore:
