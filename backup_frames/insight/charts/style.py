@@ -1,8 +1,8 @@
 """What all charts share: colours, themes, axes and labels that fit whatever font shows them.
 
 In: layers of a picture and the width it may take. Out: the picture as a Vega-Lite specification. The
-pictures are laid out with the fonts of the machine that draws them and shown with those of the
-reader's, which may be a fifth wider: so labels are cut here, by their letters, and get the room that
+pictures are laid out with the fonts of who draws them and shown with those of the reader's machine,
+which may be a fifth wider: so labels are cut here, by their letters, and get the room that
 wide letters need.
 """
 
