@@ -5,7 +5,6 @@ In: a page. Out: what contradicts what, or nothing.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 from ..api.answers import Page
@@ -38,7 +37,7 @@ def find_breach(page: Page) -> str | None:
         begin_s, end_s = int(query.begin.timestamp()), int(query.end.timestamp())
         if min(seconds) < begin_s or max(seconds) > end_s:
             return STRAYED
-    if rows < page.total_count and any(a < b for a, b in pairwise(seconds)):
+    if rows < page.total_count and seconds != sorted(seconds, reverse=True):
         return "rows were not sorted by begin time, newest first"
     return None
 
