@@ -73,6 +73,8 @@ def _find_root(lake: str) -> Path | None:
         raise LakeError(
             f"There is no lake at {root}. Run `backup-frames sync --lake {lake}` first."
         )
+    if ".." in root.parts:  # DuckDB shortens these in the names of files that it finds, links or no
+        root = Path(os.path.realpath(root))
     return root
 
 

@@ -205,6 +205,19 @@ def test_a_relative_lake_is_published_absolutely(
         assert connection.sql("SELECT backup_id FROM fact_backup").fetchall() == [("b",)]
 
 
+def test_a_lake_beside_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``../lake`` is the folder that the system finds there, behind a link as well."""
+    one_backup_lake(tmp_path / "real" / "lake", "b")
+    one_backup_lake(tmp_path / "lake", "of another lake")
+    (tmp_path / "real" / "here").mkdir()
+    (tmp_path / "link").symlink_to("real/here")
+    monkeypatch.chdir(tmp_path / "real" / "here")
+    for lake in ("../lake", "./../../real/lake", f"{tmp_path}/link/../lake"):
+        path = publish_lake(lake, tmp_path / "out.duckdb").path
+        with opened(path) as connection:
+            assert connection.sql("SELECT backup_id FROM fact_backup").fetchall() == [("b",)]
+
+
 def test_stray_files_are_not_read(tmp_path: Path) -> None:
     """Temporary and foreign files among the data do not break a view."""
     lake = one_backup_lake(tmp_path / "lake")
