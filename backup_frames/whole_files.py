@@ -143,7 +143,7 @@ def write_whole(path: str | os.PathLike[str], content: Content) -> None:
     """
     target = find_target(path)
     if not target.is_stream:
-        with whole_file(path) as aside:
+        with whole_file(path) as aside, _explained(target.place):
             fill_file(os.fspath(aside), content)
         return
     with _explained(target.place), _open_stream(target) as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -216,6 +217,23 @@ def test_a_lake_beside_the_current_folder(tmp_path: Path, monkeypatch: pytest.Mo
         path = publish_lake(lake, tmp_path / "out.duckdb").path
         with opened(path) as connection:
             assert connection.sql("SELECT backup_id FROM fact_backup").fetchall() == [("b",)]
+
+
+@pytest.mark.parametrize("materialize", [False, True])
+def test_a_full_disk_is_no_fault_of_the_lake(tmp_path: Path, materialize: bool) -> None:
+    """What could not be written is named, in one line; the file before it stays."""
+    lake = one_backup_lake(tmp_path / "lake")
+    (tmp_path / "out.duckdb").write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        with pytest.raises(LakeError) as caught:
+            publish_lake(lake, tmp_path / "out.duckdb", materialize=materialize)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value).startswith(f"{tmp_path}/out.duckdb could not be written: File too ")
+    assert (tmp_path / "out.duckdb").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lake", "out.duckdb"]
 
 
 def test_stray_files_are_not_read(tmp_path: Path) -> None:
