@@ -22,6 +22,7 @@ from pathlib import Path
 import duckdb
 
 from ...errors import LakeError
+from ...lake.formats.open_tables import open_lake_store
 from ...lake.outside import check_outside
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place, check_switches
@@ -318,6 +319,7 @@ def _explained(lake: str, target: Path | None = None, *, made: str = "") -> Iter
             raise LakeError(
                 f"{target} could not be written: {reason} Check that place and its free space."
             ) from error
+        open_lake_store(lake, scratch="_meta/insight/tmp").list("")  # names a folder that is closed
         raise LakeError(
             f"The lake at {lake} cannot be read: {error_text(error)} Run `backup-frames verify --lake "
             f"{lake} --repair`, which names damaged files and reads them again."
