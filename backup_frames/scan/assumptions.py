@@ -8,7 +8,7 @@ here is believed; `ASSUMPTIONS` is the whole list.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ..api.answers import Page
@@ -191,11 +191,16 @@ def find_begun(page: Page) -> list[TimedRow]:
 
 
 def ask_sound(query: BackupQuery) -> Generator[BackupQuery, Page, Page]:
-    """Ask until an answer does not contradict itself; after three times the last one must do."""
+    """Ask until an answer does not contradict itself; after three times the last one must do.
+
+    Where fewer rows come than are due, as many are asked for as come: it may cap pages silently.
+    """
     page = yield query
     for _ in range(ASKS - 1):
         if find_breach(page) is None:
             break
+        if 0 < len(page.ids) < min(query.limit, page.total_count - query.offset):
+            query = replace(query, limit=len(page.ids))
         page = yield query
     return page
 
