@@ -338,6 +338,20 @@ def test_a_filter_that_hides_some_rows_is_found_out(name: str, rows: int) -> Non
     assert "which matches" in str(certificate)
 
 
+@pytest.mark.parametrize(
+    ("name", "page_cap"), [("backup_id", None), ("instance_id", 5), ("datastore_type", 1)]
+)
+def test_a_filter_that_hides_only_old_rows_is_found_out(name: str, page_cap: int | None) -> None:
+    """Where no newest row has the value, the filter is tried with one that such a row has."""
+    service = Service(rows=900, misread=f"hides: {name}", page_cap=page_cap, table_level=0)
+    rows = sorted(service.model.rows.values(), key=lambda row: row.begin or 0)
+    newest = {FILTERS[name](row) for row in rows[-(page_cap or MAX_LIMIT) :]}
+    value = next(FILTERS[name](row) for row in rows if FILTERS[name](row) not in newest)
+    wanted = {row.id for row in rows if FILTERS[name](row) == value}
+    ids, certificate, _ = service.read(**{name: value})
+    assert (ids, certificate.verdict) == (wanted, "incomplete")
+
+
 @pytest.mark.parametrize("rows", [60, 900])
 def test_filters_that_hold_cost_two_requests_to_prove(rows: int) -> None:
     """Ties and new backups do not speak against a filter, and one look per level is enough."""
