@@ -143,7 +143,7 @@ def write_whole(path: str | os.PathLike[str], content: Content) -> None:
     """
     target = find_target(path)
     if not target.is_stream:
-        with whole_file(path) as aside:
+        with whole_file(path) as aside, _explained(target.place):
             fill_file(os.fspath(aside), content)
         return
     with _explained(target.place), _open_stream(target) as file:
@@ -257,10 +257,11 @@ def explained_step(action: str, root: Path, key: str) -> Iterator[None]:
 
 
 def _at_fault(path: Path, error: OSError) -> Path:
-    """Of a path that could not be used the part to blame: a file in the way, a folder not made."""
+    """What is to blame of a path, or below it: a file in the way, a folder not made, or closed."""
     in_the_way = [one for one in path.parents if os.path.exists(one) and not os.path.isdir(one)]  # noqa: PTH110, PTH112 - Path's raise
     named = Path(error.filename) if isinstance(error.filename, str) else path
-    return in_the_way[0] if in_the_way else named if named in path.parents else path
+    is_near = named in path.parents or path in named.parents
+    return in_the_way[0] if in_the_way else named if is_near else path
 
 
 def _look_at(given: str) -> Target:

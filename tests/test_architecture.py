@@ -16,6 +16,7 @@ LAYERS = [
     "version",
     "errors",
     "whole_files",
+    "lake_folder",
     "clock",
     "settings",
     "api/wire",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from support.fault_server import FaultServer, answer
@@ -166,6 +167,21 @@ def test_what_is_neither_true_nor_false_is_told(call: str, box: Sandbox, lake: P
                 ask(lake, **given, **{name: value})
     assert len(box.service.requests) == before
     assert not (lake / "new").exists()
+
+
+@pytest.mark.parametrize("call", ["read_backups", "scan_backups", "sync_backups"])
+def test_a_wrong_switch_is_told_before_the_project_is_looked_up(call: str, tmp_path: Path) -> None:
+    """Where only the region is given, not even the identity service is asked."""
+    asked: list[httpx.Request] = []
+    transport = httpx.MockTransport(lambda request: asked.append(request) or httpx.Response(401))
+    settings = bf.Settings(region="eu-west-101", access_key="AK", secret_key="SK")
+    switches, ask = SWITCHES[call]
+    for name in switches.split():
+        for value in ("false", np.zeros((2, 1))):
+            shown = " ".join(repr(value).split())  # one line, whatever it is
+            with pytest.raises(ConfigError, match=re.escape(f"{name} is {shown}; give True or")):
+                ask(tmp_path, settings=settings, transport=transport, **{name: value})
+    assert not asked
 
 
 def test_numpy_tells_true_from_false_as_well(box: Sandbox) -> None:

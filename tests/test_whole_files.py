@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import stat
@@ -223,6 +224,20 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
         _ = aside.write_bytes(b"half") / 0
     with pytest.raises(ZeroDivisionError):
         write_whole(path, lambda file: (file.write(b"half"), 1 / 0))
+    assert path.read_bytes() == b"old"
+    assert names_in(tmp_path) == ["f"]
+
+
+def test_a_disk_that_fails_is_named(tmp_path: Path) -> None:
+    """Whoever writes is told which file it was; the old one stands, and nothing is beside it."""
+
+    def fill(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    with pytest.raises(LakeError, match=f"{path} could not be written: No space left on device"):
+        write_whole(path, fill)
     assert path.read_bytes() == b"old"
     assert names_in(tmp_path) == ["f"]
 

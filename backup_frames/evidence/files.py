@@ -17,7 +17,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -115,6 +115,7 @@ def check_pack_target(target: Path, lake: Place) -> None:
     if _is_archive(target):
         find_target(target)
         return
+    target = Path(os.path.realpath(target))
     with _explained(target):
         if target.exists() and any(target.iterdir()):
             raise LakeError(f"{target} is not empty. Give a new folder, or a name with .zip.")
@@ -125,7 +126,7 @@ def check_pack_target(target: Path, lake: Place) -> None:
 
 
 def write_files(target: Path, files: Mapping[str, bytes]) -> None:
-    """Write a pack: an archive if the name ends with ``.zip``, else a folder.
+    """Write a pack: an archive if the name ends with ``.zip``, else a folder; or nothing at all.
 
     Raises:
         LakeError: the disk failed.
@@ -133,11 +134,20 @@ def write_files(target: Path, files: Mapping[str, bytes]) -> None:
     if _is_archive(target):
         write_whole(target, encode_zip(files))
         return
-    with _explained(target):
+    target = Path(os.path.realpath(target))
+    is_new = not target.exists()
+    with _explained(target), ExitStack() as undo:
         target.mkdir(exist_ok=True)
+        if is_new:
+            undo.callback(target.rmdir)
         for name in sorted(files):
-            (target / name).parent.mkdir(exist_ok=True)
+            folder = (target / name).parent
+            if not folder.exists():
+                folder.mkdir()
+                undo.callback(folder.rmdir)
+            undo.callback((target / name).unlink, missing_ok=True)
             (target / name).write_bytes(files[name])
+        undo.pop_all()
 
 
 def _is_archive(target: Path) -> bool:

@@ -51,7 +51,8 @@ def join_frames(frames: ArrowFrames) -> pa.Table:
     )
     begin, end = (pc.cast(flat[name], pa.int64()) for name in ("begin_time", "end_time"))
     flat = flat.append_column("size_gib", pc.divide(flat["size_kb"], float(_KIB_PER_GIB)))
-    duration = pc.divide(pc.cast(pc.subtract(end, begin), pa.float64()), 1e6)
+    # not safe: from the year 1 to 9999 it is rounded to some microseconds
+    duration = pc.divide(pc.cast(pc.subtract(end, begin), pa.float64(), safe=False), 1e6)
     return flat.append_column("duration_s", duration).drop_columns(["_order"])
 
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from ..api.query import check_project_id
 from ..errors import ConfigError, LakeError
 from ..facts import Facts
+from ..lake_folder import refuse_lakes
 from ..whole_files import expand_home, path_text, write_whole
 from .exports import encode_workbook, join_frames
 from .flatten import ArrowFrames
@@ -113,9 +114,10 @@ class BackupFrames(Facts):
         Raises:
             MissingExtraError: run ``pip install 'backup-frames[excel]'``.
             QueryError: a table has more rows than a sheet holds; nothing was written.
-            ConfigError: the path is none that a file can be written to.
+            ConfigError: the path is none that a file can be written to, or lies in a lake.
             LakeError: the disk refused.
         """
+        refuse_lakes(expand_home(path))
         facts = self.certificate.to_dict() if self.certificate else {"verdict": "no certificate"}
         facts.pop("ranges", None)
         certificate = pa.table(
@@ -138,17 +140,19 @@ class BackupFrames(Facts):
             The files written; none if there are no backups.
 
         Raises:
-            ConfigError: `path` is empty, or a file.
+            ConfigError: `path` is empty, a file, a lake or inside one: a sync keeps a lake, and rows
+                without its ledger columns would cost its history.
             QueryError: the project id could not be part of a path; nothing was written.
             LakeError: the disk refused (files written before stay, each whole), or the folder
                 holds a lake of format delta or iceberg.
         """
         given = path_text(path, "path")
         root = expand_home(given)
-        if not given or (root.exists() and not root.is_dir()):
+        if not given or (os.path.exists(root) and not os.path.isdir(root)):  # noqa: PTH110, PTH112 - Path's raise
             raise ConfigError(f"{given!r} is no folder to write into. Give one.")
+        refuse_lakes(root)
         for mark, kind in (("_delta_log", "delta"), ("metadata", "iceberg")):
-            if (root / FRAME_TABLES[0] / mark).exists():
+            if os.path.exists(root / FRAME_TABLES[0] / mark):  # noqa: PTH110 - likewise
                 raise LakeError(
                     f"{root} is a lake of format {kind}, whose tables plain files would not be part "
                     "of. Write into another folder."

@@ -12,6 +12,7 @@ from ..api.query import Level, Moment
 from ..clock import Clock
 from ..frames.frames import BackupFrames
 from ..settings import Settings, resolve_settings
+from ..settings.values import check_switches
 from .question import Filter, Question
 from .reader import Progress
 from .service import ReadPlan, open_reads
@@ -94,6 +95,7 @@ def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DES
 
     Source: "Querying Backups (Recommended)", ``GET /v3.1/{project_id}/backups``.
     """
+    check_switches(allow_incomplete=allow_incomplete)
     question = Question(
         instance_id=instance_id,
         instance_name=instance_name,
@@ -152,6 +154,7 @@ def scan_backups(  # noqa: PLR0913  # the same keywords as read_backups
         ...     sum(len(part) for part in parts)
         500
     """
+    check_switches(allow_incomplete=allow_incomplete)
     question = Question(
         instance_id=instance_id,
         instance_name=instance_name,

@@ -79,8 +79,14 @@ class Dialect:
                 raise ValueError(f"{name} {value!r} is unknown: use one of {known}")
         for name in ("window_cap_days", "limit_cap"):
             value = getattr(self, name)
+            if not isinstance(value, int | float | None):
+                raise ValueError(f"{name} is {value!r}: give a number")
             if value is not None and value <= 0:
                 raise ValueError(f"{name} {value} leaves nothing to list: use more than 0")
+        for name in ("is_begin_inclusive", "is_end_inclusive", "is_plus_lenient"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} is {value!r}: give True or False")
 
 
 def read_list_query(params: Mapping[str, str], dialect: Dialect) -> ListQuery:

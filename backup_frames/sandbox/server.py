@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,7 +26,7 @@ from .faults import Fault, parse_faults
 from .iam import Iam
 from .query import Dialect
 from .world.clock import DEFAULT_START, SandboxClock
-from .world.fleet import Fleet
+from .world.fleet import UNFINISHED, Fleet
 from .world.index import Record
 
 
@@ -43,7 +44,8 @@ class Sandbox:
         records: Serve these records (level -> list) instead of an invented fleet.
         instances: With `records`: what the instance list sends.
         policies: With `records`: instance id -> policy.
-        faults: What goes wrong; the list may be changed while it serves.
+        faults: What goes wrong, or its text as `parse_faults` reads it; `faults` of the sandbox may
+            be changed while it serves.
         dialect: How it behaves where the real service's behaviour is not known.
         unfinished: How a running backup looks: "null", "empty", "absent", "all-null".
         latency_s: Every answer takes so long.
@@ -68,7 +70,7 @@ class Sandbox:
         records: Mapping[str, Iterable[Record]] | None = None,
         instances: Iterable[Record] = (),
         policies: Mapping[str, Record] | None = None,
-        faults: Iterable[Fault] = (),
+        faults: str | Iterable[Fault] = (),
         dialect: Dialect | None = None,
         unfinished: str = "null",
         latency_s: float = 0.0,
@@ -81,6 +83,16 @@ class Sandbox:
             if not isinstance(number, int) or number < 0 or number > (most or number):
                 asked = f"0 to {most}" if most else "0 or more"
                 raise ValueError(f"{name} is {number!r}: give a whole number, {asked}")
+        if not isinstance(is_live, bool):  # "false" of a template would let time run
+            raise ValueError(f"is_live is {is_live!r}: give True or False")
+        if not isinstance(latency_s, int | float) or not 0 <= latency_s < inf:
+            raise ValueError(f"latency_s is {latency_s!r}: give seconds, 0 or more")
+        if unfinished not in UNFINISHED:
+            raise ValueError(f"unfinished is {unfinished!r}: use one of {', '.join(UNFINISHED)}")
+        faults = parse_faults(faults) if isinstance(faults, str) else list(faults)
+        for fault in faults:
+            if not isinstance(fault, Fault):
+                raise ValueError(f"{fault!r} is no fault: give one such as Status(status=500)")
         default = datetime.now(UTC) if is_live else DEFAULT_START
         self.clock = SandboxClock(default if start is None else start, is_live=is_live)
         self.fleet = Fleet(
@@ -103,7 +115,7 @@ class Sandbox:
         self.username = self.iam.username
         self.password = self.iam.password
         dialect = replace(dialect or Dialect(), **switches)
-        self.service = Service(self.fleet, self.iam, list(faults), dialect, latency_s=latency_s)
+        self.service = Service(self.fleet, self.iam, faults, dialect, latency_s=latency_s)
         self._port = port
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -280,7 +292,6 @@ def serve(
     """
     if start is None and not is_live:
         start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    wanted = parse_faults(faults) if isinstance(faults, str) else faults
     before = {
         number: signal.signal(number, signal.default_int_handler)
         for number in (signal.SIGINT, signal.SIGTERM)
@@ -291,7 +302,7 @@ def serve(
             seed=seed,
             start=start,
             is_live=is_live,
-            faults=wanted,
+            faults=faults,
             dialect=dialect,
             port=port,
         ) as sandbox:

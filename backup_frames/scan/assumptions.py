@@ -8,7 +8,7 @@ here is believed; `ASSUMPTIONS` is the whole list.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ..api.answers import Page
@@ -64,7 +64,8 @@ ASSUMPTIONS: Final = (
     Assumption(
         "filters",
         "instance_id, datastore_type, backup_id and backup_type select rows with that very value",
-        "every row is checked; of the newest rows without filters those that match are in the answer",
+        "every row is checked; of the newest rows without filters those that match are in the answer; "
+        "where none does, likewise with what the newest row shows",
         "rows that do not match are left out, and told; a matching row that a filter hides: read by "
         "offset without it, incomplete, nothing marked gone",
     ),
@@ -191,11 +192,16 @@ def find_begun(page: Page) -> list[TimedRow]:
 
 
 def ask_sound(query: BackupQuery) -> Generator[BackupQuery, Page, Page]:
-    """Ask until an answer does not contradict itself; after three times the last one must do."""
+    """Ask until an answer does not contradict itself; after three times the last one must do.
+
+    Where fewer rows come than are due, as many are asked for as come: it may cap pages silently.
+    """
     page = yield query
     for _ in range(ASKS - 1):
         if find_breach(page) is None:
             break
+        if 0 < len(page.ids) < min(query.limit, page.total_count - query.offset):
+            query = replace(query, limit=len(page.ids))
         page = yield query
     return page
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,7 +93,11 @@ def read_table(
     known = [*fields, *(f"{name}_env" for name in SECRETS)]
     for key, value in table.items():
         if key not in known:
-            raise ConfigError(f"{source}: unknown key {key!r}. Known are {', '.join(known)}.")
+            close = get_close_matches(key.lower(), known, n=1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            raise ConfigError(
+                f"{source}: unknown key {key!r}.{meant} Known are {', '.join(known)}."
+            )
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ConfigError(f"{source}: {key} is {type(value).__name__}. Write text or a number.")
         name = key.removesuffix("_env")

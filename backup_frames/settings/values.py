@@ -68,7 +68,9 @@ def check_switches(**switches: object) -> None:
     for name, value in switches.items():
         is_digit = isinstance(value, int) and value in (0, 1)
         if not is_digit and type(value).__name__ not in ("bool", "bool_"):  # NumPy's are these
-            raise ConfigError(f"{name} is {repr(value)[:80]}; give True or False.")
+            raise ConfigError(
+                f"{name} is {' '.join(repr(value).split())[:80]}; give True or False."
+            )
 
 
 def check_text(value: Any) -> str:

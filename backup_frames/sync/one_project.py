@@ -128,18 +128,22 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
         overlap_s=overlap_s,
         reread_requests=reread_requests,
     )
-    _lake_of(settings)  # before any request
+    switches = {
+        "full": full,
+        "allow_mass_deletion": allow_mass_deletion,
+        "accept_clock_skew": accept_clock_skew,
+        "dry_run": dry_run,
+        "inventory": inventory,
+    }
+    check_switches(**switches)  # before any request, as the lake
+    _lake_of(settings)
     client, found_id = open_client(settings, transport=transport, clock=clock)
     with client:
         return sync_with(
             client,
             found_id,
             settings,
-            full=full,
-            allow_mass_deletion=allow_mass_deletion,
-            accept_clock_skew=accept_clock_skew,
-            dry_run=dry_run,
-            inventory=inventory,
+            **switches,
             progress=progress,
         )
 

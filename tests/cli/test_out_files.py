@@ -72,6 +72,7 @@ def test_a_wrong_place_is_said_before_work_is_announced(run, lake, monkeypatch, 
     [
         (["--out", "full"], 5, "is not empty"),
         (["--out", "missing/pack"], 5, "cannot be written: No such file or directory"),
+        (["--out", "dangling"], 5, "cannot be written: No such file or directory"),
         (["--out", "folder.zip"], 2, "is a folder"),
         (["--calendar", "folder.zip"], 2, "is a folder"),
         (["--calendar", "page.html", "--out", "full"], 5, "is not empty"),
@@ -84,11 +85,12 @@ def test_evidence_is_not_gathered_for_a_wrong_place(
     monkeypatch.chdir(tmp_path)
     for folder in ("full/own", "folder.zip"):
         Path(folder).mkdir(parents=True)
+    Path("dangling").symlink_to("missing/pack")
     days = ["--from", "2026-01-01", "--to", "2026-01-02"]
     ran = run("evidence", "--lake", "nowhere", *days, *target)
     assert ran.code == code, ran.err
     assert words in ran.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.zip", "full"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "folder.zip", "full"]
 
 
 def drain_terminal(terminal: int) -> None:
@@ -157,3 +159,13 @@ def test_a_folder_of_partitions_is_no_file(run, lake, path):
     ran = run("read", "--format", "parquet", "--out", path)
     assert ran.code == 2, ran.err
     assert os.listdir() == ["file"]  # noqa: PTH208 - as above
+
+
+def test_a_pipe_whose_reader_left_ends_as_stdout_does(run, lake):
+    """Exit code 141 and one line, with no advice to look after the machine."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = run(*COMMANDS["read"], f"/dev/fd/{writer}")
+    os.close(writer)
+    assert ran.code == 141
+    assert "Error: What was written to was closed by its reader; the rest is not" in ran.err

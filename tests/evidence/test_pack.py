@@ -30,7 +30,14 @@ from support.lake_maker import (
 from backup_frames.cli import main
 from backup_frames.errors import LakeError, QueryError
 from backup_frames.evidence.calendar import write_calendar
-from backup_frames.evidence.files import SUMS, encode_csv, encode_json, encode_sums, encode_zip
+from backup_frames.evidence.files import (
+    SUMS,
+    encode_csv,
+    encode_json,
+    encode_sums,
+    encode_zip,
+    write_files,
+)
 from backup_frames.evidence.pack import write_evidence
 from backup_frames.evidence.verify import verify_evidence
 from backup_frames.insight.kpi.changes import find_exceptions
@@ -561,3 +568,17 @@ def test_nothing_is_no_pack(tmp_path: Path) -> None:
         pass
     for name in ("folder", "empty.zip"):
         assert verify_evidence(tmp_path / name) != []
+
+
+@pytest.mark.parametrize("place", ["new", "empty", "link"])
+def test_a_pack_is_written_whole_or_not_at_all(tmp_path: Path, place: str) -> None:
+    """On a full disk nothing is left of it, so that the same command can be given again."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("made")
+    before = {path.name for path in tmp_path.rglob("*")}
+    files = {"a": b"x", "runs/b": b"x", "runs/" + "c" * 300: b"x"}  # the last is no name for a file
+    with pytest.raises(LakeError, match=f"{place} cannot be written|made cannot be written"):
+        write_files(tmp_path / place, files)
+    assert {path.name for path in tmp_path.rglob("*")} == before
+    write_files(tmp_path / place, {"runs/b": b"x"})
+    assert (tmp_path / place / "runs/b").read_bytes() == b"x"

@@ -68,6 +68,18 @@ def test_the_flat_table_holds_every_backup(bodies: list[bytes]) -> None:
     assert {"size_gib", "duration_s", "database_name"} <= set(flat.columns)
 
 
+def test_backups_of_any_year_have_a_duration() -> None:
+    """From the year 1, or to the year 9999, it is thousands of years, and no error."""
+    years = [("0001", "2026"), ("2026", "9999"), ("9999", "0001"), ("2026", "2027")]
+    backups = [
+        {"id": str(n), "begin_time": f"{a}-01-01T00:00:00Z", "end_time": f"{b}-01-01T00:00:00Z"}
+        for n, (a, b) in enumerate(years)
+    ]
+    flat = frames_of(page(*backups)).joined().set_index("backup_id")
+    durations = [round(flat["duration_s"][str(n)] / (365.2425 * 86400)) for n in range(4)]
+    assert durations == [2025, 7973, -9998, 1]
+
+
 def test_text_is_text_and_times_are_utc() -> None:
     """Formulas, addresses and long numbers come back as the text they were; times lose the zone."""
     moment = datetime(2026, 1, 31, 8, 30, tzinfo=UTC)

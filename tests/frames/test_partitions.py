@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 from support.record_maker import RECORD_LISTS, for_all, make_pages, page
 
-from backup_frames.errors import LakeError, QueryError
+from backup_frames.errors import ConfigError, LakeError, QueryError
 from backup_frames.frames.deduplicate import deduplicate_frames
 from backup_frames.frames.flatten import ArrowFrames, concat_frames, flatten_pages
 from backup_frames.frames.frames import BackupFrames
@@ -249,6 +249,19 @@ def test_refusing_disk(tmp_path: Path) -> None:
         frames_of(DAY_1).write(tmp_path)
     assert caught.value.path == "backups/date=2026-01-01/p1.parquet"
     assert list(files_of(tmp_path)) == ["backups"]
+
+
+@pytest.mark.parametrize("place", ["lake", "lake/new", "link/backups"])
+def test_no_frames_are_written_into_a_lake(tmp_path: Path, place: str) -> None:
+    """Over a lake's own files they would cost its history: refused, and nothing is touched."""
+    (tmp_path / "lake" / "_meta").mkdir(parents=True)
+    (tmp_path / "lake" / "_meta" / "lake.json").write_text("{}")
+    (tmp_path / "link").symlink_to("lake")
+    frames = frames_of(DAY_1)
+    for write, name in ((frames.write, place), (frames.to_excel, f"{place}/x.xlsx")):
+        with pytest.raises(ConfigError, match=f"lies in the lake {tmp_path}/lake, which holds"):
+            write(tmp_path / name)
+    assert list(files_of(tmp_path / "lake")) == ["_meta/lake.json"]
 
 
 def test_a_name_that_is_no_text_is_a_damaged_file() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import signal
 import socket
 import subprocess
@@ -11,12 +12,13 @@ import threading
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 import backup_frames.sandbox
-from backup_frames.sandbox import Sandbox
+from backup_frames.sandbox import Sandbox, Status
 
 SERVE = """
 from backup_frames.sandbox import serve
@@ -113,3 +115,28 @@ def test_it_imports_nothing_of_the_rest() -> None:
                 continue
             foreign += [n for n in names if n.startswith(("backup_frames", ".."))]
     assert foreign == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"is_live": "false"}, "is_live is 'false': give True or False"),
+        ({"is_live": 2}, "is_live is 2: give True or False"),
+        ({"latency_s": "1"}, "latency_s is '1': give seconds"),
+        ({"latency_s": float("nan")}, "latency_s is nan: give seconds"),
+        ({"unfinished": "none"}, "unfinished is 'none': use one of null, "),
+        ({"faults": ["429:every=50"]}, "'429:every=50' is no fault: give one such as Status"),
+        ({"faults": "430x"}, "fault '430x' is unknown: use a status or one of "),
+        ({"is_plus_lenient": "false"}, "is_plus_lenient is 'false': give True or False"),
+        ({"limit_cap": "5"}, "limit_cap is '5': give a number"),
+    ],
+)
+def test_an_argument_of_another_kind_is_told(given: dict[str, Any], told: str) -> None:
+    """It is refused by name where it is given; no call is answered by a failure of our own."""
+    with pytest.raises(ValueError, match=re.escape(told)):
+        Sandbox(backups=5, **given)
+
+
+def test_faults_are_taken_as_text() -> None:
+    """As on the command line, where the text comes from."""
+    assert Sandbox(backups=5, faults="429:every=50").faults == [Status(status=429, every=50)]

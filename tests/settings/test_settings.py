@@ -591,3 +591,19 @@ def test_settings_of_arguments_alone_read_no_environment(monkeypatch):
     assert Settings.of(region="cn-north-4").lake is None
     with pytest.raises(ConfigError, match="nonsense"):
         Settings.of(nonsense=1)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("max_connection = 4", "max_connections"),
+        ("region_ = 'eu-west-101'", "region"),
+        ("Project_ID = 'p'", "project_id"),
+    ],
+)
+def test_a_misspelt_key_of_the_file_is_told_with_the_one_meant(tmp_path, written, meant):
+    """The message names the key nearest to it, as it does for a variable of the environment."""
+    path = tmp_path / "config.toml"
+    path.write_text(written)
+    with pytest.raises(ConfigError, match=f"unknown key '.*'. Did you mean {meant}\\? Known are"):
+        load_settings(path)

@@ -264,6 +264,29 @@ def test_windows_cut_in_silence_are_narrowed(
         assert (present, report.exit_code, report.counts["gone"]) == (service.ids, 0, 0)
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"cap_s": 30 * 86400, "page_cap": 40},
+        {"cap_s": 7 * 86400, "page_cap": 1},
+        {"meaning": "inside", "page_cap": 40},
+        {"meaning": "created", "page_cap": 7},
+    ],
+    ids=str,
+)
+def test_short_pages_keep_no_proof_from_being_asked(facts: dict[str, Any], tmp_path: Path) -> None:
+    """Pages capped in silence hide neither cut windows nor windows that mean something else."""
+    service = Service(rows=150, span_days=200, table_level=0, **facts)
+    begin = START_S - 100 * 86400
+    ids, certificate, _ = service.read(begin=_moment(begin))
+    wanted = {one for one, row in service.model.rows.items() if (row.begin or 0) >= begin}
+    assert ids == wanted
+    assert certificate.proof.backups["Instance"] or certificate.proof.failures
+    assert certificate.is_complete == ("meaning" not in facts)
+    present, report = service.sync(tmp_path / "lake")
+    assert (present, report.counts["gone"]) == (service.ids, 0)
+
+
 def test_a_list_that_no_backup_can_prove_is_complete_and_says_so(tmp_path: Path) -> None:
     """Backups shorter than three seconds prove nothing: that is told, and spoils no verdict."""
     service = Service(rows=150, longest_s=2)
@@ -313,6 +336,20 @@ def test_a_filter_that_hides_some_rows_is_found_out(name: str, rows: int) -> Non
     ids, certificate, _ = service.read(**{name: value})
     assert (ids, certificate.verdict) == (wanted, "incomplete")
     assert "which matches" in str(certificate)
+
+
+@pytest.mark.parametrize(
+    ("name", "page_cap"), [("backup_id", None), ("instance_id", 5), ("datastore_type", 1)]
+)
+def test_a_filter_that_hides_only_old_rows_is_found_out(name: str, page_cap: int | None) -> None:
+    """Where no newest row has the value, the filter is tried with one that such a row has."""
+    service = Service(rows=900, misread=f"hides: {name}", page_cap=page_cap, table_level=0)
+    rows = sorted(service.model.rows.values(), key=lambda row: row.begin or 0)
+    newest = {FILTERS[name](row) for row in rows[-(page_cap or MAX_LIMIT) :]}
+    value = next(FILTERS[name](row) for row in rows if FILTERS[name](row) not in newest)
+    wanted = {row.id for row in rows if FILTERS[name](row) == value}
+    ids, certificate, _ = service.read(**{name: value})
+    assert (ids, certificate.verdict) == (wanted, "incomplete")
 
 
 @pytest.mark.parametrize("rows", [60, 900])

@@ -23,6 +23,8 @@ def explain_fault(error: BaseException) -> tuple[str, int] | None:
     if re.search(_NO_THREAD, str(error)):
         text = "The machine starts no more threads. Raise ulimit -u, or lower --max-connections."
         return text, 2
+    if isinstance(error, BrokenPipeError):
+        return "What was written to was closed by its reader; the rest is not written.", 141
     if not isinstance(error, OSError):
         return None
     try:

@@ -22,6 +22,7 @@ from pathlib import Path
 import duckdb
 
 from ...errors import LakeError
+from ...lake.formats.open_tables import open_lake_store
 from ...lake.outside import check_outside
 from ...settings.owners import Attestation, OwnerRule
 from ...settings.values import Place, check_switches
@@ -104,7 +105,7 @@ def publish_lake(
     with whole_file(target) as aside:
         with (
             _attachable(aside) as name,
-            _explained(path_text(lake, "lake")),
+            _explained(path_text(lake, "lake"), target, made=name),
             _connection() as connection,
         ):
             connection.execute(
@@ -307,12 +308,18 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def _explained(lake: str) -> Iterator[None]:
+def _explained(lake: str, target: Path | None = None, *, made: str = "") -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as error:
         raise MemoryError(error_text(error)) from error
     except duckdb.Error as error:
+        if made and made in str(error):  # not a file that is read, but the one to write
+            reason = error_text(error).rpartition(": ")[2]
+            raise LakeError(
+                f"{target} could not be written: {reason} Check that place and its free space."
+            ) from error
+        open_lake_store(lake, scratch="_meta/insight/tmp").list("")  # names a folder that is closed
         raise LakeError(
             f"The lake at {lake} cannot be read: {error_text(error)} Run `backup-frames verify --lake "
             f"{lake} --repair`, which names damaged files and reads them again."

@@ -24,6 +24,7 @@ from ...lake.named_files import NamedFiles, find_named_files, rows_by_record
 from ...lake.storage.layout import RUNS, TABLE_NAMES, parse_key
 from ...lake.storage.store import Store
 from ...lake.storage.urls import local_root, scheme_of
+from ...whole_files import explained_step
 from .sql_text import (
     columns_of,
     escaped,
@@ -69,10 +70,14 @@ def _find_root(lake: str) -> Path | None:
     if scheme_of(lake) in ("s3", "obs"):
         return None
     root = local_root(lake)
-    if not root.is_dir():
+    with explained_step("read", root, ""):
+        is_there = root.is_dir()
+    if not is_there:
         raise LakeError(
             f"There is no lake at {root}. Run `backup-frames sync --lake {lake}` first."
         )
+    if ".." in root.parts:  # DuckDB shortens these in the names of files that it finds, links or no
+        root = Path(os.path.realpath(root))
     return root
 
 
@@ -158,6 +163,7 @@ def create_relations(
             return LakeRelations(is_held, counts.get("backups", 0))
         if files == find_named_files(store):
             break
+    store.list("")  # a folder that this user may not enter looks empty: it is named
     raise LakeError(
         f"The lake at {lake} was not read whole: {wrong}. Run `backup-frames verify --lake {lake}`."
     )

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Final, Literal, NamedTuple
 
-LAKE_KEY: Final = "_meta/lake.json"
+from ...lake_folder import LAKE_MARK
+
+LAKE_KEY: Final = LAKE_MARK
 TABLE_NAMES: Final = ("backup_databases", "backup_tables", "backups")
 """The tables in partitions by date, children first."""
 CHANGES_OF: Final = {"backup_policy_changes": "backup_policies", "instance_changes": "instances"}

@@ -289,9 +289,10 @@ class LocalStore(PlainFiles):
     def _open(self, name: str, flags: int, folder: int, key: str) -> int:
         try:
             return os.open(name, flags | _NO_LINK, 0o666, dir_fd=folder)
-        except OSError:
+        except OSError as error:
             if _is_link(name, folder):
                 self._refuse_link(key)
+            error.filename = str(self._root / key)
             raise
 
     def _refuse_link(self, key: str) -> NoReturn:

@@ -46,7 +46,7 @@ def check_service(query: BackupQuery, fetch: Fetch, *, now_s: int) -> Iterator[C
     """
     try:
         newest = {level: drive(ask_sound(replace(query, level=level)), fetch) for level in LEVELS}
-        limit_check, limit = _check_limit(newest)
+        limit_check, limit = _check_limit(newest, query.limit)
         yield limit_check
         yield _check_time_formats(newest)
         if limit == 0:
@@ -61,18 +61,17 @@ def check_service(query: BackupQuery, fetch: Fetch, *, now_s: int) -> Iterator[C
         yield failed_check("assumptions", error, left_out=left_out)
 
 
-def _check_limit(newest: Pages) -> tuple[Check, int]:
+def _check_limit(newest: Pages, limit: int) -> tuple[Check, int]:
     """Whether pages are as large as asked, and the limit to go on with; 0 if no rows come."""
     for page in newest.values():
-        rows, due = len(page.ids), min(page.query.limit, page.total_count)
+        rows, due = len(page.ids), min(limit, page.total_count)
         if rows < due:
             message = f"{rows} rows came where {due} were due. Reads ask for as many as come"
             if rows == 0:
                 message = f"no rows came where total_count is {page.total_count}. {REPORT}"
             return Check("limit", is_ok=False, message=message, shape=f"{rows} of {due}"), rows
         if breach := find_breach(page):
-            return Check("limit", is_ok=False, message=f"{breach}. {REPORT}"), page.query.limit
-    limit, rows = min((page.query.limit, len(page.ids)) for page in newest.values())
+            return Check("limit", is_ok=False, message=f"{breach}. {REPORT}"), limit
     rows = max(len(page.ids) for page in newest.values())
     if rows < limit:
         return _unproven("limit", f"no level has {limit} backups"), limit

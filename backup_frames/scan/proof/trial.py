@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ...api.answers import Page
 from ...api.query import FILTERS, LEVELS, BackupQuery, Level
-from ...errors import RejectedError
+from ...errors import QueryError, RejectedError
 from ..assumptions import (
     ASKS,
     UNCLEAR,
@@ -219,18 +219,28 @@ class Trial:
             self._window.oldest_s[self.query.level] = page.begin_s[-1]
 
     def _doubt_filters(self, page: Page) -> Steps:
-        """Hold the answer against the newest rows without filters: it must hold those that match."""
+        """Hold the answer against the newest rows without filters: it must hold those that match.
+
+        Where none of them does, the same filters are asked for what the newest row shows.
+        """
         plain = replace(self.query, **dict.fromkeys(FILTERS))  # type: ignore[arg-type]  # names of filters
         newest = yield from ask_sound(plain)
-        hidden = find_hidden(newest, page, self.query.filters())
+        asked = self.query
+        if not any(matches(row, asked.filters()) for row in read_rows(newest)):
+            try:
+                asked = stand_in(asked, newest)
+                page = yield from ask_sound(asked)
+            except (QueryError, RejectedError):  # a value that the service shows, and does not take
+                return
+        hidden = find_hidden(newest, page, asked.filters())
         if hidden:  # by accident, if it came or went just now
-            again = yield from ask_sound(self.query)
+            again = yield from ask_sound(asked)
             newest = yield from ask_sound(plain)
-            hidden &= find_hidden(newest, again, self.query.filters())
+            hidden &= find_hidden(newest, again, asked.filters())
         if hidden:
             self.is_filter_failed = True
             self.failure = (
-                f"{self.query.level}: {self.query.filters()} does not find backup {min(hidden)}, "
+                f"{self.query.level}: {asked.filters()} does not find backup {min(hidden)}, "
                 "which matches: the list without filters holds it"
             )
 
@@ -240,7 +250,7 @@ def is_as_assumed(
 ) -> bool:
     """Whether nothing speaks against reading spans of time apart, level by level.
 
-    Costs three requests per level, one more if only one is asked, another with filters, and more
+    Costs three requests per level, one more if only one is asked, one or two with filters, and more
     where something fails.
     """
     seen: list[tuple[str, ...]] = []
@@ -253,6 +263,23 @@ def is_as_assumed(
         seen += [trial.page.ids if trial.page else (), trial.other_ids]
     ids = [one for page in seen for one in page]
     return len(ids) == len(set(ids))
+
+
+def stand_in(query: BackupQuery, newest: Page) -> BackupQuery:
+    """The query with other values for its filters: those that the first row with all of them shows.
+
+    Raises:
+        QueryError: no query takes these values.
+    """
+    for row in read_rows(newest):
+        shown = {name: filter_value(row, name) for name in query.filters()}
+        if all(isinstance(value, str) and value for value in shown.values()):
+            if isinstance(engine := shown.get("datastore_type"), str):
+                shown["datastore_type"] = (
+                    engine.casefold()
+                )  # shown in either case, asked in lower case
+            return replace(query, **shown)  # type: ignore[arg-type]  # each is a text
+    return query
 
 
 def find_hidden(newest: Page, page: Page, filters: dict[str, str]) -> set[str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import resource
 import shutil
+import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,7 +19,7 @@ import pytest
 from obstore.fsspec import FsspecStore
 from support.lake_maker import at, backup, make_lake, run
 
-from backup_frames import sync_backups
+from backup_frames import open_lake, sync_backups
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight import PublishReport, connect_lake, publish_lake
 from backup_frames.insight.kpi.publish import open_published, open_views
@@ -203,6 +207,63 @@ def test_a_relative_lake_is_published_absolutely(
     monkeypatch.chdir("/")
     with opened(path) as connection:
         assert connection.sql("SELECT backup_id FROM fact_backup").fetchall() == [("b",)]
+
+
+def test_a_lake_beside_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``../lake`` is the folder that the system finds there, behind a link as well."""
+    one_backup_lake(tmp_path / "real" / "lake", "b")
+    one_backup_lake(tmp_path / "lake", "of another lake")
+    (tmp_path / "real" / "here").mkdir()
+    (tmp_path / "link").symlink_to("real/here")
+    monkeypatch.chdir(tmp_path / "real" / "here")
+    for lake in ("../lake", "./../../real/lake", f"{tmp_path}/link/../lake"):
+        path = publish_lake(lake, tmp_path / "out.duckdb").path
+        with opened(path) as connection:
+            assert connection.sql("SELECT backup_id FROM fact_backup").fetchall() == [("b",)]
+
+
+@pytest.mark.parametrize("materialize", [False, True])
+def test_a_full_disk_is_no_fault_of_the_lake(tmp_path: Path, materialize: bool) -> None:
+    """What could not be written is named, in one line; the file before it stays."""
+    lake = one_backup_lake(tmp_path / "lake")
+    (tmp_path / "out.duckdb").write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        with pytest.raises(LakeError) as caught:
+            publish_lake(lake, tmp_path / "out.duckdb", materialize=materialize)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value).startswith(f"{tmp_path}/out.duckdb could not be written: File too ")
+    assert (tmp_path / "out.duckdb").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lake", "out.duckdb"]
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder for a test that is some user without rights, as far as files are concerned."""
+    folder = Path(tempfile.mkdtemp())  # other users cannot reach `tmp_path`
+    folder.chmod(0o755)
+    yield folder
+    os.seteuid(os.getuid())
+    subprocess.run(["chmod", "-R", "u+rwX", folder], check=True)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("closed", ["", "lake/backups", "lake/backups/date=2026-03-10"])
+def test_a_folder_that_may_not_be_entered_is_named(nobody: Path, closed: str) -> None:
+    """It is not taken for an empty or a damaged one; whoever reads the lake is told the same."""
+    lake = one_backup_lake(nobody / "lake")
+    held = functools.partial(connect_lake, materialize=True)
+    readers = (connect_lake, held, lambda lake: open_lake(lake).backups())
+    for read in readers:  # it can be read so far, and what reads it is loaded
+        read(lake)
+    (nobody / closed).chmod(0)
+    os.seteuid(65534 if os.getuid() == 0 else os.getuid())
+    named = f"Cannot (read|list) {nobody / closed}.*: Permission denied. Give this user read"
+    for read in readers:
+        with pytest.raises(LakeError, match=named):
+            read(lake)
 
 
 def test_stray_files_are_not_read(tmp_path: Path) -> None:
