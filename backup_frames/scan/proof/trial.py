@@ -275,9 +275,8 @@ def stand_in(query: BackupQuery, newest: Page) -> BackupQuery:
         shown = {name: filter_value(row, name) for name in query.filters()}
         if all(isinstance(value, str) and value for value in shown.values()):
             if isinstance(engine := shown.get("datastore_type"), str):
-                shown["datastore_type"] = (
-                    engine.casefold()
-                )  # shown in either case, asked in lower case
+                # it is shown in either case, and asked for in lower case
+                shown["datastore_type"] = engine.casefold()
             return replace(query, **shown)  # type: ignore[arg-type]  # each is a text
     return query
 
