@@ -402,10 +402,10 @@ def test_a_failure_counts_whatever_its_body_is(name: str, read: Read) -> None:
 
 @pytest.mark.parametrize("name", SLOW)
 def test_a_request_has_a_total_deadline(name: str, read: Read) -> None:
-    """However slowly bytes drip, each of the four tries ends in time."""
+    """However slowly bytes drip, each of the tries ends in time."""
     with FaultServer(SLOW[name]) as server:
         ran = read(server.endpoint, timeout_s=0.15)
-        check(ran, server, DOWN)
+        check(ran, server, DOWN._replace(requests=range(5)))  # time may be up before one is sent
     assert "0.15 s" in ran.message
 
 
