@@ -174,9 +174,7 @@ class BackupReader:
                     yield self._part(waiting)
                     waiting, size = [], 0
                 if self._progress:
-                    self._progress(
-                        *workers.look(lambda plan: (plan.rows_done, plan.rows_expected))
-                    )
+                    self._progress(*workers.look(lambda plan: (plan.rows_done, plan.rows_expected)))
         self._proof = schedule.service_proof
         self._reasons += [one for one in self._proof.failures if one not in self._reasons]
         if waiting:

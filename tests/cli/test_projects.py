@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from backup_frames.cli.runs.log import RunLog
 from backup_frames.cli.runs.projects import run_side_by_side
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import Settings
@@ -103,8 +104,17 @@ def config_of(path, endpoints: list[tuple[str, str, str]], lake) -> None:
 
 
 def test_a_throttled_project_does_not_hold_up_the_rest(run, monkeypatch, tmp_path):
-    """At one at a time, behind one that answers slowly, the others are up to date first."""
-    with Sandbox(backups=20, seed=1, latency_s=1) as slow, Sandbox(backups=20, seed=2) as quick:
+    """At one at a time, behind one whose answers are late, the others are up to date first."""
+    add, quick_is_told = RunLog.add, threading.Event()
+
+    def add_and_note(log, project, result):
+        add(log, project, result)
+        if project.project_id == quick.project_id:
+            quick_is_told.set()
+
+    monkeypatch.setattr(RunLog, "add", add_and_note)
+    with Sandbox(backups=20, seed=1) as slow, Sandbox(backups=20, seed=2) as quick:
+        slow.on_request(lambda _: quick_is_told.wait(60) or quick_is_told.set())
         monkeypatch.setenv("SLOW", slow.token)
         monkeypatch.setenv("QUICK", quick.token)
         config = tmp_path / "c.toml"
