@@ -69,7 +69,6 @@ def unavailable(retry_after_s: float | None = None) -> UnavailableError:
 # -- waiting -----------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(seconds=st.floats(0, 700), before=st.integers(0, 50))
 def test_retry_after_is_obeyed(seconds: float, before: int) -> None:
     """After a 429 with Retry-After no request starts earlier than the server said."""
@@ -79,7 +78,6 @@ def test_retry_after_is_obeyed(seconds: float, before: int) -> None:
     assert seconds <= wait_of(gate, clock) <= seconds + 1.001
 
 
-@settings(deadline=None)
 @given(seconds=st.floats(0, 700))
 def test_retry_after_of_an_outage_is_obeyed(seconds: float) -> None:
     """A 503 with Retry-After pauses like a 429."""
@@ -106,7 +104,7 @@ def test_a_retry_after_beyond_the_end_of_the_run_ends_it_at_once() -> None:
     assert clock.seconds == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     limit=st.integers(1, 200),
     period_s=st.sampled_from((1.0, 5.0, 60.0)),
