@@ -411,9 +411,10 @@ def test_a_request_has_a_total_deadline(name: str, read: Read) -> None:
 
 def test_nobody_listens(read: Read) -> None:
     """A refused connection is retried, then told with its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
-    ran = read(endpoint)
+    with socket.socket() as deaf:  # bound, so that nobody else takes the port, and does not listen
+        deaf.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        ran = read(endpoint)
     assert (ran.error, ran.code) == ("UnavailableError", 3)
     assert endpoint in ran.message
     assert 1 < ran.slept_s < 10

@@ -65,8 +65,9 @@ def test_whatever_a_project_raises_is_its_result():
     assert all(isinstance(result, Exception) for _, result in results)
 
 
-def test_closing_stops_all_of_them():
+def test_closing_stops_all_of_them(monkeypatch):
     """Closed early, those that run end with an error at their next request or pause."""
+    monkeypatch.setattr("backup_frames.cli.runs.projects.END_WITHIN_S", 60)
     stopped = []
 
     def run(settings, watch) -> None:

@@ -27,7 +27,7 @@ print("stopped")
 
 def test_it_serves_and_frees_its_port() -> None:
     """Inside the with block it answers on loopback; afterwards port and thread are free."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with Sandbox(backups=5) as sandbox:
         response = httpx.get(
             f"{sandbox.endpoint}/v3.1/{sandbox.project_id}/backups",
@@ -38,7 +38,8 @@ def test_it_serves_and_frees_its_port() -> None:
         assert parsedate_to_datetime(response.headers["Date"]).year > 2025  # real time
         assert sandbox.request_count == 1
         port = httpx.URL(sandbox.endpoint).port
-    assert threading.active_count() == before
+    left = set(threading.enumerate()) - before
+    assert "sandbox" not in {thread.name for thread in left}
     with Sandbox(backups=5, port=port) as again:
         assert httpx.URL(again.endpoint).port == port
     sandbox.stop()  # twice is once
