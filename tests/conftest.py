@@ -27,6 +27,14 @@ gc.set_threshold(50_000)  # as the command itself has it: imports make many obje
 _FOREIGN = ("BACKUP_FRAMES_", "HUAWEICLOUD_", "AWS_")
 
 
+def pytest_configure() -> None:
+    """Let no property fail because a machine is slow."""
+    from hypothesis import settings
+
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Let each worker begin with files of its own: what those share is made once, not in every one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -76,7 +77,8 @@ class Scrubber:
 
     def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:
         self._secrets = secrets
-        _SCRUBBERS.add(self)
+        with _SCRUBBERS_LOCK:
+            _SCRUBBERS.add(self)
 
     def text(self, text: str) -> str:
         """The text without secrets."""
@@ -122,6 +124,7 @@ def _spellings(char: str) -> str:
 
 
 _SCRUBBERS: weakref.WeakSet[Scrubber] = weakref.WeakSet()
+_SCRUBBERS_LOCK = threading.Lock()  # a client may be made while another one logs
 
 
 class _LogFilter(logging.Filter):
@@ -131,7 +134,9 @@ class _LogFilter(logging.Filter):
         text = clean = record.getMessage()
         if _ISSUED in text.lower():
             return False
-        for scrubber in list(_SCRUBBERS):
+        with _SCRUBBERS_LOCK:
+            scrubbers = list(_SCRUBBERS)
+        for scrubber in scrubbers:
             clean = scrubber.text(clean)
         if clean != text:
             record.msg, record.args = clean, ()

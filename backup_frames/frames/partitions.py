@@ -197,6 +197,7 @@ def _ask(data: bytes) -> tuple[int, bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # it finds what this found
+            process_group=0,  # Ctrl-C ends this program, and not a file
         )
         atexit.register(_end)
     there, back = _process.stdin, _process.stdout

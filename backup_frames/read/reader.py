@@ -170,11 +170,11 @@ class BackupReader:
                 waiting.append(done)
                 size += sum(len(piece.body) for piece in done.pieces)
                 if size >= PART_BYTES:
-                    self._proof = schedule.service_proof
+                    self._proof = workers.look(lambda plan: plan.service_proof)
                     yield self._part(waiting)
                     waiting, size = [], 0
                 if self._progress:
-                    self._progress(schedule.rows_done, schedule.rows_expected)
+                    self._progress(*workers.look(lambda plan: (plan.rows_done, plan.rows_expected)))
         self._proof = schedule.service_proof
         self._reasons += [one for one in self._proof.failures if one not in self._reasons]
         if waiting:

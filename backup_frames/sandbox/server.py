@@ -240,10 +240,10 @@ class _Server(uvicorn.Server):
             )
         )
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell."""
-        await super().startup(sockets)
+    async def main_loop(self) -> None:
+        """Tell, and serve: if it was told to stop before this, uvicorn may leave its port open."""
         self.is_up.set()
+        await super().main_loop()
 
 
 def _with_abort(app: ASGIApp) -> ASGIApp:

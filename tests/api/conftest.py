@@ -47,7 +47,7 @@ def read(
     """`backup-frames read --format parquet --out …` from an endpoint, without real waiting."""
     out = tmp_path / "out"
 
-    def read_here(endpoint: str, *arguments: str, timeout_s: float = 5.0) -> Ran:
+    def read_here(endpoint: str, *arguments: str, timeout_s: float = 60.0) -> Ran:
         monkeypatch.setenv("BACKUP_FRAMES_TOKEN", TOKEN)
         monkeypatch.setenv("BACKUP_FRAMES_TIMEOUT_S", str(timeout_s))
         capfdbinary.readouterr()

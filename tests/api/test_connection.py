@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def ask(transport: DeadlineTransport, url: str, deadline_s: float = 5) -> httpx.Response:
+def ask(transport: DeadlineTransport, url: str, deadline_s: float = 60) -> httpx.Response:
     """One request, its answer read and its connection given back."""
     request = httpx.Request("GET", url, extensions={"deadline_s": deadline_s})
     response = transport.handle_request(request)
@@ -233,11 +234,11 @@ def test_a_host_is_reached_by_the_address_that_answers(monkeypatch: pytest.Monke
                 one.connect_ex(full.getsockname())
             found = [
                 (socket.AF_INET, socket.SOCK_STREAM, 0, "", address)
-                for address in (full.getsockname(), ("127.0.0.1", server.port))
+                for address in (full.getsockname(), *[("127.0.0.1", server.port)] * 49)
             ]
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
             transport = DeadlineTransport(server.endpoint, max_connections=1)
-            assert ask(transport, "http://of-two-addresses", deadline_s=3).content == b"{}"
+            assert ask(transport, "http://of-many-addresses", deadline_s=60).content == b"{}"
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found[:1] * 3)
             with pytest.raises(httpx.ConnectTimeout):
                 ask(transport, "http://of-none-that-answers", deadline_s=0.1)
@@ -260,7 +261,7 @@ def test_tls_within_tls_has_a_deadline(tmp_path: Path, monkeypatch: pytest.Monke
     with FaultServer(slow, tls=self_signed(tmp_path)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.endpoint)
         transport = DeadlineTransport("https://127.0.0.1:1", max_connections=1)
-        with pytest.raises(httpx.ConnectTimeout):
+        with pytest.raises(httpx.TimeoutException):
             ask(transport, "https://127.0.0.1:1", deadline_s=0.6)
         transport.close()
     assert sent < 100
@@ -306,7 +307,7 @@ def test_a_connection_that_ended_meanwhile_is_replaced() -> None:
         transport = DeadlineTransport(server.endpoint, max_connections=1)
         assert ask(transport, server.endpoint).content == b"{}"
         (connection,) = next(iter(transport._idle.values()))
-        select.select([connection._socket], [], [], 5)  # until the end has come
+        select.select([connection._socket], [], [], 60)  # until the end has come
         assert ask(transport, server.endpoint).content == b"{}"
         transport.close()
         assert server.connections == 2
@@ -331,7 +332,7 @@ def test_closing_ends_what_is_under_way() -> None:
 
     def hold(connection: Connection) -> bool:
         arrived.set()
-        connection.stopped.wait(10)
+        connection.stopped.wait(120)
         return False
 
     with FaultServer(hold) as server:
@@ -340,16 +341,35 @@ def test_closing_ends_what_is_under_way() -> None:
 
         def run() -> None:
             try:
-                ask(transport, server.endpoint, deadline_s=60)
+                ask(transport, server.endpoint, deadline_s=120)
             except httpx.TransportError as error:
                 errors.append(error)
 
         thread = threading.Thread(target=run)
         thread.start()
-        assert arrived.wait(5)
+        assert arrived.wait(60)
         transport.close()
-        thread.join(5)
+        thread.join(60)
         assert len(errors) == 1
+
+
+def test_a_connection_made_while_closing_carries_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who was about to connect when the transport was closed is not held, and asks nothing."""
+    with FaultServer(answer(b"{}")) as server:
+        transport = DeadlineTransport(server.endpoint, max_connections=1)
+        connect = transport._open
+
+        def connect_and_close(*place: Any) -> Any:
+            made = connect(*place)
+            transport.close()
+            return made
+
+        monkeypatch.setattr(transport, "_open", connect_and_close)
+        with pytest.raises(httpx.TransportError):
+            ask(transport, server.endpoint)
+    assert not server.requests
 
 
 def test_a_line_break_in_a_header_never_leaves() -> None:

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_frames.api.auth import StaticToken
@@ -97,7 +97,6 @@ def test_a_query_has_a_fixed_order_and_a_numeric_zone() -> None:
     )
 
 
-@settings(deadline=None)
 @given(
     begin=st.datetimes(timezones=st.sampled_from((UTC, HIGH, LOW))),
     width=st.timedeltas(timedelta(0), timedelta(days=3000)),
@@ -117,7 +116,6 @@ def test_the_window_on_the_wire_holds_the_window_asked(begin: datetime, width: t
     assert timedelta(0) <= sent_end - (begin + width) < timedelta(seconds=1)
 
 
-@settings(deadline=None)
 @given(value=st.text("".join(map(chr, range(0x21, 0x7F))), min_size=1, max_size=128))
 def test_filters_arrive_as_they_were_given(value: str) -> None:
     """Whatever is allowed in a filter survives the URL, a plus sign above all."""
@@ -137,7 +135,6 @@ def test_filters_arrive_as_they_were_given(value: str) -> None:
     assert tuple(parse_qsl(raw, strict_parsing=True)) == query.params()
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=80))
 def test_project_ids_are_a_closed_alphabet(text: str) -> None:
     """What passes is harmless in a path and a URL; everything else is refused."""

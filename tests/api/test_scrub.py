@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+import weakref
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 
+from backup_frames.api import scrub
 from backup_frames.api.scrub import without_secrets
 from backup_frames.cli.session.session import Session
 from backup_frames.lake.formats.table_format import failed_table
 from backup_frames.settings import Settings
 
 SECRET = "cAn/Ary+6f1d=="
+
+
+def test_a_client_may_be_made_while_another_one_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose secrets a log line may hold is looked up while no client is added."""
+    held = list[bool]()
+
+    class Watched(weakref.WeakSet[scrub.Scrubber]):
+        def __iter__(self) -> Iterator[scrub.Scrubber]:
+            held.append(scrub._SCRUBBERS_LOCK.locked())
+            return super().__iter__()
+
+        def add(self, item: scrub.Scrubber) -> None:
+            held.append(scrub._SCRUBBERS_LOCK.locked())
+            super().add(item)
+
+    monkeypatch.setattr(scrub, "_SCRUBBERS", Watched())
+    client = scrub.Scrubber(lambda: [SECRET])
+    line = logging.makeLogRecord({"msg": f"send_request_headers {SECRET}"})
+    assert logging.getLogger("httpcore.http11").filter(line)
+    assert line.getMessage() == client.text(f"send_request_headers {SECRET}")
+    assert SECRET not in line.getMessage()
+    assert held == [True, True]
 
 
 def in_a_failure(text: str) -> str:

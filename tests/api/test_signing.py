@@ -10,7 +10,7 @@ import httpx
 import pytest
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.clocks import VirtualClock
 
@@ -63,7 +63,6 @@ printable = st.text("".join(map(chr, range(0x21, 0x7F))), min_size=1, max_size=6
 anything = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
-@settings(deadline=None)
 @given(
     segments=st.lists(anything.filter(lambda text: text not in (".", "..")), max_size=3),
     values=st.lists(anything, max_size=5),

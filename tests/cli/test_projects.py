@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from backup_frames.cli.runs.log import RunLog
 from backup_frames.cli.runs.projects import run_side_by_side
 from backup_frames.sandbox import Sandbox
 from backup_frames.settings import Settings
@@ -19,21 +20,21 @@ def ended(results) -> list[str]:
 
 def test_those_that_wait_give_their_turn_away():
     """Six projects that only wait, at two at once: the other six end first."""
-    others, all_done = list[str](), threading.Event()
+    others_are_told = threading.Event()
 
     def run(settings, watch) -> None:
         if int(settings.project_id[1:]) < 6:
             watch.begin_wait()
-            assert all_done.wait(timeout=60)
+            assert others_are_told.wait(timeout=60)
             watch.end_wait(is_answer=True)
-        else:
-            others.append(settings.project_id)
-            if len(others) == 6:
-                all_done.set()
 
-    results = [one for one in run_side_by_side(projects(12), run, at_once=2) if one]
-    assert not [result for _, result in results if isinstance(result, BaseException)]
-    order = ended(results)
+    order = []
+    for one in run_side_by_side(projects(12), run, at_once=2):
+        if one is not None:
+            assert one[1] is None
+            order.append(one[0].project_id)
+        if len(order) == 6:
+            others_are_told.set()
     assert sorted(order[:6]) == sorted(f"p{n}" for n in range(6, 12))
     assert len(order) == 12
 
@@ -64,8 +65,9 @@ def test_whatever_a_project_raises_is_its_result():
     assert all(isinstance(result, Exception) for _, result in results)
 
 
-def test_closing_stops_all_of_them():
+def test_closing_stops_all_of_them(monkeypatch):
     """Closed early, those that run end with an error at their next request or pause."""
+    monkeypatch.setattr("backup_frames.cli.runs.projects.END_WITHIN_S", 60)
     stopped = []
 
     def run(settings, watch) -> None:
@@ -103,8 +105,17 @@ def config_of(path, endpoints: list[tuple[str, str, str]], lake) -> None:
 
 
 def test_a_throttled_project_does_not_hold_up_the_rest(run, monkeypatch, tmp_path):
-    """At one at a time, behind one that answers slowly, the others are up to date first."""
-    with Sandbox(backups=20, seed=1, latency_s=1) as slow, Sandbox(backups=20, seed=2) as quick:
+    """At one at a time, behind one whose answers are late, the others are up to date first."""
+    add, quick_is_told = RunLog.add, threading.Event()
+
+    def add_and_note(log, project, result):
+        add(log, project, result)
+        if project.project_id == quick.project_id:
+            quick_is_told.set()
+
+    monkeypatch.setattr(RunLog, "add", add_and_note)
+    with Sandbox(backups=20, seed=1) as slow, Sandbox(backups=20, seed=2) as quick:
+        slow.on_request(lambda _: quick_is_told.wait(60) or quick_is_told.set())
         monkeypatch.setenv("SLOW", slow.token)
         monkeypatch.setenv("QUICK", quick.token)
         config = tmp_path / "c.toml"

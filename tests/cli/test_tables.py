@@ -8,7 +8,7 @@ import re
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -70,7 +70,6 @@ def test_csv_defuses_formulas(start):
     assert as_csv(table(hostile))[0]["name"] == "'" + hostile
 
 
-@settings(deadline=None)  # the first call loads pyarrow.compute
 @given(st.lists(st.text(st.characters(codec="utf-8")), max_size=5))
 def test_csv_keeps_every_text(names):
     """Whatever the name, a CSV reader gets it back, apart from the apostrophe."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from backup_frames.errors import LakeError
+from backup_frames.frames import partitions
 from backup_frames.frames.partitions import _end, decode_apart, encode_table
 from backup_frames.frames.schema import BACKUPS
 from backup_frames.sync.maintenance.flips import check_pages
@@ -49,6 +51,13 @@ def test_after_a_file_that_ends_the_process_the_next_is_read() -> None:
         with pytest.raises(LakeError, match="not an intact Parquet file"):
             decode_apart(whole[:-9])
         assert decode_apart(whole).num_rows == 3
+
+
+def test_what_ends_a_program_is_no_damage_of_a_file() -> None:
+    """Ctrl-C goes to all processes of a terminal's program: not to the one that decodes."""
+    decode_apart(encode_table(BACKUPS.empty_table()))
+    assert partitions._process is not None
+    assert os.getpgid(partitions._process.pid) != os.getpgrp()
 
 
 FORKED = """

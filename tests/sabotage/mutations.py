@@ -538,6 +538,18 @@ MUTATIONS = (
         _FAULTS,
     ),
     Mutation(
+        "error-noted-in-turn",
+        "except BaseException as error:\nself._note(error)",
+        "pass",
+        ("test_workers.py",),
+    ),
+    Mutation(
+        "closed-while-connecting",
+        "if self._is_closed:\nconnection.stop()",
+        "pass",
+        ("test_connection.py",),
+    ),
+    Mutation(
         "body-bounded",
         "if size > MAX_BODY_BYTES:",
         "if False:",

@@ -224,7 +224,7 @@ _ROWS = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     rows=_ROWS,
     removed=st.sets(st.integers(0, 39)),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -102,7 +104,7 @@ class LetsOthersIn(threading.Condition):
 
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)
-        if isinstance(raised[1], RejectedError) and self._is_worker():
+        if isinstance(raised[1], OverflowError) and self._is_worker():
             self._turn.clear()
             with self:
                 super().notify_all()
@@ -116,14 +118,29 @@ class LetsOthersIn(threading.Condition):
         return threading.current_thread() is not self._caller
 
 
-def test_an_error_is_told_before_others_find_that_nothing_is_asked() -> None:
-    """The refusal reaches the caller, also where a thread looks for work before it is noted."""
-    questions = Questions(1)
-    questions.give = fail(RejectedError("no such instance", status=400))  # type: ignore[method-assign]
+@pytest.mark.parametrize("where", ["take", "give"])
+def test_an_error_is_told_before_others_stumble_over_what_it_left(where: str) -> None:
+    """It reaches the caller, also where a thread looks for work right behind it."""
+    questions, error = Questions(1), OverflowError("date value out of range")
+
+    def fail_once(*_: object) -> None:
+        setattr(questions, where, lambda *_: None)  # the step that failed has left nothing to do
+        raise error
+
+    setattr(questions, where, fail_once)
     workers = Workers(questions, lambda query: query, 2)  # type: ignore[arg-type]
     workers._changed = LetsOthersIn()
-    with pytest.raises(RejectedError, match="no such instance"):
+    with pytest.raises(OverflowError) as caught:
         list(workers.run())
+    assert caught.value is error
+
+
+def test_no_thread_changes_what_is_looked_at() -> None:
+    """How far a read is, is read from a schedule that stands still meanwhile."""
+    workers = Workers(Questions(), lambda query: query, 4)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as other:
+        take = partial(other.submit, workers._changed.acquire, blocking=False)
+        assert not workers.look(lambda _: take().result())
 
 
 def test_an_error_late_in_planning_reaches_the_caller() -> None:

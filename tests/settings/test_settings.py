@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_frames.errors import ConfigError
@@ -213,7 +213,6 @@ def test_a_secret_that_breaks_a_header_is_refused_unseen(field, bad):
     assert caught.value.__cause__ is None
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_only_the_closed_alphabet_is_a_project_id(text):
     """A project id is taken if and only if it is 1 to 64 of A-Z a-z 0-9 _ -."""

@@ -83,6 +83,5 @@ TestWalkMachine = WalkMachine.TestCase
 TestWalkMachine.settings = settings(
     max_examples=40,
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -52,7 +52,7 @@ def forecast_of(service: ModelService) -> Forecast:
 
 
 @given(offsets, moments, moments)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_forecast_counts_every_span_right(rows, one, two):
     """Any span, at midnights, beside them, or inside a day: the number is the number."""
     service = ModelService()
@@ -65,7 +65,7 @@ def test_a_forecast_counts_every_span_right(rows, one, two):
 
 
 @given(offsets, st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_change_costs_a_few_counts_and_one_is_always_found(rows, data):
     """Nothing changed: nothing to read, in nine counts at most. One backup less or more: found."""
     service = ModelService()

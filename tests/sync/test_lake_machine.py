@@ -157,7 +157,7 @@ class LakeMachine(RuleBasedStateMachine):
         assert sorted(Lake(self.world.store).backups()["backup_id"].to_pylist()) == self.world.ids()
 
 
-COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+COMMON = {"suppress_health_check": list(HealthCheck)}
 
 
 def test_any_short_life_of_a_lake() -> None:

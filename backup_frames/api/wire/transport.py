@@ -98,6 +98,8 @@ class DeadlineTransport(httpx.BaseTransport):
             connection = self._take_idle(origin) or self._open(origin, over_at)
             with self._lock:
                 self._busy.add(connection)
+                if self._is_closed:
+                    connection.stop()
             answer = connection.exchange(request, over_at)
         except BaseException:
             self._give_back(origin, connection, is_reusable=False)

@@ -14,9 +14,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from math import inf
-from typing import Final
+from typing import Final, TypeVar
 
 from ...api.answers import Page
 from ...api.gate import FEWEST_CONNECTIONS, connections_for
@@ -24,6 +25,8 @@ from ...api.query import BackupQuery
 from ...errors import RejectedError
 from ..finished import FinishedRange
 from .schedule import Ask, Schedule
+
+T = TypeVar("T")
 
 MAX_WAITING_RANGES = 16
 """Finished ranges that may wait for the consumer before the threads pause: memory stays flat."""
@@ -85,6 +88,26 @@ class Workers:
         for thread in self._threads:
             thread.join()
 
+    def look(self, at: Callable[[Schedule], T]) -> T:
+        """What the schedule tells of itself, while no thread changes it."""
+        with self._changed:
+            return at(self._schedule)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the lock; an error is noted before another thread can stumble over what it left."""
+        with self._changed:
+            try:
+                yield
+            except BaseException as error:
+                self._note(error)
+                raise
+
+    def _note(self, error: BaseException) -> None:
+        """Keep the first error for the consumer. Called with the lock held."""
+        self._error = self._error or error
+        self._changed.notify_all()
+
     def _start(self, count: int) -> None:
         """Let there be so many threads. Called with the lock held."""
         while len(self._threads) < count:
@@ -117,12 +140,11 @@ class Workers:
                 self._answer(ask)
         except BaseException as error:  # handed to the consumer, whatever it is
             with self._changed:
-                self._error = self._error or error
-                self._changed.notify_all()
+                self._note(error)
 
     def _take(self) -> Ask | None:
         """Wait for a question; None if there will be none."""
-        with self._changed:
+        with self._turn():
             while not (self._is_stopped or self._error is not None or self._schedule.is_done):
                 if len(self._finished) < MAX_WAITING_RANGES:
                     ask = self._schedule.take()
@@ -142,11 +164,11 @@ class Workers:
         except RejectedError as refused:
             answer = refused
         latency_s = self._monotonic() - asked_at
-        with self._changed:
+        with self._turn():
             if not isinstance(answer, RejectedError):  # refused at once: no page is so fast
                 self._follow(latency_s, step)
+            self._asking -= 1
             self._finished += self._schedule.give(ask, answer)
-            self._asking -= 1  # not before: if give raises, nobody may find that nothing is asked
             self._changed.notify_all()
 
     def _follow(self, latency_s: float, step: int) -> None:

@@ -86,6 +86,29 @@ def test_syncs_that_stopped_watch_nothing_more() -> None:
         assert str(watched(connection)[-1]) == "2026-03-04"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_runs_within_one_second_the_last_counts(order: int) -> None:
+    """Two runs of a second watch no more than one, and the second's verdict is the project's."""
+    last = NOW - timedelta(days=8)
+    ids = [f"{last:%Y%m%dT%H%M%S}00000{number}Z" for number in (1, 2)]
+    facts = [{"present_count": 9}, {"present_count": 1}]
+    runs = [run(last, run_id=one, **fact) for one, fact in zip(ids, facts, strict=True)]
+    refused = run(NOW, run_id="20260310T120000000002Z", verdict="incomplete")
+    with borrow_views(
+        backups=[backup("b", "i", last - timedelta(days=8))],
+        runs=[*runs, run(NOW), refused][::order],
+    ) as connection:
+        assert not watched(connection)
+        verdicts = connection.execute("SELECT last_verdict FROM dim_project").fetchall()
+        proofs = connection.execute(
+            "SELECT proving_run_id, last_run_id, certified_run_id, lost_count FROM v_watched_daily "
+            "WHERE date = DATE '2026-03-01' OR date = DATE '2026-03-02' ORDER BY date"
+        ).fetchall()
+    assert verdicts == [("incomplete",)]
+    assert proofs[0] == (ids[1], None, None, 0)
+    assert proofs[1][1:3] == (ids[1], ids[1])
+
+
 def test_a_growth_of_nothing_has_no_sign() -> None:
     """A slope that rounds to nothing is not written as -0.0 GiB a day, and units follow the axis."""
     assert day_pictures._growth(-0.0004, "GiB") == "No growth to speak of"

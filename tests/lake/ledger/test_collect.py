@@ -53,7 +53,7 @@ def fleet():
 
 
 @given(st.lists(st.integers(1, 6 * 86400 - 1), max_size=8), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_each_partition_comes_once_and_whole(cuts, shuffle):
     """Whatever the cuts and the order, each day comes with all its rows and its whole proof."""
     service, ends = fleet(), sorted({0, 6 * DAY_S, *cuts})

@@ -107,7 +107,7 @@ def apply_rules(
 
 
 @given(reads)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_merge_follows_the_rules(reads: list[tuple[list[Backup], Proof, bool]]) -> None:
     """After any sequence of reads the tables are what the rules say, row by row."""
     tables = EMPTY_LEDGER
@@ -125,7 +125,7 @@ def test_merge_follows_the_rules(reads: list[tuple[list[Backup], Proof, bool]]) 
 
 
 @given(lists, st.randoms(use_true_random=False))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_order_of_rows_does_not_show(rows: list[Backup], shuffle: random.Random) -> None:
     """The same backups in another order give the same bytes."""
     first = merge_fresh(EMPTY_LEDGER, frames(rows), Proof(), as_of=START).tables
@@ -136,7 +136,7 @@ def test_the_order_of_rows_does_not_show(rows: list[Backup], shuffle: random.Ran
 
 
 @given(lists, lists)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_reading_the_same_again_changes_nothing(rows: list[Backup], others: list[Backup]) -> None:
     """A second merge of the same rows is unchanged and hands the very same tables back."""
     tables = merge_fresh(EMPTY_LEDGER, frames(others), Proof(), as_of=START).tables

