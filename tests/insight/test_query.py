@@ -156,3 +156,9 @@ def test_no_query_is_answered_where_no_lake_is(tmp_path: Path) -> None:
     ):
         with pytest.raises(bf.LakeError, match="There is no lake"):
             ask()
+
+
+def test_a_name_that_no_folder_can_have_is_a_wrong_setting() -> None:
+    """Too long for the file system: our own error, as for any other place that is none."""
+    with pytest.raises(bf.ConfigError, match="File name too long. Give another"):
+        query_lake("x" * 300, "SELECT 1")

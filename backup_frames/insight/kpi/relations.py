@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from ...errors import LakeError
+from ...errors import ConfigError, LakeError
 from ...frames.schema import BACKUPS, TABLES, with_ledger
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.named_files import NamedFiles, find_named_files, rows_by_record
@@ -65,13 +65,19 @@ def _find_root(lake: str) -> Path | None:
     """The lake's folder, absolute; None if the lake lives in an object store.
 
     Raises:
-        LakeError: the folder does not exist.
+        ConfigError: no folder can have that name.
+        LakeError: the folder does not exist, or may not be entered.
     """
     if scheme_of(lake) in ("s3", "obs"):
         return None
     root = local_root(lake)
-    with explained_step("read", root, ""):
+    try:
         is_there = root.is_dir()
+    except PermissionError:
+        with explained_step("read", root, ""):
+            raise
+    except OSError as error:
+        raise ConfigError(f"{lake} is no lake's place: {error.strerror}. Give another.") from error
     if not is_there:
         raise LakeError(
             f"There is no lake at {root}. Run `backup-frames sync --lake {lake}` first."
