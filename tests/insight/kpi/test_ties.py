@@ -53,7 +53,7 @@ def test_two_certified_runs_of_a_second(step: int) -> None:
 
 @orders
 def test_of_backups_that_began_at_once_always_the_same_counts(step: int) -> None:
-    """Names, the newest restore point and what shows a control are those of the greater backup_id."""
+    """The later by name names the instance; the greater backup_id is its restore point and its proof."""
     backups = [
         backup(name, "i1", at(f"2026-03-{day:02d} 02:00"), instance_name=f"of {name}",
             datastore_type=f"type {name}", datastore_version=f"version {name}")

@@ -10,12 +10,12 @@ ledger AS (
     SELECT
         b.project_id,
         b.instance_id,
-        -- of two that began at once always the same, for all of them
-        first(b.instance_name ORDER BY b.begin_time DESC, b.backup_id DESC)
+        -- of two that began at once the last by name: to read all ids would take longer
+        first(b.instance_name ORDER BY b.begin_time DESC, b.instance_name DESC)
             FILTER (b.begin_time IS NOT NULL AND b.instance_name IS NOT NULL) AS instance_name,
-        first(b.datastore_type ORDER BY b.begin_time DESC, b.backup_id DESC)
+        first(b.datastore_type ORDER BY b.begin_time DESC, b.datastore_type DESC)
             FILTER (b.begin_time IS NOT NULL AND b.datastore_type IS NOT NULL) AS datastore_type,
-        first(b.datastore_version ORDER BY b.begin_time DESC, b.backup_id DESC)
+        first(b.datastore_version ORDER BY b.begin_time DESC, b.datastore_version DESC)
             FILTER (b.begin_time IS NOT NULL AND b.datastore_version IS NOT NULL) AS datastore_version,
         min(b.begin_time) AS first_backup_at,
         max(b.begin_time) AS last_backup_at,

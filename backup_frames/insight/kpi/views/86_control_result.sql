@@ -108,8 +108,7 @@ gaps AS (
 ),
 autos AS (
     SELECT n, backup_id, begin_time, restorable_at, gone_at
-    FROM own
-    WHERE is_auto AND is_restore_point AND begin_time IS NOT NULL
+    FROM own WHERE is_auto AND is_restore_point AND begin_time IS NOT NULL
 ),
 firsts AS (
     SELECT n, min(begin_time) AS first_auto_at FROM own WHERE is_auto GROUP BY n
@@ -132,9 +131,7 @@ reaches AS (
                 THEN b.begin_time + to_seconds((p.keep_days - p.slack_days) * 86400) END
         )) AS start_us,
         epoch_us(least(b.gone_at, p.to_at - INTERVAL 1 MICROSECOND, today::TIMESTAMP)) AS end_us
-    FROM promises AS p
-    JOIN autos AS b USING (n)
-    CROSS JOIN clock
+    FROM promises AS p JOIN autos AS b USING (n) CROSS JOIN clock
     JOIN (SELECT min(date)::TIMESTAMP AS first_day FROM days) ON first_day IS NOT NULL
 ),
 -- For each day whose end, the next midnight, lies between.
@@ -150,15 +147,13 @@ kept AS (
 ),
 younger AS (
     SELECT n, d.date
-    FROM days AS d
-    JOIN promises AS p USING (n)
+    FROM days AS d JOIN promises AS p USING (n)
     WHERE d.day_end >= p.from_at AND d.day_end < p.to_at
         AND (d.day_end <= p.since + to_seconds(p.slack_days * 86400) OR p.keep_days <= p.slack_days)
 ),
 lost AS (
     SELECT n, b.gone_at::DATE AS date, count(*) AS lost_count, min(b.backup_id) AS backup_id
-    FROM autos AS b
-    JOIN promising AS v USING (n)
+    FROM autos AS b JOIN promising AS v USING (n)
     WHERE b.gone_at >= v.from_at AND b.gone_at < v.to_at
         AND b.begin_time >= coalesce(v.changed_at, b.begin_time)
         AND b.gone_at::DATE < b.begin_time::DATE + v.keep_days
@@ -189,8 +184,10 @@ stuck AS (
 ),
 weakened AS (
     SELECT n, seen_at::DATE AS date, max(run_id) AS run_id,
-        string_agg(change, ' ' ORDER BY seen_at, field, old_seen_at, change) FILTER (is_weakening) AS change,
-        string_agg(change, ' ' ORDER BY seen_at, field, old_seen_at, change) FILTER (is_weakening IS NULL) AS doubt
+        string_agg(change, ' ' ORDER BY seen_at, field, old_seen_at, change)
+            FILTER (is_weakening) AS change,
+        string_agg(change, ' ' ORDER BY seen_at, field, old_seen_at, change)
+            FILTER (is_weakening IS NULL) AS doubt
     FROM v_policy_change JOIN numbers USING (project_id, instance_id)
     WHERE is_weakening IS DISTINCT FROM false
     GROUP BY ALL
@@ -216,8 +213,7 @@ judged AS (
     SELECT 'has_restore_point' AS control_id,
         restore_point_id AS backup_id, NULL::VARCHAR AS own_run_id, CASE
         WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
-        WHEN restore_point_age_h IS NULL
-            THEN ['none', 'No restore point was present when the day ended.']
+        WHEN restore_point_age_h IS NULL THEN ['none', 'No restore point was present when the day ended.']
         ELSE ['ok', 'A restore point was present when the day ended.'] END AS found,
         days.*
     FROM days LEFT JOIN points USING (n, restore_point_at)
@@ -235,8 +231,7 @@ judged AS (
             THEN ['ok', 'The day''s end, when the instance was older than the RPO, was within it.']
         WHEN is_incremental THEN ['not known', 'The full backups alone did not keep the RPO, and '
             || 'increments, which were on, are in no list of backups.']
-        WHEN restore_point_age_h IS NULL
-            THEN ['missed', 'No restore point was present when the day ended.']
+        WHEN restore_point_age_h IS NULL THEN ['missed', 'No restore point was present when the day ended.']
         WHEN restore_point_age_h > rpo_h + rpo_tolerance_h THEN ['missed',
             'The newest full backup was older than the RPO allows when the day ended.']
         ELSE ['missed', 'For a part of the day the newest full backup was older than the RPO allows.']
@@ -303,8 +298,7 @@ judged AS (
     LEFT JOIN weakened AS w USING (n, date)
 ),
 of_projects AS (
-    SELECT 'list_certified' AS control_id, w.project_id, w.date, w.proving_run_id,
-        w.own_run_id, CASE
+    SELECT 'list_certified' AS control_id, w.project_id, w.date, w.proving_run_id, w.own_run_id, CASE
         WHEN w.certified_count > 0 THEN ['ok', 'A run of the day was complete.']
         WHEN p.last_run_at IS NULL OR w.date < r.first_run_day
             THEN ['not watched', 'The lake had no run yet.']
@@ -327,12 +321,9 @@ of_projects AS (
 ),
 results AS (
     SELECT control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
-        found, backup_id, coalesce(own_run_id, proving_run_id) AS run_id
+        found, backup_id, own_run_id, proving_run_id
     FROM judged
-    UNION ALL
-    SELECT control_id, project_id, NULL, NULL, NULL, NULL, date, found, NULL,
-        coalesce(own_run_id, proving_run_id)
-    FROM of_projects
+    UNION ALL BY NAME FROM of_projects
 )
 SELECT
     control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
@@ -345,7 +336,7 @@ SELECT
     found[1] AS outcome,
     found[2] AS reason,
     backup_id,
-    run_id
+    coalesce(own_run_id, proving_run_id) AS run_id
 FROM results;
 
 COMMENT ON VIEW v_control_result IS 'Every control on every full UTC day, passes too: one row per control, instance and day at whose end the instance existed; of the control list_certified, and of has_restore_point where the lake has no list of instances, one per project and day; key (control_id, project_id, instance_id, date). The definitions stand in dim_control.';
