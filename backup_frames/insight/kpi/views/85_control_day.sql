@@ -1,5 +1,5 @@
 -- What v_control_day and v_control_result are made of: the days of the instances, and those of the
--- projects, without n and as they were watched, so that one query asks for neither twice.
+-- projects, with numbers below 0, so that one query asks for neither twice.
 CREATE VIEW v_control_grid AS
 WITH clock AS MATERIALIZED (SELECT * FROM settings CROSS JOIN v_now),
 watched AS MATERIALIZED (FROM v_watched_daily),
@@ -51,16 +51,16 @@ LEFT JOIN v_policy_version AS v ON v.project_id = g.project_id AND v.instance_id
 LEFT JOIN readable AS r ON r.project_id = g.project_id AND r.instance_id = g.instance_id
     AND g.day_end >= r.seen_at AND g.day_end < r.to_at
 UNION ALL BY NAME
-SELECT project_id, date, day_end, proven_at, proving_run_id, run_count, certified_count,
+SELECT -dense_rank() OVER (ORDER BY project_id) AS n, project_id, date, day_end, proven_at, proving_run_id, run_count, certified_count,
     coalesce(certified_run_id, last_run_id) AS own_run_id, is_written
 FROM watched;
 
-COMMENT ON VIEW v_control_grid IS 'The days of the controls: one row per instance and day as in v_control_day, and one per project and full day without n; key (n, project_id, date).';
+COMMENT ON VIEW v_control_grid IS 'The days of the controls: one row per instance and day as in v_control_day, and one per project and full day, whose n is below 0; key (n, date).';
 COMMENT ON COLUMN v_control_grid.restore_point_at IS 'Begin of the newest restore point that was present when the day ended. Unit: UTC time.';
 COMMENT ON COLUMN v_control_grid.own_run_id IS 'The last certified run of a project''s day, else its last run; null in rows of instances.';
 
 CREATE VIEW v_control_day AS
-WITH grid AS MATERIALIZED (SELECT * FROM v_control_grid WHERE n IS NOT NULL),
+WITH grid AS MATERIALIZED (SELECT * FROM v_control_grid WHERE n > 0),
 fleet AS (
     SELECT n, any_value(project_id) AS project_id, any_value(instance_id) AS instance_id
     FROM grid GROUP BY n

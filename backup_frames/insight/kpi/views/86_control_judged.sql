@@ -1,4 +1,5 @@
-CREATE VIEW v_control_result AS
+-- With the number of each instance or project, by which v_exception_history joins.
+CREATE VIEW v_control_judged AS
 WITH runs AS MATERIALIZED (SELECT project_id, as_of FROM sync_runs),
 clock AS MATERIALIZED (
     SELECT *, now_at::DATE AS today
@@ -6,8 +7,8 @@ clock AS MATERIALIZED (
 ),
 projects AS MATERIALIZED (SELECT project_id, last_run_at FROM dim_project),
 grid AS MATERIALIZED (FROM v_control_grid),
-watched AS (SELECT * FROM grid WHERE n IS NULL),
-days AS (SELECT * FROM grid WHERE n IS NOT NULL),
+watched AS (SELECT * FROM grid WHERE n < 0),
+days AS (SELECT * FROM grid WHERE n > 0),
 numbers AS MATERIALIZED (
     SELECT n, any_value(project_id) AS project_id, any_value(instance_id) AS instance_id
     FROM days GROUP BY n
@@ -298,7 +299,7 @@ judged AS (
     LEFT JOIN weakened AS w USING (n, date)
 ),
 of_projects AS (
-    SELECT 'list_certified' AS control_id, w.project_id, w.date, w.proving_run_id, w.own_run_id, CASE
+    SELECT 'list_certified' AS control_id, w.n, w.project_id, w.date, w.proving_run_id, w.own_run_id, CASE
         WHEN w.certified_count > 0 THEN ['ok', 'A run of the day was complete.']
         WHEN p.last_run_at IS NULL OR w.date < r.first_run_day
             THEN ['not watched', 'The lake had no run yet.']
@@ -313,20 +314,20 @@ of_projects AS (
         SELECT project_id, min(as_of)::DATE AS first_run_day FROM runs GROUP BY project_id
     ) AS r ON r.project_id = w.project_id
     UNION ALL
-    SELECT 'has_restore_point', w.project_id, w.date, w.proving_run_id, NULL, ['not known',
+    SELECT 'has_restore_point', w.n, w.project_id, w.date, w.proving_run_id, NULL, ['not known',
         'The lake has no list of the project''s instances: one without a backup is in no list of backups.']
     FROM watched AS w
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
     WHERE w.project_id NOT IN (FROM v_inventory_project)
 ),
 results AS (
-    SELECT control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
+    SELECT control_id, n, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
         found, backup_id, own_run_id, proving_run_id
     FROM judged
     UNION ALL BY NAME FROM of_projects
 )
 SELECT
-    control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
+    n, control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
     CASE
         WHEN found[1] IN ('ok', 'late') THEN 'ok'
         WHEN found[1] = 'not due' THEN 'not_due'
@@ -339,11 +340,4 @@ SELECT
     coalesce(own_run_id, proving_run_id) AS run_id
 FROM results;
 
-COMMENT ON VIEW v_control_result IS 'Every control on every full UTC day, passes too: one row per control, instance and day at whose end the instance existed; of the control list_certified, and of has_restore_point where the lake has no list of instances, one per project and day; key (control_id, project_id, instance_id, date). The definitions stand in dim_control.';
-COMMENT ON COLUMN v_control_result.control_id IS 'The control; see dim_control.';
-COMMENT ON COLUMN v_control_result.date IS 'The full UTC day that is judged. Unit: UTC day.';
-COMMENT ON COLUMN v_control_result.status IS 'ok; alarm; not_due: nothing was promised for the day; cannot_be_known: the lake did not watch the day, or could not read what the control needs. What cannot be known is never ok.';
-COMMENT ON COLUMN v_control_result.outcome IS 'The status in more detail: ok, late (ok), failed, missed, none, short, lost, stuck, off, weakened, incomplete (alarms), not due, not watched, not known, unfinished (cannot be known).';
-COMMENT ON COLUMN v_control_result.reason IS 'The finding in a sentence.';
-COMMENT ON COLUMN v_control_result.backup_id IS 'The backup that shows it; null if none does.';
-COMMENT ON COLUMN v_control_result.run_id IS 'The run that proves it: the first certified one after the day ended, the day''s own for list_certified, the one that saw the change for policy_not_weakened.';
+COMMENT ON VIEW v_control_judged IS 'v_control_result with a number for each instance, and one below 0 for each project; key (control_id, n, date).';
