@@ -238,8 +238,8 @@ def _tables(connection: duckdb.DuckDBPyConnection, request: PackRequest) -> dict
         [request.first, request.last, *names],
     )
     # judged once: the history of exceptions asks for it again
-    connection.execute("CREATE TABLE results AS FROM v_control_result")
-    connection.execute("CREATE OR REPLACE VIEW v_control_result AS FROM results")
+    connection.execute("CREATE TABLE results AS FROM v_control_judged")
+    connection.execute("CREATE OR REPLACE VIEW v_control_judged AS FROM results")
     connection.execute(
         "CREATE TABLE chosen AS SELECT r.* FROM v_control_result AS r, wanted AS w "
         "WHERE r.date BETWEEN w.first AND w.last AND (r.instance_id IS NULL OR "

@@ -46,7 +46,8 @@ def _undo(connection: duckdb.DuckDBPyConnection, moment: datetime) -> None:
         for column in columns:
             run(
                 f"UPDATE {table} AS t SET {column} = c.old.value FROM ("  # noqa: S608 - our names
-                "SELECT project_id, instance_id, arg_min({'value': old_value}, seen_at) AS old "
+                "SELECT project_id, instance_id, arg_min({'value': old_value}, "
+                "{'seen_at': seen_at, 'old_seen_at': old_seen_at}) AS old "
                 f"FROM {changes} WHERE field = ? AND seen_at > ? GROUP BY ALL) AS c "
                 "WHERE t.project_id = c.project_id AND t.instance_id = c.instance_id",
                 [column, moment],

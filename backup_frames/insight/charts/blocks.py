@@ -243,9 +243,10 @@ _OF_PROJECT: Final = f"""
     FROM findings
     QUALIFY row_number() OVER (
         PARTITION BY project_id ORDER BY severity, kind <> 'unprotected', kind, since NULLS FIRST,
-            instance_id
+            instance_id, backup_id
     ) <= {MAX_OF_PROJECT}
-    ORDER BY project_id, severity, kind <> 'unprotected', kind, since NULLS FIRST, instance_id
+    ORDER BY project_id, severity, kind <> 'unprotected', kind, since NULLS FIRST, instance_id,
+        backup_id
 """  # noqa: S608 - a number of ours
 
 

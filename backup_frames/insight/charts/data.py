@@ -307,8 +307,8 @@ def evidence_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     # a day that is known beforehand spares the views all others
     connection.execute("CREATE TABLE v_policy_version_held AS FROM v_policy_version")
     connection.execute("CREATE OR REPLACE VIEW v_policy_version AS FROM v_policy_version_held")
-    connection.execute("CREATE TABLE judged_day AS FROM v_control_day WHERE date >= ?", [first])
-    connection.execute("CREATE OR REPLACE VIEW v_control_day AS FROM judged_day")
+    connection.execute("CREATE TABLE judged_day AS FROM v_control_grid WHERE date >= ?", [first])
+    connection.execute("CREATE OR REPLACE VIEW v_control_grid AS FROM judged_day")
     controls = rows_of(connection, _CONTROLS, [first])
     order = [one for (one,) in connection.execute("SELECT control_id FROM dim_control").fetchall()]
     controls.sort(key=lambda row: order.index(row["control_id"]))

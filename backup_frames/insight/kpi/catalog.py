@@ -38,7 +38,7 @@ INNER: Final = frozenset(
     {
         *("v_backup_state", "v_backup_norm", "v_instance_ledger", "v_policy_weekday"),
         *("v_period_weekday", "v_inventory_project", "v_known_project", "v_backup_age"),
-        *("v_instance_day", "v_storage_day"),
+        *("v_instance_day", "v_storage_day", "v_control_grid", "v_control_judged"),
         *(BACKUP_PROJECT, LAKE_FILES),
     }
 )

@@ -20,9 +20,11 @@ SCANS = {
     "v_backups_current": (2, 4),
     "v_backup_history": (2, 2),
     "v_control_day": (5, 6),
-    "v_control_result": (10, 12),
+    "v_control_grid": (4, 6),
+    "v_control_judged": (6, 10),
+    "v_control_result": (6, 10),
     "v_exceptions": (7, 10),
-    "v_exception_history": (10, 13),
+    "v_exception_history": (6, 11),
     "v_instance_current": (2, 4),
     "v_instance_daily": (2, 3),
     "v_instance_day": (2, 3),
@@ -78,7 +80,7 @@ def test_words_of_an_exception_are_looked_up_by_all_of_its_key(small_lake: Path)
     joins = [operator["extra_info"].get("Conditions") for operator in plan]
     keys = [[key] if isinstance(key, str) else key for key in joins if key]
     assert ["date = date"] not in keys
-    assert any("date = date" in key and len(key) == 4 for key in keys)
+    assert any("date = date" in key and len(key) == 3 for key in keys)
 
 
 def test_days_of_instances_have_one_number_each(large_views: duckdb.DuckDBPyConnection) -> None:

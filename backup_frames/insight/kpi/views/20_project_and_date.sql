@@ -26,14 +26,17 @@ COMMENT ON VIEW v_known_project IS 'The projects of the lake by name, for views 
 
 CREATE VIEW dim_project AS
 WITH runs AS MATERIALIZED (
-    SELECT project_id, run_id, endpoint, as_of, verdict, is_ahead, is_certified FROM fact_sync_run
+    SELECT project_id, endpoint, as_of, verdict, is_ahead, is_certified,
+        -- as_of is in whole seconds: of two runs in one, the later is the last
+        {'as_of': as_of, 'started_at': started_at, 'run_id': run_id} AS place
+    FROM fact_sync_run
 ),
 known AS (
     SELECT
         project_id,
-        max_by(endpoint, (as_of, run_id)) AS endpoint,
+        max_by(endpoint, place) AS endpoint,
         max(as_of) FILTER (NOT is_ahead) AS last_run_at,
-        max_by(verdict, (as_of, run_id)) FILTER (NOT is_ahead) AS last_verdict,
+        max_by(verdict, place) FILTER (NOT is_ahead) AS last_verdict,
         min(as_of) FILTER (is_certified) AS first_certified_at,
         max(as_of) FILTER (is_certified) AS certified_at
     FROM runs

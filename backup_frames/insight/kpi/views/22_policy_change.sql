@@ -51,7 +51,11 @@ COMMENT ON COLUMN v_policy_change.old_run_id IS 'The run that last read the old 
 COMMENT ON COLUMN v_policy_change.run_id IS 'The run that first read the new value.';
 
 CREATE VIEW v_policy_version AS
-WITH changes AS (SELECT * FROM backup_policy_changes WHERE field <> 'is_readable'),
+WITH changes AS (
+    -- of two changes in one second, the first was seen to change the older value
+    SELECT *, {'seen_at': seen_at, 'old_seen_at': old_seen_at, 'old_value': old_value} AS place
+    FROM backup_policy_changes WHERE field <> 'is_readable'
+),
 ends AS (
     SELECT DISTINCT project_id, instance_id, seen_at AS to_at FROM changes
     UNION ALL
@@ -66,10 +70,10 @@ spans AS (
 olds AS (
     SELECT
         s.project_id, s.instance_id, s.to_at, s.changed_at,
-        arg_min({'value': c.old_value}, c.seen_at) FILTER (c.field = 'is_enabled') AS is_enabled,
-        arg_min({'value': c.old_value}, c.seen_at) FILTER (c.field = 'keep_days') AS keep_days,
-        arg_min({'value': c.old_value}, c.seen_at) FILTER (c.field = 'window_start') AS window_start,
-        arg_min({'value': c.old_value}, c.seen_at) FILTER (c.field = 'period') AS period,
+        arg_min({'value': c.old_value}, c.place) FILTER (c.field = 'is_enabled') AS is_enabled,
+        arg_min({'value': c.old_value}, c.place) FILTER (c.field = 'keep_days') AS keep_days,
+        arg_min({'value': c.old_value}, c.place) FILTER (c.field = 'window_start') AS window_start,
+        arg_min({'value': c.old_value}, c.place) FILTER (c.field = 'period') AS period,
         max(c.seen_at) AS last_change_at
     FROM spans AS s
     LEFT JOIN changes AS c ON c.project_id = s.project_id

@@ -1,6 +1,8 @@
 CREATE VIEW v_watched_daily AS
 WITH runs AS MATERIALIZED (
-    SELECT project_id, run_id, as_of, is_certified, present_count FROM fact_sync_run
+    SELECT project_id, run_id, as_of, is_certified, present_count,
+        {'as_of': as_of, 'started_at': started_at, 'run_id': run_id} AS place
+    FROM fact_sync_run
 ),
 clock AS MATERIALIZED (
     SELECT *, now_at::DATE AS today
@@ -8,19 +10,21 @@ clock AS MATERIALIZED (
 ),
 -- Of runs within one second the last is the look: no time passed between them.
 looks AS MATERIALIZED (
-    SELECT project_id, as_of, max(run_id) AS run_id,
-        coalesce(lead(as_of) OVER run_order, any_value(now_at)) AS next_as_of
-    FROM runs CROSS JOIN clock
-    WHERE is_certified
-    GROUP BY project_id, as_of
+    SELECT project_id, as_of, run_id,
+        coalesce(lead(as_of) OVER run_order, now_at) AS next_as_of
+    FROM (
+        SELECT project_id, as_of, max_by(run_id, place) AS run_id
+        FROM runs WHERE is_certified GROUP BY project_id, as_of
+    )
+    CROSS JOIN clock
     WINDOW run_order AS (PARTITION BY project_id ORDER BY as_of)
 ),
 on_the_day AS (
     SELECT
         project_id, as_of::DATE AS date, count(*) AS run_count,
         count(*) FILTER (is_certified) AS certified_count,
-        max_by(run_id, (as_of, run_id)) FILTER (is_certified) AS certified_run_id,
-        max_by(run_id, (as_of, run_id)) AS last_run_id
+        max_by(run_id, place) FILTER (is_certified) AS certified_run_id,
+        max_by(run_id, place) AS last_run_id
     FROM runs
     GROUP BY ALL
 ),
@@ -35,6 +39,8 @@ turns AS MATERIALIZED (
         b.project_id,
         b.first_seen_at::DATE + coalesce(b.first_seen_at > s.as_of, false)::INTEGER AS seen_on,
         b.gone_at::DATE + coalesce(b.gone_at > g.as_of, false)::INTEGER AS gone_on,
+        b.first_seen_at::DATE AS first_seen_on,
+        b.gone_at::DATE AS missed_on,
         count(*) AS row_count
     FROM backups AS b
     LEFT JOIN firsts AS s ON s.project_id = b.project_id AND s.date = b.first_seen_at::DATE
@@ -50,6 +56,9 @@ days AS (
     CROSS JOIN (
         SELECT today - unnest(generate_series(1, history_days))::INTEGER AS date FROM clock
     ) AS d
+),
+written AS (
+    SELECT DISTINCT project_id, unnest([first_seen_on, missed_on]) AS date FROM turns
 ),
 -- How many backups the lake has from each such day on.
 held AS (
@@ -73,13 +82,15 @@ SELECT
     coalesce(o.run_count, 0) AS run_count,
     coalesce(o.certified_count, 0) AS certified_count,
     o.certified_run_id,
-    o.last_run_id
+    o.last_run_id,
+    w.date IS NOT NULL AS is_written
 FROM days AS d
 ASOF LEFT JOIN looks AS l ON l.project_id = d.project_id AND l.as_of < d.day_end
 ASOF LEFT JOIN looks AS c ON c.project_id = d.project_id AND c.as_of >= d.day_end
 LEFT JOIN runs AS r ON r.project_id = c.project_id AND r.run_id = c.run_id
 ASOF LEFT JOIN held AS h ON h.project_id = c.project_id AND h.date <= c.as_of::DATE
 LEFT JOIN on_the_day AS o ON o.project_id = d.project_id AND o.date = d.date
+LEFT JOIN written AS w ON w.project_id = d.project_id AND w.date = d.date
 CROSS JOIN clock;
 
 COMMENT ON VIEW v_watched_daily IS 'Which days the lake watched, and what its runs prove of them: one row per full UTC day and project; key (project_id, date). On unwatched days, before a project''s first certified run or while its syncs had stopped, the lake knows only what was still there at the next look. Source: sync_runs.';
@@ -92,3 +103,4 @@ COMMENT ON COLUMN v_watched_daily.certified_count IS 'Certified runs of the day.
 COMMENT ON COLUMN v_watched_daily.certified_run_id IS 'The last certified run of the day; null if there is none.';
 COMMENT ON COLUMN v_watched_daily.last_run_id IS 'The last run of the day; null if there is none.';
 COMMENT ON COLUMN v_watched_daily.lost_count IS 'Backups that this run counted in the service''s list and of which the lake no longer has a row: a file was lost, or a crash left it out. Above 0 the day is not proven. Unit: backups.';
+COMMENT ON COLUMN v_watched_daily.is_written IS 'A run wrote on the day, with a certificate or without: a backup was first seen on it, or first missed.';

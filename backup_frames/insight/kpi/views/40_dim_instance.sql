@@ -10,9 +10,13 @@ ledger AS (
     SELECT
         b.project_id,
         b.instance_id,
-        max_by(b.instance_name, b.begin_time) AS instance_name,
-        max_by(b.datastore_type, b.begin_time) AS datastore_type,
-        max_by(b.datastore_version, b.begin_time) AS datastore_version,
+        -- of two that began at once the last by name: to read all ids would take longer
+        first(b.instance_name ORDER BY b.begin_time DESC, b.instance_name DESC)
+            FILTER (b.begin_time IS NOT NULL AND b.instance_name IS NOT NULL) AS instance_name,
+        first(b.datastore_type ORDER BY b.begin_time DESC, b.datastore_type DESC)
+            FILTER (b.begin_time IS NOT NULL AND b.datastore_type IS NOT NULL) AS datastore_type,
+        first(b.datastore_version ORDER BY b.begin_time DESC, b.datastore_version DESC)
+            FILTER (b.begin_time IS NOT NULL AND b.datastore_version IS NOT NULL) AS datastore_version,
         min(b.begin_time) AS first_backup_at,
         max(b.begin_time) AS last_backup_at,
         max(b.gone_at) AS last_gone_at,
@@ -21,8 +25,9 @@ ledger AS (
         count(*) FILTER (b.is_present) AS present_count,
         count(*) FILTER (b.is_present AND b.is_restore_point) AS restore_point_count,
         max(b.begin_time) FILTER (b.is_present AND b.is_restore_point) AS newest_restore_point_at,
-        max_by(b.backup_id, b.begin_time) FILTER (b.is_present AND b.is_restore_point)
-            AS newest_restore_point_id,
+        max({'begin_time': b.begin_time, 'backup_id': b.backup_id}) FILTER (
+            b.is_present AND b.is_restore_point AND b.begin_time IS NOT NULL
+        ).backup_id AS newest_restore_point_id,
         min(b.begin_time) FILTER (
             b.is_present AND b.is_restore_point AND b.backup_type = 'Auto'
         ) AS oldest_auto_at,

@@ -1,47 +1,44 @@
 CREATE VIEW v_exception_history AS
 WITH known AS MATERIALIZED (
-    SELECT control_id, project_id, instance_id, date, status = 'alarm' AS is_alarm,
+    SELECT control_id, n, date, status = 'alarm' AS is_alarm,
         CASE WHEN status = 'alarm' THEN {
-            'instance_name': instance_name, 'enterprise_project_id': enterprise_project_id,
-            'owner': owner, 'outcome': outcome, 'reason': reason, 'backup_id': backup_id
+            'project_id': project_id, 'instance_id': instance_id, 'instance_name': instance_name,
+            'enterprise_project_id': enterprise_project_id, 'owner': owner, 'outcome': outcome,
+            'reason': reason, 'backup_id': backup_id
         } END AS found
-    FROM v_control_result
+    FROM v_control_judged
     WHERE status IN ('ok', 'alarm')
 ),
 -- Where a control of an instance never had an alarm, its days need no sorting; the others are sorted
 -- by number, and without words, in a third of the time.
 alarmed AS MATERIALIZED (
-    SELECT row_number() OVER () AS n, * FROM (
-        SELECT DISTINCT control_id, project_id, instance_id FROM known WHERE is_alarm
-    )
+    SELECT row_number() OVER () AS place, * FROM (SELECT DISTINCT control_id, n FROM known WHERE is_alarm)
 ),
 days AS (
-    SELECT n, date, is_alarm, lag(is_alarm, 1, false) OVER (PARTITION BY n ORDER BY date) AS was_alarm
-    FROM known AS k
-    JOIN alarmed AS a ON a.control_id = k.control_id AND a.project_id = k.project_id
-        AND a.instance_id IS NOT DISTINCT FROM k.instance_id
+    SELECT place, date, is_alarm,
+        lag(is_alarm, 1, false) OVER (PARTITION BY place ORDER BY date) AS was_alarm
+    FROM known JOIN alarmed USING (n, control_id)
 ),
 turns AS (
-    SELECT n, date, is_alarm, lead(date) OVER (PARTITION BY n ORDER BY date) AS next_on
+    SELECT place, date, is_alarm, lead(date) OVER (PARTITION BY place ORDER BY date) AS next_on
     FROM days
     WHERE is_alarm <> was_alarm
 ),
 -- Apart, or the engine may look up the words by the date alone.
 opened AS MATERIALIZED (
-    SELECT control_id, project_id, instance_id, date, next_on
-    FROM turns JOIN alarmed USING (n)
+    SELECT control_id, n, date, next_on
+    FROM turns JOIN alarmed USING (place)
     WHERE is_alarm
 )
 SELECT
-    k.control_id, c.title, k.project_id, k.instance_id, k.found.instance_name,
+    k.control_id, c.title, k.found.project_id, k.found.instance_id, k.found.instance_name,
     k.found.enterprise_project_id, k.found.owner,
     o.date AS opened_on,
     o.next_on AS closed_on,
     coalesce(o.next_on, today) - o.date AS days_open,
     k.found.outcome, k.found.reason, k.found.backup_id
 FROM opened AS o
-JOIN known AS k ON k.control_id = o.control_id AND k.project_id = o.project_id
-    AND k.instance_id IS NOT DISTINCT FROM o.instance_id AND k.date = o.date
+JOIN known AS k ON k.n = o.n AND k.date = o.date AND k.control_id = o.control_id
 JOIN dim_control AS c ON c.control_id = k.control_id
 CROSS JOIN v_now;
 

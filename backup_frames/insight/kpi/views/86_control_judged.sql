@@ -1,31 +1,25 @@
-CREATE VIEW v_control_result AS
+-- With the number of each instance or project, by which v_exception_history joins.
+CREATE VIEW v_control_judged AS
 WITH runs AS MATERIALIZED (SELECT project_id, as_of FROM sync_runs),
 clock AS MATERIALIZED (
     SELECT *, now_at::DATE AS today
     FROM (SELECT *, now_of((SELECT max(as_of) FROM runs), now_without_runs) AS now_at FROM settings)
 ),
 projects AS MATERIALIZED (SELECT project_id, last_run_at FROM dim_project),
-watched AS MATERIALIZED (FROM v_watched_daily),
--- Each instance has a number: joining and grouping by it and the date takes half the time of two texts.
+grid AS MATERIALIZED (FROM v_control_grid),
+watched AS (SELECT * FROM grid WHERE n < 0),
+days AS (SELECT * FROM grid WHERE n > 0),
 numbers AS MATERIALIZED (
-    SELECT row_number() OVER () AS n, project_id, instance_id
-    FROM (
-        SELECT project_id, instance_id FROM instances
-        UNION SELECT project_id, instance_id FROM fact_backup
-    )
-),
-days AS MATERIALIZED (
-    SELECT f.n, d.*
-    FROM v_control_day AS d
-    JOIN numbers AS f ON f.project_id = d.project_id AND f.instance_id = d.instance_id
+    SELECT n, any_value(project_id) AS project_id, any_value(instance_id) AS instance_id
+    FROM days GROUP BY n
 ),
 -- All that is asked of the backups below, read once: each scan opens every file of the lake.
 own AS MATERIALIZED (
-    SELECT f.n, b.project_id, b.backup_id, b.backup_type, b.backup_level, b.status, b.is_completed,
-        b.is_failed, b.is_restore_point, b.is_present, b.begin_time, b.end_time, b.restorable_at,
-        b.begin_date, b.first_seen_at, b.gone_at
+    SELECT f.n, b.backup_id, b.backup_type = 'Auto' AS is_auto, b.backup_level = 'Instance' AS is_whole,
+        b.status, b.is_completed, b.is_failed, b.is_restore_point, b.is_present, b.begin_time,
+        b.end_time, b.restorable_at, b.begin_date, b.gone_at
     FROM fact_backup AS b
-    LEFT JOIN numbers AS f ON f.project_id = b.project_id AND f.instance_id = b.instance_id
+    JOIN numbers AS f ON f.project_id = b.project_id AND f.instance_id = b.instance_id
 ),
 -- What promised to keep backups, from when until when.
 promising AS MATERIALIZED (
@@ -39,18 +33,17 @@ promising AS MATERIALIZED (
 -- A fleet has a few periods: each is taken apart once, not once per day.
 periods AS (
     SELECT period, string_split(regexp_replace(period, '[^1-7,]', '', 'g'), ',') AS weekdays
-    FROM (SELECT DISTINCT period FROM days)
+    FROM (
+        SELECT period FROM backup_policies
+        UNION SELECT old_value FROM backup_policy_changes WHERE field = 'period'
+    )
+),
+slots AS NOT MATERIALIZED (
+    SELECT days.*, date + try_cast(window_start AS TIME) AS slot_at,
+        slot_at + to_seconds(slot_window_h * 3600) AS slot_end, stuck_after_h, now_at
+    FROM days CROSS JOIN (SELECT slot_window_h, stuck_after_h, now_at FROM clock)
 ),
 -- What began on each day, or in the slot that opened on it.
-slots AS (
-    SELECT
-        days.*, date + try_cast(window_start AS TIME) AS slot_at,
-        date + try_cast(window_start AS TIME) + to_seconds(slot_window_h * 3600) AS slot_end,
-        list_contains(weekdays, isodow(date)::VARCHAR) AS is_slot_day,
-        slot_window_h, stuck_after_h, now_at
-    FROM days LEFT JOIN periods USING (period)
-    CROSS JOIN (SELECT slot_window_h, stuck_after_h, now_at FROM clock)
-),
 tries AS (
     SELECT s.n, s.date, b.backup_id, b.status, b.begin_time,
         CASE
@@ -60,8 +53,7 @@ tries AS (
             WHEN b.is_failed THEN 2
             ELSE 1
         END AS rank,
-        b.begin_time >= s.slot_at AND b.begin_time < s.slot_end AND b.backup_type = 'Auto'
-            AS is_in_slot
+        b.begin_time >= s.slot_at AND b.begin_time < s.slot_end AND b.is_auto AS is_in_slot
     FROM slots AS s
     JOIN (
         SELECT *, unnest(
@@ -70,46 +62,45 @@ tries AS (
                 THEN [begin_date - 1, begin_date] ELSE [begin_date] END
         ) AS near
         FROM own CROSS JOIN (SELECT slot_window_h FROM settings)
-        WHERE backup_level = 'Instance'
+        WHERE is_whole
     ) AS b ON b.n = s.n AND b.near = s.date
     WHERE b.begin_date = s.date OR (b.begin_time >= s.slot_at AND b.begin_time < s.slot_end)
 ),
--- The best of a day counts, of equally good ones the last: no time reaches a step of the rank.
+-- The best of a day counts, of equally good ones the last.
 tried AS (
     SELECT n, date,
-        max(rank) AS rank,
-        max_by(backup_id, rank * 1000000000000000000 + epoch_us(begin_time)) AS backup_id,
-        max_by(status, begin_time) FILTER (rank = 1) AS status,  -- asked where no try is better
+        max({'rank': rank, 'begin_time': begin_time, 'backup_id': backup_id, 'status': status}) AS best,
         count(*) FILTER (is_in_slot) AS in_slot_count
     FROM tries
     GROUP BY n, date
 ),
 success AS (
     SELECT
-        s.* EXCLUDE (slot_window_h, stuck_after_h, now_at, slot_at, slot_end, is_slot_day),
-        t.backup_id, CASE
+        s.* EXCLUDE (stuck_after_h, now_at, slot_at, slot_end),
+        t.best.backup_id, list_contains(p.weekdays, isodow(date)::VARCHAR) AS is_slot_day, CASE
         WHEN s.unwatched_because IS NOT NULL THEN ['not watched', s.unwatched_because]
-        WHEN t.rank = 4 AND s.is_policy_known AND s.is_policy_enabled
-            AND s.is_slot_day AND s.slot_at >= coalesce(s.created_at, s.slot_at)
+        WHEN t.best.rank = 4 AND s.is_policy_known AND s.is_policy_enabled
+            AND is_slot_day AND s.slot_at >= coalesce(s.created_at, s.slot_at)
             AND s.slot_end <= s.now_at AND t.in_slot_count = 0
             THEN ['late', 'A backup completed, but none began in the policy''s window.']
-        WHEN t.rank = 4 THEN ['ok', 'A backup of the day completed.']
-        WHEN t.rank = 3 THEN ['failed', 'The backup has been BUILDING for too long.']
-        WHEN t.rank = 2 THEN ['failed', 'No backup of the day completed, and one failed.']
-        WHEN t.rank = 1 THEN ['unfinished', 'The backup of the day is '
-            || coalesce(t.status, 'of no status') || ', which is neither success nor failure.']
+        WHEN t.best.rank = 4 THEN ['ok', 'A backup of the day completed.']
+        WHEN t.best.rank = 3 THEN ['failed', 'The backup has been BUILDING for too long.']
+        WHEN t.best.rank = 2 THEN ['failed', 'No backup of the day completed, and one failed.']
+        WHEN t.best.rank = 1 THEN ['unfinished', 'The backup of the day is '
+            || coalesce(t.best.status, 'of no status') || ', which is neither success nor failure.']
         WHEN NOT s.is_policy_known
             THEN ['not known', 'None began, and whether one was due is not known: its policy was not read.']
         WHEN NOT s.is_policy_enabled THEN ['not due', 'None began, and the policy was off.']
         WHEN s.slot_at IS NULL OR s.period IS NULL
             THEN ['not known', 'None began, and when the policy takes them cannot be read.']
-        WHEN NOT s.is_slot_day THEN ['not due', 'None began, and the policy takes none on this weekday.']
+        WHEN NOT is_slot_day THEN ['not due', 'None began, and the policy takes none on this weekday.']
         WHEN s.slot_at < s.created_at
             THEN ['not due', 'None began; the instance is younger than the policy''s window.']
         WHEN s.slot_end > s.now_at THEN ['unfinished', 'The policy''s window is still open.']
         ELSE ['missed', 'None began, though the policy asks for one.']
     END AS found
     FROM slots AS s
+    LEFT JOIN periods AS p USING (period)
     LEFT JOIN tried AS t USING (n, date)
 ),
 -- Retention: on which days an automated restore point was present that is as old as promised.
@@ -118,11 +109,10 @@ gaps AS (
 ),
 autos AS (
     SELECT n, backup_id, begin_time, restorable_at, gone_at
-    FROM own
-    WHERE backup_type = 'Auto' AND is_restore_point AND begin_time IS NOT NULL
+    FROM own WHERE is_auto AND is_restore_point AND begin_time IS NOT NULL
 ),
 firsts AS (
-    SELECT n, min(begin_time) AS first_auto_at FROM own WHERE backup_type = 'Auto' GROUP BY n
+    SELECT n, min(begin_time) AS first_auto_at FROM own WHERE is_auto GROUP BY n
 ),
 promises AS (
     SELECT v.n, v.from_at, v.to_at, v.keep_days,
@@ -142,14 +132,13 @@ reaches AS (
                 THEN b.begin_time + to_seconds((p.keep_days - p.slack_days) * 86400) END
         )) AS start_us,
         epoch_us(least(b.gone_at, p.to_at - INTERVAL 1 MICROSECOND, today::TIMESTAMP)) AS end_us
-    FROM promises AS p
-    JOIN autos AS b USING (n)
-    CROSS JOIN clock
+    FROM promises AS p JOIN autos AS b USING (n) CROSS JOIN clock
     JOIN (SELECT min(date)::TIMESTAMP AS first_day FROM days) ON first_day IS NOT NULL
 ),
 -- For each day whose end, the next midnight, lies between.
 kept AS (
-    SELECT n, DATE '1970-01-01' + d::INTEGER AS date, arg_min(backup_id, begin_time) AS backup_id
+    SELECT n, DATE '1970-01-01' + d::INTEGER AS date,
+        min({'begin_time': begin_time, 'backup_id': backup_id}).backup_id AS backup_id
     FROM (
         SELECT n, backup_id, begin_time,
             unnest(range((start_us - 1) // 86400000000, end_us // 86400000000)) AS d
@@ -159,15 +148,13 @@ kept AS (
 ),
 younger AS (
     SELECT n, d.date
-    FROM days AS d
-    JOIN promises AS p USING (n)
+    FROM days AS d JOIN promises AS p USING (n)
     WHERE d.day_end >= p.from_at AND d.day_end < p.to_at
         AND (d.day_end <= p.since + to_seconds(p.slack_days * 86400) OR p.keep_days <= p.slack_days)
 ),
 lost AS (
     SELECT n, b.gone_at::DATE AS date, count(*) AS lost_count, min(b.backup_id) AS backup_id
-    FROM autos AS b
-    JOIN promising AS v USING (n)
+    FROM autos AS b JOIN promising AS v USING (n)
     WHERE b.gone_at >= v.from_at AND b.gone_at < v.to_at
         AND b.begin_time >= coalesce(v.changed_at, b.begin_time)
         AND b.gone_at::DATE < b.begin_time::DATE + v.keep_days
@@ -198,8 +185,10 @@ stuck AS (
 ),
 weakened AS (
     SELECT n, seen_at::DATE AS date, max(run_id) AS run_id,
-        string_agg(change, ' ' ORDER BY seen_at, field) FILTER (is_weakening) AS change,
-        string_agg(change, ' ' ORDER BY seen_at, field) FILTER (is_weakening IS NULL) AS doubt
+        string_agg(change, ' ' ORDER BY seen_at, field, old_seen_at, change)
+            FILTER (is_weakening) AS change,
+        string_agg(change, ' ' ORDER BY seen_at, field, old_seen_at, change)
+            FILTER (is_weakening IS NULL) AS doubt
     FROM v_policy_change JOIN numbers USING (project_id, instance_id)
     WHERE is_weakening IS DISTINCT FROM false
     GROUP BY ALL
@@ -215,18 +204,22 @@ firsts_of_project AS (
     )
     GROUP BY project_id
 ),
+-- Of two that began at once, always the same.
+points AS (
+    SELECT n, begin_time AS restore_point_at, max(backup_id) AS restore_point_id
+    FROM own WHERE is_restore_point GROUP BY n, begin_time
+),
 -- Each result takes its day along: joining the days to eight times as many results costs more.
 judged AS (
     SELECT 'has_restore_point' AS control_id,
         restore_point_id AS backup_id, NULL::VARCHAR AS own_run_id, CASE
         WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
-        WHEN restore_point_age_h IS NULL
-            THEN ['none', 'No restore point was present when the day ended.']
+        WHEN restore_point_age_h IS NULL THEN ['none', 'No restore point was present when the day ended.']
         ELSE ['ok', 'A restore point was present when the day ended.'] END AS found,
         days.*
-    FROM days
+    FROM days LEFT JOIN points USING (n, restore_point_at)
     UNION ALL
-    SELECT 'daily_success', backup_id, NULL, found, * EXCLUDE (backup_id, found) FROM success
+    SELECT 'daily_success', backup_id, NULL, found, * EXCLUDE (backup_id, is_slot_day, found) FROM success
     UNION ALL
     SELECT 'rpo_kept', restore_point_id, NULL, CASE
         WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
@@ -239,14 +232,13 @@ judged AS (
             THEN ['ok', 'The day''s end, when the instance was older than the RPO, was within it.']
         WHEN is_incremental THEN ['not known', 'The full backups alone did not keep the RPO, and '
             || 'increments, which were on, are in no list of backups.']
-        WHEN restore_point_age_h IS NULL
-            THEN ['missed', 'No restore point was present when the day ended.']
+        WHEN restore_point_age_h IS NULL THEN ['missed', 'No restore point was present when the day ended.']
         WHEN restore_point_age_h > rpo_h + rpo_tolerance_h THEN ['missed',
             'The newest full backup was older than the RPO allows when the day ended.']
         ELSE ['missed', 'For a part of the day the newest full backup was older than the RPO allows.']
         END,
         days.*
-    FROM days CROSS JOIN clock
+    FROM days LEFT JOIN points USING (n, restore_point_at) CROSS JOIN clock
     UNION ALL
     SELECT 'policy_enabled', NULL, NULL, CASE
         WHEN proven_at IS NULL THEN ['not watched', unwatched_because]
@@ -307,46 +299,35 @@ judged AS (
     LEFT JOIN weakened AS w USING (n, date)
 ),
 of_projects AS (
-    SELECT 'list_certified' AS control_id, w.project_id, w.date, w.proving_run_id,
-        coalesce(w.certified_run_id, w.last_run_id) AS own_run_id, CASE
+    SELECT 'list_certified' AS control_id, w.n, w.project_id, w.date, w.proving_run_id, w.own_run_id, CASE
         WHEN w.certified_count > 0 THEN ['ok', 'A run of the day was complete.']
         WHEN p.last_run_at IS NULL OR w.date < r.first_run_day
             THEN ['not watched', 'The lake had no run yet.']
         WHEN w.run_count > 0 THEN ['incomplete', 'No run of the day was complete.']
-        WHEN t.project_id IS NOT NULL THEN ['not known', 'A run wrote rows on the day and left no '
+        WHEN w.is_written THEN ['not known', 'A run wrote rows on the day and left no '
             || 'certificate: it died before, or the file of its certificate was lost.']
         ELSE ['missed', 'No run of the day has left anything in the lake.'] END AS found
     FROM watched AS w
-    LEFT JOIN (
-        SELECT DISTINCT project_id, unnest([seen_on, gone_on]) AS date
-        FROM (
-            SELECT DISTINCT project_id, first_seen_at::DATE AS seen_on, gone_at::DATE AS gone_on
-            FROM own
-        )
-    ) AS t ON t.project_id = w.project_id AND t.date = w.date
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
     JOIN projects AS p ON p.project_id = w.project_id
     LEFT JOIN (
         SELECT project_id, min(as_of)::DATE AS first_run_day FROM runs GROUP BY project_id
     ) AS r ON r.project_id = w.project_id
     UNION ALL
-    SELECT 'has_restore_point', w.project_id, w.date, w.proving_run_id, NULL, ['not known',
+    SELECT 'has_restore_point', w.n, w.project_id, w.date, w.proving_run_id, NULL, ['not known',
         'The lake has no list of the project''s instances: one without a backup is in no list of backups.']
     FROM watched AS w
     JOIN firsts_of_project AS f ON f.project_id = w.project_id AND w.date >= f.first_day
     WHERE w.project_id NOT IN (FROM v_inventory_project)
 ),
 results AS (
-    SELECT control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
-        found, backup_id, coalesce(own_run_id, proving_run_id) AS run_id
+    SELECT control_id, n, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
+        found, backup_id, own_run_id, proving_run_id
     FROM judged
-    UNION ALL
-    SELECT control_id, project_id, NULL, NULL, NULL, NULL, date, found, NULL,
-        coalesce(own_run_id, proving_run_id)
-    FROM of_projects
+    UNION ALL BY NAME FROM of_projects
 )
 SELECT
-    control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
+    n, control_id, project_id, instance_id, instance_name, enterprise_project_id, owner, date,
     CASE
         WHEN found[1] IN ('ok', 'late') THEN 'ok'
         WHEN found[1] = 'not due' THEN 'not_due'
@@ -356,14 +337,7 @@ SELECT
     found[1] AS outcome,
     found[2] AS reason,
     backup_id,
-    run_id
+    coalesce(own_run_id, proving_run_id) AS run_id
 FROM results;
 
-COMMENT ON VIEW v_control_result IS 'Every control on every full UTC day, passes too: one row per control, instance and day at whose end the instance existed; of the control list_certified, and of has_restore_point where the lake has no list of instances, one per project and day; key (control_id, project_id, instance_id, date). The definitions stand in dim_control.';
-COMMENT ON COLUMN v_control_result.control_id IS 'The control; see dim_control.';
-COMMENT ON COLUMN v_control_result.date IS 'The full UTC day that is judged. Unit: UTC day.';
-COMMENT ON COLUMN v_control_result.status IS 'ok; alarm; not_due: nothing was promised for the day; cannot_be_known: the lake did not watch the day, or could not read what the control needs. What cannot be known is never ok.';
-COMMENT ON COLUMN v_control_result.outcome IS 'The status in more detail: ok, late (ok), failed, missed, none, short, lost, stuck, off, weakened, incomplete (alarms), not due, not watched, not known, unfinished (cannot be known).';
-COMMENT ON COLUMN v_control_result.reason IS 'The finding in a sentence.';
-COMMENT ON COLUMN v_control_result.backup_id IS 'The backup that shows it; null if none does.';
-COMMENT ON COLUMN v_control_result.run_id IS 'The run that proves it: the first certified one after the day ended, the day''s own for list_certified, the one that saw the change for policy_not_weakened.';
+COMMENT ON VIEW v_control_judged IS 'v_control_result with a number for each instance, and one below 0 for each project; key (control_id, n, date).';
