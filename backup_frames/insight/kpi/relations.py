@@ -17,14 +17,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from ...errors import ConfigError, LakeError
+from ...errors import LakeError
 from ...frames.schema import BACKUPS, TABLES, with_ledger
 from ...lake.formats.open_tables import open_lake_store
 from ...lake.named_files import NamedFiles, find_named_files, rows_by_record
 from ...lake.storage.layout import RUNS, TABLE_NAMES, parse_key
 from ...lake.storage.store import Store
-from ...lake.storage.urls import local_root, scheme_of
-from ...whole_files import explained_step
+from ...lake.storage.urls import is_folder, local_root, scheme_of
 from .sql_text import (
     columns_of,
     escaped,
@@ -71,14 +70,7 @@ def _find_root(lake: str) -> Path | None:
     if scheme_of(lake) in ("s3", "obs"):
         return None
     root = local_root(lake)
-    try:
-        is_there = root.is_dir()
-    except PermissionError:
-        with explained_step("read", root, ""):
-            raise
-    except OSError as error:
-        raise ConfigError(f"{lake} is no lake's place: {error.strerror}. Give another.") from error
-    if not is_there:
+    if not is_folder(root):
         raise LakeError(
             f"There is no lake at {root}. Run `backup-frames sync --lake {lake}` first."
         )

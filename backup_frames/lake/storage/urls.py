@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from ...clock import Clock, SystemClock
 from ...errors import BackupFramesError, ConfigError, LakeError
 from ...settings import Settings, load_settings
-from ...whole_files import absolute_path
+from ...whole_files import absolute_path, explained_step
 from .local import LocalStore
 from .store import Store, StoredFile, check_key
 
@@ -178,3 +178,19 @@ def _expect(is_met: bool, key: str, problem: str) -> None:
             "endpoint, and whether it really speaks S3.",
             path=key,
         )
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder.
+
+    Raises:
+        ConfigError: no folder can have that name.
+        LakeError: it may not be looked at.
+    """
+    try:
+        return path.is_dir()
+    except PermissionError:
+        with explained_step("read", path, ""):
+            raise
+    except OSError as error:
+        raise ConfigError(f"{path} can be no folder: {error.strerror}. Give another.") from error
