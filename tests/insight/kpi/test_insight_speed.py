@@ -61,10 +61,12 @@ def big_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def costs_of_views(connection: duckdb.DuckDBPyConnection) -> dict[str, Cost]:
     """What each view costs with all its columns computed; printed, too."""
-    names = connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    names = connection.sql(
+        "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal"
+    ).fetchall()
     costs = {}
-    for (name,) in names:
-        query = f"SELECT count(COLUMNS(*)) FROM {name}"
+    for schema, name in names:
+        query = f"SELECT count(COLUMNS(*)) FROM {schema}.{name}"
         costs[name] = cost_of(lambda query=query: connection.sql(query).fetchall(), tries=3)
     for name, cost in sorted(costs.items(), key=lambda item: item[1].processor_s):
         print(f"{name:24} {cost.wall_s:6.2f} s, {cost.processor_s:6.2f} s of processor")

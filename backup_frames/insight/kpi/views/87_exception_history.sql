@@ -24,22 +24,25 @@ turns AS (
     FROM days
     WHERE is_alarm <> was_alarm
 ),
--- Apart, or the engine may look up the words by the date alone.
-opened AS MATERIALIZED (
-    SELECT control_id, n, date, next_on
-    FROM turns JOIN alarmed USING (place)
+-- One number for a place and a day: of two columns the engine may take the day alone to look up the words.
+opened AS (
+    SELECT place * 100000 + (date - DATE '1970-01-01') AS place_day, next_on FROM turns WHERE is_alarm
+),
+found AS (
+    SELECT place * 100000 + (date - DATE '1970-01-01') AS place_day, control_id, date, found
+    FROM known JOIN alarmed USING (n, control_id)
     WHERE is_alarm
 )
 SELECT
-    k.control_id, c.title, k.found.project_id, k.found.instance_id, k.found.instance_name,
-    k.found.enterprise_project_id, k.found.owner,
-    o.date AS opened_on,
+    f.control_id, c.title, f.found.project_id, f.found.instance_id, f.found.instance_name,
+    f.found.enterprise_project_id, f.found.owner,
+    f.date AS opened_on,
     o.next_on AS closed_on,
-    coalesce(o.next_on, today) - o.date AS days_open,
-    k.found.outcome, k.found.reason, k.found.backup_id
+    coalesce(o.next_on, today) - f.date AS days_open,
+    f.found.outcome, f.found.reason, f.found.backup_id
 FROM opened AS o
-JOIN known AS k ON k.n = o.n AND k.date = o.date AND k.control_id = o.control_id
-JOIN dim_control AS c ON c.control_id = k.control_id
+JOIN found AS f USING (place_day)
+JOIN dim_control AS c USING (control_id)
 CROSS JOIN v_now;
 
 COMMENT ON VIEW v_exception_history IS 'When each control went wrong and right again: one row per control, instance (or project) and stretch of alarms; key (control_id, project_id, instance_id, opened_on). Days that cannot be known, or on which nothing was due, neither open nor close one.';
