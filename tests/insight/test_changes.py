@@ -88,9 +88,10 @@ def test_new_exceptions_are_those_the_run_before_did_not_have(
     ("second", "is_told_again"),
     [
         ({}, False),
-        ({"new_count": 1}, True),
-        ({"changed_count": 1}, True),
-        ({"gone_count": 1}, True),
+        ({"new_count": 1, "file_count": 1}, True),
+        ({"changed_count": 1, "file_count": 1}, True),
+        ({"gone_count": 1, "file_count": 1}, True),
+        ({"file_count": 1}, True),  # it read the instances, say, and the one before it did not
         ({"verdict": "incomplete", "reasons": "a count differs"}, True),
     ],
 )
@@ -99,13 +100,15 @@ def test_a_run_of_the_same_second_tells_nothing_twice(
 ) -> None:
     """Moments are whole seconds: what cannot be told apart is told again, what found nothing is not."""
     seen = {"first_seen_at": LAST, "updated_at": LAST}
-    counts = {"new_count": 0, "changed_count": 0, "gone_count": 0}
+    counts = {"new_count": 0, "changed_count": 0, "gone_count": 0, "file_count": 0}
     lake = make_lake(
         tmp_path / "lake",
         backups=[backup("old", "i2", at("2026-02-20 02:00"), backup_type="Manual", **seen)],
         instances=[instance("i2", **seen)],
         runs=[
-            run(LAST, run_id="20260310T090000000001Z", **counts | {"new_count": 1}),
+            run(
+                LAST, run_id="20260310T090000000001Z", **counts | {"new_count": 1, "file_count": 2}
+            ),
             run(LAST, run_id="20260310T090000000002Z", **counts | second),
         ],
     )

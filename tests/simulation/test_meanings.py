@@ -154,6 +154,21 @@ def test_the_proof_costs_six_requests_at_most(rows: int, monkeypatch: pytest.Mon
     assert all(cost <= less + 6 for cost, less in zip(costs, believed, strict=True))
 
 
+@pytest.mark.parametrize(("rows", "most"), [(0, 4), (40, 7), (900, 8)])
+def test_a_filter_costs_a_request_more_per_level(
+    rows: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no newest row has its value; where no row is there at all, nothing is asked twice."""
+    monkeypatch.setenv("BACKUP_FRAMES_MAX_CONNECTIONS", "1")
+    service = Service(rows=rows, table_level=min(rows, 30))
+    oldest = sorted(service.model.rows.values(), key=lambda row: row.begin or 0)[:1]
+    values = [f"{0:032x}br02", *(row.id for row in oldest)]
+    costs = [service.read(backup_id=value)[2] for value in values]
+    believe(monkeypatch)
+    believed = [service.read(backup_id=value)[2] for value in values]
+    assert max(cost - less for cost, less in zip(costs, believed, strict=True)) <= most
+
+
 def test_a_sync_proves_once_a_week(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hourly syncs cost no request for the proof; after a week it is repeated, and remembered."""
 

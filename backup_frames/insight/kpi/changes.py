@@ -67,7 +67,7 @@ _BEFORE_LAST_RUN: Final = """
     SELECT project_id, CASE WHEN is_repeat THEN as_of ELSE as_of - INTERVAL 1 MICROSECOND END
     FROM (
         SELECT project_id, as_of, row_number() OVER runs AS position,
-            new_count + changed_count + gone_count = 0 AND row(as_of, verdict, reasons)
+            file_count = 0 AND row(as_of, verdict, reasons)
                 IS NOT DISTINCT FROM lead(row(as_of, verdict, reasons)) OVER runs AS is_repeat
         FROM fact_sync_run WHERE NOT is_ahead
         WINDOW runs AS (PARTITION BY project_id ORDER BY as_of DESC, started_at DESC, run_id DESC)
@@ -197,8 +197,9 @@ def _before_last_runs(
 ) -> dict[str, datetime]:
     """The moment, for each project, up to which its lake told what its last run did not tell first.
 
-    Moments are whole seconds. A run of the same second as the one before it, which found nothing else
-    than that one, told nothing; otherwise nobody knows what of that second is its own, so all is told.
+    Moments are whole seconds. A run of the same second as the one before it, which wrote no file and
+    ended as that one did, told nothing; otherwise nobody knows what of that second is its own, so all
+    is told.
     """
     with ExitStack() as stack:
         if connection.execute(_SAME_SECOND).fetchone():  # what a run found is not in its brief

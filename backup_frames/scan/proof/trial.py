@@ -230,7 +230,7 @@ class Trial:
             try:
                 asked = stand_in(asked, newest)
                 page = yield from ask_sound(asked)
-            except (QueryError, RejectedError):  # a value that the service shows, and does not take
+            except (QueryError, RejectedError):  # no value is shown that may be asked for
                 return
         hidden = find_hidden(newest, page, asked.filters())
         if hidden:  # by accident, if it came or went just now
@@ -269,7 +269,7 @@ def stand_in(query: BackupQuery, newest: Page) -> BackupQuery:
     """The query with other values for its filters: those that the first row with all of them shows.
 
     Raises:
-        QueryError: no query takes these values.
+        QueryError: no row has all of them, or no query takes these values.
     """
     for row in read_rows(newest):
         shown = {name: filter_value(row, name) for name in query.filters()}
@@ -278,7 +278,7 @@ def stand_in(query: BackupQuery, newest: Page) -> BackupQuery:
                 # it is shown in either case, and asked for in lower case
                 shown["datastore_type"] = engine.casefold()
             return replace(query, **shown)  # type: ignore[arg-type]  # each is a text
-    return query
+    raise QueryError("No row shows all that is filtered by.")
 
 
 def find_hidden(newest: Page, page: Page, filters: dict[str, str]) -> set[str]:

@@ -74,7 +74,8 @@ found AS (
         AND NOT coalesce(p.is_enabled AND p.keep_days > 0, false)
     UNION ALL
     SELECT 'policy weakened', 2, c.project_id, c.instance_id, any_value(i.instance_name), NULL,
-        min(c.seen_at), NULL, NULL, NULL, string_agg(c.change, ' ' ORDER BY c.seen_at, c.field, c.old_seen_at, c.change),
+        min(c.seen_at), NULL, NULL, NULL,
+        string_agg(c.change, ' ' ORDER BY c.seen_at, c.field, c.old_seen_at, c.change),
         min(c.seen_at)
     FROM v_policy_change AS c
     JOIN instances AS i ON i.project_id = c.project_id AND i.instance_id = c.instance_id

@@ -51,7 +51,8 @@ LEFT JOIN v_policy_version AS v ON v.project_id = g.project_id AND v.instance_id
 LEFT JOIN readable AS r ON r.project_id = g.project_id AND r.instance_id = g.instance_id
     AND g.day_end >= r.seen_at AND g.day_end < r.to_at
 UNION ALL BY NAME
-SELECT -dense_rank() OVER (ORDER BY project_id) AS n, project_id, date, day_end, proven_at, proving_run_id, run_count, certified_count,
+SELECT -dense_rank() OVER (ORDER BY project_id) AS n, project_id, date, day_end, proven_at,
+    proving_run_id, run_count, certified_count,
     coalesce(certified_run_id, last_run_id) AS own_run_id, is_written
 FROM watched;
 
