@@ -25,7 +25,15 @@ from ..errors import ConfigError
 from ..version import VERSION
 from .screen.output import OutputError, flush_out, write_out
 from .session.plain_values import PlainCommand, PlainGroup
-from .session.session import Debug, LogFormatOption, Quiet, Session, log_format_of, release_log
+from .session.session import (
+    COMMANDS,
+    Debug,
+    LogFormatOption,
+    Quiet,
+    Session,
+    log_format_of,
+    release_log,
+)
 from .session.wording import usage_line
 
 __all__ = ["app", "main", "make_app"]
@@ -54,9 +62,8 @@ def make_app(names: Sequence[str] = NAMES) -> typer.Typer:
     )
     made.callback()(options_before_subcommand)
     for name in names:
-        import_module(f".commands.{name}", __name__).register(made)
-    for info in made.registered_commands:
-        info.cls = PlainCommand
+        import_module(f".commands.{name}", __name__)
+        made.command(name, cls=PlainCommand)(COMMANDS[name])
     return made
 
 

@@ -3,14 +3,10 @@
 In: a lake, and since when. Out: a short text, or all events as data.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import json
 from typing import Annotated
-
-import typer
 
 from ..screen.exceptions import print_exceptions
 from ..screen.exports import (
@@ -22,15 +18,10 @@ from ..screen.exports import (
     write_text,
 )
 from ..screen.tables import print_text
-from ..session.options import FILTER, Columns, Config, Form, Lake, Limit, Out, lake_of
+from ..session.options import FILTER, Columns, Config, Form, Lake, Limit, Out, lake_of, option
 from ..session.session import Session, command
 
 NAMES = ("change", "happened_at", "instance_name", "backup_type", "status", "size_kb", "backup_id")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("changes")(show_changes)
 
 
 @command
@@ -39,12 +30,7 @@ def show_changes(
     *,
     lake: Lake = None,
     since: Annotated[
-        str,
-        typer.Option(
-            metavar="TIME",
-            help="Since when: 24h, 7d, 90m, or an ISO date or time (UTC).",
-            rich_help_panel=FILTER,
-        ),
+        str, option("TIME", "Since when: 24h, 7d, 90m, or an ISO date or time (UTC).", FILTER)
     ] = "24h",
     form: Form = AnswerFormat.TABLE,
     columns: Columns = None,

@@ -3,18 +3,14 @@
 In: a lake, and how bad it must be. Out: a text fit for mail or chat; exit code 7 if there is any.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated
 
-import typer
-
 from ...api.scrub import as_printable
 from ..screen.exceptions import print_exceptions
-from ..session.options import Config, EnterpriseProject, Lake, Owner, lake_of
+from ..session.options import Config, EnterpriseProject, Lake, Owner, flag, lake_of, option
 from ..session.session import Session, command
 
 ALARM_CODE = 7
@@ -28,22 +24,15 @@ class FailOn(StrEnum):
     LOW = "low"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("check")(show_exceptions)
-
-
 @command
 def show_exceptions(
     session: Session,
     *,
     lake: Lake = None,
     fail_on: Annotated[
-        FailOn, typer.Option(help="Count exceptions of this severity and worse ones.")
+        FailOn, option(None, "Count exceptions of this severity and worse ones.")
     ] = FailOn.HIGH,
-    new: Annotated[
-        bool, typer.Option("--new", help="Only those that were none before the last run.")
-    ] = False,
+    new: Annotated[bool, flag("--new", "Only those that were none before the last run.")] = False,
     owner: Owner = None,
     enterprise_project: EnterpriseProject = None,
     config: Config = None,

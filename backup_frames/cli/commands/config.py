@@ -3,20 +3,11 @@
 In: options, environment, config file. Out: a table on stdout.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
-
-import typer
 
 from ..screen.tables import print_rows
 from ..session.options import Config, Endpoint, Lake, ProjectId, Region
 from ..session.session import Session, command
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("config")(show_config)
 
 
 @command

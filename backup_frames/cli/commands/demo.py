@@ -3,8 +3,6 @@
 In: a folder. Out: a lake there, a DuckDB file and an HTML report beside it, and a tour on stdout.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import re
@@ -16,13 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from ...errors import ConfigError
 from ...whole_files import find_target
 from ..screen.invocation import own_command, whole_path
 from ..screen.tables import COLOURS, human_size, print_rows, print_text
-from ..session.options import named
+from ..session.options import named, option
 from ..session.session import Session, command
 
 if TYPE_CHECKING:
@@ -53,23 +49,15 @@ KPIS = """
     FROM v_kpi_current"""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("demo")(run_demo)
-
-
 @command
 def run_demo(
     session: Session,
     *,
     lake: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR", parser=named, help="Folder for the lake: new, or of an earlier demo."
-        ),
+        Path, option("DIR", "Folder for the lake: new, or of an earlier demo.", parser=named)
     ] = Path("lake"),
-    backups: Annotated[int, typer.Option(min=1, help="Backups to begin with.")] = 20_000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same fleet.")] = 7,
+    backups: Annotated[int, option(None, "Backups to begin with.", min=1)] = 20_000,
+    seed: Annotated[int, option(None, "The same seed gives the same fleet.")] = 7,
 ) -> None:
     """Start a sandbox, sync it, sync again an hour and a day later, and show what came out.
 

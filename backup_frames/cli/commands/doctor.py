@@ -3,8 +3,6 @@
 In: settings and options. Out: a line per check on stdout; with ``--share`` what strangers may read.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import logging
@@ -14,12 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from ...errors import BackupFramesError
 from ...version import VERSION
 from ..screen.tables import COLOURS, print_text
-from ..session.options import Config, Endpoint, Lake, ProjectId, Region
+from ..session.options import Config, Endpoint, Lake, ProjectId, Region, flag
 from ..session.session import LOG, Session, command
 from ..session.wording import speak_options
 
@@ -37,20 +33,15 @@ class Sample:
     errors: list[str] = field(default_factory=list)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor")(run_doctor)
-
-
 @command
 def run_doctor(
     session: Session,
     *,
     share: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--share",
-            help="Print only shapes, for a bug report: no ids, names, hosts, project or account.",
+            "Print only shapes, for a bug report: no ids, names, hosts, project or account.",
         ),
     ] = False,
     endpoint: Endpoint = None,

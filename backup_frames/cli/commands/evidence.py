@@ -3,25 +3,16 @@
 In: a lake and some days, or a pack. Out: an archive, a folder or a page; or findings, one per line.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ...api.scrub import as_printable
 from ...errors import ConfigError
 from ...whole_files import absolute_path
-from ..session.options import Config, EnterpriseProject, Lake, Owner, lake_of
+from ..session.options import Config, EnterpriseProject, Lake, Owner, known_of, lake_of, option
 from ..session.session import Session, command
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command("evidence")(make_evidence)
 
 
 @command
@@ -30,31 +21,22 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
     *,
     lake: Lake = None,
     begin: Annotated[
-        str | None,
-        typer.Option("--from", metavar="DAY", help="First day, such as 2026-01-01 (UTC)."),
+        str | None, option("DAY", "First day, such as 2026-01-01 (UTC).", name="--from")
     ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="DAY", help="Last day, included.")
-    ] = None,
+    end: Annotated[str | None, option("DAY", "Last day, included.", name="--to")] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="PACK", help="What to write: a name with .zip, or a new folder."),
+        Path | None, option("PACK", "What to write: a name with .zip, or a new folder.")
     ] = None,
     calendar: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.html", help="Write the calendar of days of each instance."),
+        Path | None, option("FILE.html", "Write the calendar of days of each instance.")
     ] = None,
     verify: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PACK", help="Check a pack against its sums, and with --lake against the lake."
-        ),
+        option("PACK", "Check a pack against its sums, and with --lake against the lake."),
     ] = None,
     owner: Owner = None,
     enterprise_project: EnterpriseProject = None,
-    instance_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only this instance, in the calendar.")
-    ] = None,
+    instance_id: Annotated[str | None, option("ID", "Only this instance, in the calendar.")] = None,
     config: Config = None,
 ) -> None:
     """Write what auditors ask for as a pack that anybody can check, or check one.
@@ -79,28 +61,25 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
         )
     url = lake_of(session.load(config, lake=lake))
     from ...evidence.files import check_pack_target
-    from ...settings.owners import load_attestations, load_owners
-    from ...settings.resolve import load_project_ids
 
     if out is not None:  # before the page, lest only half of what was asked be there
         check_pack_target(absolute_path(out), url)
-    owners = load_owners(config)
+    known = known_of(config, url)
     if calendar is not None:
         from ...evidence.calendar import write_calendar
 
         write_calendar(
             url, calendar, begin=begin, end=end, instance_id=instance_id, owner=owner,
-            enterprise_project_id=enterprise_project, owners=owners,
-            attestations=load_attestations(config),
+            enterprise_project_id=enterprise_project, owners=known["owners"],
+            attestations=known["attestations"],
         )  # fmt: skip
         session.note(f"Wrote {calendar}")
     if out is not None:
         from ...evidence.pack import write_evidence
 
         made = write_evidence(
-            url, out, begin=begin, end=end, owner=owner, owners=owners,
-            enterprise_project_id=enterprise_project, attestations=load_attestations(config),
-            projects=load_project_ids(config, url),
+            url, out, begin=begin, end=end, owner=owner,
+            enterprise_project_id=enterprise_project, **known,
         )  # fmt: skip
         session.print(
             f"{made.counts['ok']:,} ok, {made.counts['alarm']:,} alarm, {made.counts['not_due']:,} not "

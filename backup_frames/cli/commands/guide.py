@@ -3,8 +3,6 @@
 In: a page's or an example's name. Out: the page, laid out on a terminal, else the Markdown as it is.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 from difflib import get_close_matches
@@ -21,11 +19,6 @@ from ..screen.tables import terminal_width
 from ..session.session import Session, command
 
 SHOWN_WIDTH = 100  # longer lines of prose are hard to follow, however wide the window
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("guide")(show_guide)
 
 
 @command

@@ -3,24 +3,26 @@
 In: a lake's address. Out: the file.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ...whole_files import absolute_path
 from ..screen.exports import check_file
-from ..session.options import OUTPUT, Config, Lake, default_name, lake_of, named
+from ..session.options import (
+    DEFAULT_OUT,
+    OUTPUT,
+    Config,
+    Lake,
+    default_name,
+    flag,
+    known_of,
+    lake_of,
+    named,
+    option,
+)
 from ..session.session import Session, command
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("publish")(publish_file)
 
 
 @command
@@ -29,16 +31,10 @@ def publish_file(
     *,
     lake: Lake = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.duckdb",
-            parser=named,
-            help="The DuckDB file to write; default: named after the lake, in this folder.",
-            rich_help_panel=OUTPUT,
-        ),
+        Path | None, option("FILE.duckdb", f"The DuckDB file {DEFAULT_OUT}", OUTPUT, parser=named)
     ] = None,
     materialize: Annotated[
-        bool, typer.Option("--materialize", help="Hold the data; else views read the lake.")
+        bool, flag("--materialize", "Hold the data; else views read the lake.")
     ] = False,
     config: Config = None,
 ) -> None:
@@ -47,13 +43,8 @@ def publish_file(
     out = out or default_name(url, ".duckdb")
     check_file(absolute_path(out), url)
     from ...insight.kpi.publish import publish_lake
-    from ...settings.owners import load_attestations, load_owners
-    from ...settings.resolve import load_project_ids
 
     with session.step(f"Writing {out}"):
-        written = publish_lake(
-            url, out, materialize=materialize, owners=load_owners(config),
-            attestations=load_attestations(config), projects=load_project_ids(config, url),
-        )  # fmt: skip
+        written = publish_lake(url, out, materialize=materialize, **known_of(config, url))
     holds = " It holds the rows: publish again after a sync." if written.is_materialized else ""
     session.note(f"Wrote {out}.{holds}")

@@ -3,8 +3,6 @@
 In: one SELECT. Out: its answer on stdout or in --out; without SQL, what can be asked.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
@@ -12,18 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..screen.exports import AnswerFormat, check_target, write_answer
-from ..session.options import Config, Form, Lake, Limit, Out, lake_of
+from ..session.options import Config, Form, Lake, Limit, Out, known_of, lake_of
 from ..session.session import Session, command
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SHOWN_ROWS = 100
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("query")(answer_query)
 
 
 @command
@@ -51,16 +44,8 @@ def answer_query(
     check_target(form, out, url)
     with session.step(f"Asking {url}", is_announced=False):
         from ...insight.kpi.query import list_views, query_lake
-        from ...settings.owners import load_attestations, load_owners
-        from ...settings.resolve import load_project_ids
 
-        if sql is None:
-            answer = list_views(url)
-        else:
-            answer = query_lake(
-                url, sql, owners=load_owners(config), attestations=load_attestations(config),
-                projects=load_project_ids(config, url),
-            )  # fmt: skip
+        answer = list_views(url) if sql is None else query_lake(url, sql, **known_of(config, url))
     if sql is None and form is AnswerFormat.TABLE:
         answer = answer.set_column(1, "answers", [_first_words(answer["description"])])
     if form is AnswerFormat.TABLE and limit is None:

@@ -3,16 +3,12 @@
 In: filters and a format. Out: data on stdout or in --out, the certificate on stderr.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import typer
 
 from ...errors import ConfigError
 from ...whole_files import write_whole
@@ -38,7 +34,9 @@ from ..session.options import (
     MaxRequests,
     ProjectId,
     Region,
+    flag,
     named,
+    option,
 )
 from ..session.session import Session, command
 
@@ -65,11 +63,6 @@ class TableName(StrEnum):
     TABLES = "tables"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("read")(read_once)
-
-
 @command
 def read_once(  # noqa: PLR0913 - one parameter per option
     session: Session,
@@ -78,86 +71,55 @@ def read_once(  # noqa: PLR0913 - one parameter per option
     region: Region = None,
     project_id: ProjectId = None,
     config: Config = None,
-    instance_id: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="Only this instance.", rich_help_panel=FILTER),
-    ] = None,
+    instance_id: Annotated[str | None, option("ID", "Only this instance.", FILTER)] = None,
     datastore_type: Annotated[
         str | None,
-        typer.Option(
-            metavar="ENGINE",
-            help="Only this engine: cassandra, redis, mongodb or influxdb.",
-            rich_help_panel=FILTER,
-        ),
+        option("ENGINE", "Only this engine: cassandra, redis, mongodb or influxdb.", FILTER),
     ] = None,
-    backup_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only this backup.", rich_help_panel=FILTER)
-    ] = None,
+    backup_id: Annotated[str | None, option("ID", "Only this backup.", FILTER)] = None,
     backup_type: Annotated[
         Literal["Auto", "Manual"] | None,
-        typer.Option(
-            help="Automated or manual ones; default: both.",
-            rich_help_panel=FILTER,
-        ),
+        option(None, "Automated or manual ones; default: both.", FILTER),
     ] = None,
     level: Annotated[
         Literal["Instance", "DatabaseTable"] | None,
-        typer.Option(
-            help="Backups of whole instances, or of databases and tables; default: both.",
-            rich_help_panel=FILTER,
+        option(
+            None, "Backups of whole instances, or of databases and tables; default: both.", FILTER
         ),
     ] = None,
     begin: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Begun at or after this ISO date or time; UTC if no zone.",
-            rich_help_panel=FILTER,
-        ),
+        option("TIME", "Begun at or after this ISO date or time; UTC if no zone.", FILTER),
     ] = None,
     end: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Begun before this ISO date (its midnight) or time.",
-            rich_help_panel=FILTER,
-        ),
+        str | None, option("TIME", "Begun before this ISO date (its midnight) or time.", FILTER)
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(
-            metavar="AGE",
-            help="In place of --begin: so long ago, such as 90m, 24h, 7d or 4w.",
-            rich_help_panel=FILTER,
-        ),
+        option("AGE", "In place of --begin: so long ago, such as 90m, 24h, 7d or 4w.", FILTER),
     ] = None,
     form: Form = AnswerFormat.TABLE,
     table: Annotated[
         TableName,
-        typer.Option(
-            help="Which table. xlsx holds all three, parquet writes them by date into --out DIR.",
-            rich_help_panel=OUTPUT,
+        option(
+            None,
+            "Which table. xlsx holds all three, parquet writes them by date into --out DIR.",
+            OUTPUT,
         ),
     ] = TableName.BACKUPS,
     columns: Columns = None,
     limit: Limit = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            parser=named,
-            metavar="PATH",
-            help="File to write, or folder for parquet; default: stdout.",
-            rich_help_panel=OUTPUT,
+        option(
+            "PATH", "File to write, or folder for parquet; default: stdout.", OUTPUT, parser=named
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say requests, rows and seconds; read no list.")
+        bool, flag("--dry-run", "Say requests, rows and seconds; read no list.")
     ] = False,
     allow_incomplete: Annotated[
-        bool,
-        typer.Option(
-            "--allow-incomplete", help="Write also what is not proven complete (exit code 6)."
-        ),
+        bool, flag("--allow-incomplete", "Write also what is not proven complete (exit code 6).")
     ] = False,
     max_requests_per_second: MaxRequests = None,
     max_connections: MaxConnections = None,

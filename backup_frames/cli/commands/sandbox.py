@@ -3,71 +3,53 @@
 In: what it shall hold and do wrong. Out: lines to export on stdout, until Ctrl-C.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 from ...errors import ConfigError
 from ..screen.output import flush_out
+from ..session.options import flag, option
 from ..session.session import Session, command
 
 DIALECT = "Dialect"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("sandbox")(serve_sandbox)
 
 
 @command
 def serve_sandbox(  # noqa: PLR0913  # one option per thing that may be different
     session: Session,
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 0,
-    backups: Annotated[int, typer.Option(min=0, help="Backups to begin with.")] = 2000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same fleet.")] = 7,
+    port: Annotated[int, option(None, "0: any free port.", min=0, max=65535)] = 0,
+    backups: Annotated[int, option(None, "Backups to begin with.", min=0)] = 2000,
+    seed: Annotated[int, option(None, "The same seed gives the same fleet.")] = 7,
     faults: Annotated[
         str,
-        typer.Option(
-            metavar="FAULTS",
-            help="What goes wrong: 429:every=50 or reset:rate=0.01; several with commas.",
-        ),
+        option("FAULTS", "What goes wrong: 429:every=50 or reset:rate=0.01; several with commas."),
     ] = "",
-    live: Annotated[
-        bool, typer.Option("--live", help="Let its time run; else it stands still.")
-    ] = False,
+    live: Annotated[bool, flag("--live", "Let its time run; else it stands still.")] = False,
     time_filter: Annotated[
         Literal["begin", "inside", "end", "created", "zone", "day", "minute", "ignored"],
-        typer.Option(help="What begin_time and end_time select.", rich_help_panel=DIALECT),
+        option(None, "What begin_time and end_time select.", DIALECT),
     ] = "begin",
     levels: Annotated[
-        Literal["apart", "ignored"],
-        typer.Option(help="Whether a level's list is its own.", rich_help_panel=DIALECT),
+        Literal["apart", "ignored"], option(None, "Whether a level's list is its own.", DIALECT)
     ] = "apart",
     window_cap_days: Annotated[
-        float | None, typer.Option(help="The widest window; default: any.", rich_help_panel=DIALECT)
+        float | None, option(None, "The widest window; default: any.", DIALECT)
     ] = None,
     window_cap: Annotated[
         Literal["refusing", "silent"],
-        typer.Option(help="A wider one is refused, or cut short.", rich_help_panel=DIALECT),
+        option(None, "A wider one is refused, or cut short.", DIALECT),
     ] = "refusing",
     ignored_filter: Annotated[
-        str | None,
-        typer.Option(
-            help="A filter that does not count, such as instance_id.", rich_help_panel=DIALECT
-        ),
+        str | None, option(None, "A filter that does not count, such as instance_id.", DIALECT)
     ] = None,
     filter_case: Annotated[
         Literal["exact", "ignored", "upper"],
-        typer.Option(help="How filters compare; ignored: any case.", rich_help_panel=DIALECT),
+        option(None, "How filters compare; ignored: any case.", DIALECT),
     ] = "exact",
     limit_cap: Annotated[
-        int | None,
-        typer.Option(help="The most rows of a page, whatever is asked.", rich_help_panel=DIALECT),
+        int | None, option(None, "The most rows of a page, whatever is asked.", DIALECT)
     ] = None,
 ) -> None:
     """Serve the API's twin on 127.0.0.1 until Ctrl-C.

@@ -3,15 +3,11 @@
 In: settings and options. Out: a report per project on stdout, a metrics file, the worst exit code.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import typer
 
 from ...errors import BackupFramesError, ConfigError
 from ...whole_files import find_target
@@ -27,19 +23,16 @@ from ..session.options import (
     MaxRequests,
     ProjectId,
     Region,
+    flag,
     lake_of,
     named,
+    option,
 )
 from ..session.session import LogFormat, Session, command
 
 if TYPE_CHECKING:
     from ...settings import RefusedProject, Settings
     from ...sync.one_project import SyncReport
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("sync")(sync_lake)
 
 
 @command
@@ -51,74 +44,49 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     region: Region = None,
     project_id: ProjectId = None,
     config: Config = None,
-    full: Annotated[bool, typer.Option("--full", help="Read everything again.")] = False,
+    full: Annotated[bool, flag("--full", "Read everything again.")] = False,
     partition_by: Annotated[
         Literal["day", "month"] | None,
-        typer.Option(
-            help="A file per day or month; fixed once the lake exists. Default: day.",
-            rich_help_panel=OUTPUT,
-        ),
+        option(None, "A file per day or month; fixed once the lake exists. Default: day.", OUTPUT),
     ] = None,
     lake_format: Annotated[
         Literal["parquet", "delta", "iceberg"] | None,
-        typer.Option(
-            "--format",
-            help="Fixed once the lake exists. Default: parquet.",
-            rich_help_panel=OUTPUT,
-        ),
+        option(None, "Fixed once the lake exists. Default: parquet.", OUTPUT, name="--format"),
     ] = None,
     force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Begin a lake in a folder that holds other things.",
-            rich_help_panel=OUTPUT,
-        ),
+        bool, flag("--force", "Begin a lake in a folder that holds other things.", OUTPUT)
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say requests, days and partitions; write nothing.")
+        bool, flag("--dry-run", "Say requests, days and partitions; write nothing.")
     ] = False,
     allow_mass_deletion: Annotated[
-        bool,
-        typer.Option(
-            "--allow-mass-deletion", help="Mark gone also more than a fifth of a project."
-        ),
+        bool, flag("--allow-mass-deletion", "Mark gone also more than a fifth of a project.")
     ] = False,
     accept_clock_skew: Annotated[
-        bool,
-        typer.Option(
-            "--accept-clock-skew", help="Go by the service's clock, however wrong this one is."
-        ),
+        bool, flag("--accept-clock-skew", "Go by the service's clock, however wrong this one is.")
     ] = False,
     with_inventory: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--with-inventory/--without-inventory",
-            help="Also read instances (once a day) and their backup policies.",
-            rich_help_panel=FILTER,
+            "Also read instances (once a day) and their backup policies.",
+            FILTER,
         ),
     ] = True,
     overlap: Annotated[
-        int | None, typer.Option(metavar="SECONDS", help="Read this far back again; default 3600.")
+        int | None, option("SECONDS", "Read this far back again; default 3600.")
     ] = None,
     reread_requests: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Requests to spend on days long unverified; default 10."),
+        int | None, option("N", "Requests to spend on days long unverified; default 10.")
     ] = None,
     max_requests_per_second: MaxRequests = None,
     max_connections: MaxConnections = None,
     max_projects: Annotated[
-        int,
-        typer.Option(min=1, max=64, metavar="N", help="Projects side by side, of a config file's."),
+        int, option("N", "Projects side by side, of a config file's.", min=1, max=64)
     ] = 4,
     metrics_file: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            parser=named,
-            help="Write metrics in Prometheus text format here.",
-            rich_help_panel=OUTPUT,
-        ),
+        option("FILE", "Write metrics in Prometheus text format here.", OUTPUT, parser=named),
     ] = None,
 ) -> None:
     """Bring the lake up to date; costs what changed since the last run.

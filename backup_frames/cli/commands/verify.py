@@ -3,26 +3,17 @@
 In: a lake's address. Out: a line for each finding on stdout.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ...errors import BackupFramesError
 from ..screen.invocation import as_typed
-from ..session.options import Config, Endpoint, Lake, ProjectId, Region, lake_of
+from ..session.options import Config, Endpoint, Lake, ProjectId, Region, flag, lake_of
 from ..session.session import Session, command
 
 if TYPE_CHECKING:
     from ...settings import Settings
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("verify")(verify_lake_files)
 
 
 @command
@@ -31,10 +22,10 @@ def verify_lake_files(
     *,
     lake: Lake = None,
     against_service: Annotated[
-        bool, typer.Option("--against-service", help="Compare with a fresh certified read, too.")
+        bool, flag("--against-service", "Compare with a fresh certified read, too.")
     ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Read damaged partitions from the service again.")
+        bool, flag("--repair", "Read damaged partitions from the service again.")
     ] = False,
     endpoint: Endpoint = None,
     region: Region = None,

@@ -4,8 +4,6 @@ In: reports and errors. Out: lines on stdout as text or JSON, errors on stderr, 
 worst exit code.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import json

@@ -3,8 +3,6 @@
 In: one dict of facts per project, and the lakes' KPIs. Out: a file, swapped in whole.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import time

@@ -40,7 +40,7 @@ def run_side_by_side(
         A project and its result, as soon as it is there; None now and then while nothing ends.
         Closed early, it stops all of them.
     """
-    from ...api.watch import Watch  # noqa: PLC0415 - loads httpx
+    from ...api.watch import Watch
 
     done = queue.SimpleQueue[tuple[threading.Thread, T | Exception]]()
     waiting = deque(projects)

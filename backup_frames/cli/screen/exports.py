@@ -3,8 +3,6 @@
 In: an Arrow table. Out: text on stdout, or the bytes of a file.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import io

@@ -5,8 +5,6 @@ ellipsis, then the last columns go, and below 80 columns a record stands below a
 outside and may be hostile: control characters never reach a terminal, markup is shown as written.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import os

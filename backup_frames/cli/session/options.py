@@ -6,7 +6,7 @@ In: nothing. Out: annotated types for the parameters of typer commands.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ACCOUNT, FILTER, OUTPUT = "Account", "Filter", "Output"
 """Panels of a command's help."""
+DEFAULT_OUT = "to write; default: named after the lake, in this folder."
 
 
 def named(text: str) -> Path:
@@ -27,113 +28,65 @@ def named(text: str) -> Path:
     return Path(text)
 
 
-Endpoint = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Address of the service, https and all; default: the region's. "
-        "(environment: BACKUP_FRAMES_ENDPOINT)",
-        rich_help_panel=ACCOUNT,
-    ),
-]
-Region = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Such as cn-north-4 or eu-west-101. (environment: BACKUP_FRAMES_REGION)",
-        rich_help_panel=ACCOUNT,
-    ),
-]
-ProjectId = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ID",
-        help="Project to read; default with AK/SK or a password: the region's own. "
-        "(environment: BACKUP_FRAMES_PROJECT_ID)",
-        rich_help_panel=ACCOUNT,
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        parser=named,
-        help="Settings as TOML. (environment: BACKUP_FRAMES_CONFIG)",
-        rich_help_panel=ACCOUNT,
-    ),
-]
-Lake = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Folder, s3://bucket/prefix or obs://bucket/prefix. (environment: BACKUP_FRAMES_LAKE)",
-    ),
-]
+def option(
+    metavar: str | None, text: str, panel: str | None = None, *, name: str = "", **more: Any
+) -> Any:
+    """An option with a value.
+
+    Args:
+        metavar: what stands for the value in the help; None: its type, or the words to choose from.
+        text: what it is for.
+        panel: where it stands in the help.
+        name: such as ``--from``; default: after the parameter.
+        **more: what else `typer.Option` takes.
+    """
+    names = [name] if name else []
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel, **more)
+
+
+def flag(name: str, text: str, panel: str | None = None) -> Any:
+    """An option without a value, such as ``--full``; what it is for; where it stands in the help."""
+    return typer.Option(name, help=text, rich_help_panel=panel)
+
+
+_ENDPOINT = (
+    "Address of the service, https and all; default: the region's. "
+    "(environment: BACKUP_FRAMES_ENDPOINT)"
+)
+_REGION = "Such as cn-north-4 or eu-west-101. (environment: BACKUP_FRAMES_REGION)"
+_PROJECT_ID = (
+    "Project to read; default with AK/SK or a password: the region's own. "
+    "(environment: BACKUP_FRAMES_PROJECT_ID)"
+)
+_CONFIG = "Settings as TOML. (environment: BACKUP_FRAMES_CONFIG)"
+_LAKE = "Folder, s3://bucket/prefix or obs://bucket/prefix. (environment: BACKUP_FRAMES_LAKE)"
+_MAX_CONNECTIONS = "Requests side by side; default: 2 to 32, the more the longer an answer takes."
+_FORM = (
+    "How the answer is written. In csv, text that a spreadsheet would run as a formula "
+    "(it begins with = + - @ or tab) gets a leading apostrophe."
+)
+_OWNER = "Only instances of this owner, by the owner tables of the config file."
+_LIMIT = "At most so many rows; 0: all. Default: as many as a screen takes, all in a file."
+
+Endpoint = Annotated[str | None, option("URL", _ENDPOINT, ACCOUNT)]
+Region = Annotated[str | None, option("NAME", _REGION, ACCOUNT)]
+ProjectId = Annotated[str | None, option("ID", _PROJECT_ID, ACCOUNT)]
+Config = Annotated[Path | None, option("FILE", _CONFIG, ACCOUNT, parser=named)]
+Lake = Annotated[str | None, option("URL", _LAKE)]
 MaxRequests = Annotated[
-    float | None,
-    typer.Option(
-        "--max-requests-per-second",
-        metavar="NUMBER",
-        help="Own limit below the service's quota.",
-        rich_help_panel=ACCOUNT,
-    ),
+    float | None, option("NUMBER", "Own limit below the service's quota.", ACCOUNT)
 ]
-MaxConnections = Annotated[
-    int | None,
-    typer.Option(
-        "--max-connections",
-        metavar="NUMBER",
-        help="Requests side by side; default: 2 to 32, the more the longer an answer takes.",
-        rich_help_panel=ACCOUNT,
-    ),
-]
-Form = Annotated[
-    AnswerFormat,
-    typer.Option(
-        "--format",
-        help="How the answer is written. In csv, text that a spreadsheet would run as a formula "
-        "(it begins with = + - @ or tab) gets a leading apostrophe.",
-        rich_help_panel=OUTPUT,
-    ),
-]
+MaxConnections = Annotated[int | None, option("NUMBER", _MAX_CONNECTIONS, ACCOUNT)]
+Form = Annotated[AnswerFormat, option(None, _FORM, OUTPUT, name="--format")]
 Out = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        parser=named,
-        help="File to write; default: stdout.",
-        rich_help_panel=OUTPUT,
-    ),
+    Path | None, option("FILE", "File to write; default: stdout.", OUTPUT, parser=named)
 ]
-Owner = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Only instances of this owner, by the owner tables of the config file.",
-        rich_help_panel=FILTER,
-    ),
-]
+Owner = Annotated[str | None, option("NAME", _OWNER, FILTER)]
 EnterpriseProject = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ID",
-        help="Only instances of this enterprise project.",
-        rich_help_panel=FILTER,
-    ),
+    str | None, option("ID", "Only instances of this enterprise project.", FILTER)
 ]
-Columns = Annotated[
-    str | None,
-    typer.Option(metavar="A,B", help="Only these columns, in this order.", rich_help_panel=OUTPUT),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        metavar="N",
-        help="At most so many rows; 0: all. Default: as many as a screen takes, all in a file.",
-        rich_help_panel=OUTPUT,
-    ),
-]
+Columns = Annotated[str | None, option("A,B", "Only these columns, in this order.", OUTPUT)]
+Limit = Annotated[int | None, option("N", _LIMIT, OUTPUT, min=0)]
 
 
 def lake_of(settings: Settings) -> str:
@@ -141,6 +94,18 @@ def lake_of(settings: Settings) -> str:
     if settings.lake is None:
         raise ConfigError("No lake is set. Give --lake, or export BACKUP_FRAMES_LAKE.")
     return settings.lake
+
+
+def known_of(config: Path | None, lake: str) -> dict[str, Any]:
+    """What the config file says of a lake: its owners, attestations and projects, as arguments."""
+    from ...settings.owners import load_attestations, load_owners
+    from ...settings.resolve import load_project_ids
+
+    return {
+        "owners": load_owners(config),
+        "attestations": load_attestations(config),
+        "projects": load_project_ids(config, lake),
+    }
 
 
 def default_name(lake: str, suffix: str) -> Path:

@@ -7,8 +7,6 @@ Secrets that settings brought in are blotted out of all that goes to stderr: a l
 rooms, which keep them out of their messages by themselves.
 """
 
-# ruff: noqa: PLC0415 - what is heavy loads inside the commands that need it
-
 from __future__ import annotations
 
 import inspect
@@ -43,6 +41,8 @@ if TYPE_CHECKING:
 Advance = Callable[[int, int | None], None]
 
 LOG = logging.getLogger("backup_frames")
+COMMANDS: dict[str, Callable[..., None]] = {}
+"""The function of each command that is loaded, by its module's name, which is the command's."""
 ANNOUNCE_AFTER_S = 1.0
 ANNOUNCE_EVERY_S = 2.0
 
@@ -317,4 +317,5 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     # a help's paragraph is as wide as the reader's terminal, not as its source
     run.__doc__ = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
+    COMMANDS[function.__module__.rpartition(".")[2]] = run
     return run
