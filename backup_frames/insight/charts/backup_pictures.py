@@ -7,11 +7,13 @@ from .style import (
     GREY,
     INK,
     MAX_OUTLIERS,
+    NEVER_WATCHED,
     RED,
     UNWATCHED,
     Rows,
     Spec,
     Theme,
+    channel,
     colour_of,
     empty,
     finish,
@@ -52,13 +54,12 @@ def draw_duration_by_size(rows: Rows, theme: Theme, width: int) -> Spec:
             "encoding": {
                 **place,
                 "color": colour_of("day", colours, legend(2) if UNWATCHED in colours else None),
-                "size": {
-                    "field": "backups",
-                    "type": "quantitative",
-                    "title": "backups",
-                    "scale": {"type": "sqrt", "range": [8, 140]},
-                    "legend": sizes if is_wide(width) and len(steps) > 1 else None,
-                },
+                "size": channel(
+                    "backups",
+                    title="backups",
+                    scale={"type": "sqrt", "range": [8, 140]},
+                    legend=sizes if is_wide(width) and len(steps) > 1 else None,
+                ),
                 "tooltip": tips("backups", "day"),
             },
         },
@@ -97,35 +98,26 @@ def draw_start_hours(rows: Rows, theme: Theme, width: int) -> Spec:
     cells = {
         "mark": {"type": "rect", "stroke": INK[theme], "strokeOpacity": 0.15},
         "encoding": {
-            "x": {
-                "field": "hour",
-                "type": "ordinal",
-                "title": "hour of the day, UTC",
-                "scale": {"domain": list(range(24))},
-                "axis": {"labelAngle": 0, "values": list(range(0, 24, 1 if is_wide(width) else 3))},
-            },
-            "y": {
-                "field": "day",
-                "type": "nominal",
-                "title": None,
-                "scale": {"domain": days},
-                "sort": days,
-            },
-            "color": {
-                "field": "backups",
-                "type": "quantitative",
-                "title": "backups" if watched else f"backups, {UNWATCHED}",
-                "scale": {**colours, "domainMin": 0},
-                "legend": scale,
-            },
+            "x": channel(
+                "hour",
+                "ordinal",
+                title="hour of the day, UTC",
+                scale={"domain": list(range(24))},
+                axis={"labelAngle": 0, "values": list(range(0, 24, 1 if is_wide(width) else 3))},
+            ),
+            "y": channel("day", "nominal", title=None, scale={"domain": days}, sort=days),
+            "color": channel(
+                "backups",
+                title="backups" if watched else f"backups, {UNWATCHED}",
+                scale={**colours, "domainMin": 0},
+                legend=scale,
+            ),
             "tooltip": tips("day", "hour", "backups", "failed"),
         },
     }
     note = "" if watched == 28 else f"Of the {watched} days that the lake watched."
     if not watched:
-        note = (
-            "Not watched on any of these days; pale: only what was still there at the first look."
-        )
+        note = NEVER_WATCHED
     elif watched == 1:
         note = "Of the one day that the lake watched."
     return finish(rows, [cells], theme, width, 150, note)
@@ -139,17 +131,13 @@ def _log(rows: Rows, field: str, ticks: dict[float, str]) -> Spec:
         f"abs(datum.value / {value!r} - 1) < 0.01 ? '{name}' : " for value, name in ticks.items()
     )
     domain = [min(low / 1.2, middle / 6), max(high * 1.2, middle * 6)]
-    return {
-        "field": field,
-        "type": "quantitative",
-        "scale": {"type": "log", "nice": False, "domain": domain},
-        "axis": {
-            "values": [value for value in ticks if domain[0] <= value <= domain[1]],
-            "labelExpr": f"{expression}''",
-            "labelOverlap": "greedy",
-            "labelSeparation": 12,
-        },
+    axis = {
+        "values": [value for value in ticks if domain[0] <= value <= domain[1]],
+        "labelExpr": f"{expression}''",
+        "labelOverlap": "greedy",
+        "labelSeparation": 12,
     }
+    return channel(field, scale={"type": "log", "nice": False, "domain": domain}, axis=axis)
 
 
 def _steps(rows: Rows) -> list[int]:

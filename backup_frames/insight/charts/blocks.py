@@ -8,6 +8,7 @@ one line in `BLOCKS`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -152,16 +153,8 @@ def _delta(now: float | None, then: float | None) -> str:
 def _tile(name: str, value: str, detail: str, is_good: bool | None, delta: str) -> Content:
     tones = {True: ("good", "✓ good"), False: ("warn", "! look"), None: ("", "? unknown")}
     tone, word = tones[is_good]
-    is_number = value[:1].isdigit()
-    return {
-        "name": name,
-        "value": value,
-        "is_number": is_number,
-        "detail": detail,
-        "tone": tone,
-        "word": word,
-        "delta": delta,
-    }
+    shown = {"name": name, "value": value, "is_number": value[:1].isdigit()}
+    return shown | {"detail": detail, "tone": tone, "word": word, "delta": delta}
 
 
 def _changes_span(connection: duckdb.DuckDBPyConnection) -> tuple[datetime, datetime] | None:
@@ -189,20 +182,11 @@ def read_changes(connection: duckdb.DuckDBPyConnection) -> Content | None:
     if first > since:
         return {"since": since.replace(tzinfo=None), "first": first.replace(tzinfo=None)}
     changes = changes_since(connection, since)
-    kinds: dict[tuple[str, str], int] = {}
-    for severity, kind in zip(
-        changes.exceptions["severity"].to_pylist(),
-        changes.exceptions["kind"].to_pylist(),
-        strict=True,
-    ):
-        kinds[severity, kind] = kinds.get((severity, kind), 0) + 1
+    named = (changes.exceptions[name].to_pylist() for name in ("severity", "kind"))
+    kinds = Counter(zip(*named, strict=True))
     found = [{"severity": s, "kind": k, "count": n} for (s, k), n in kinds.items()]
-    return {
-        "since": since.replace(tzinfo=None),
-        "first": None,
-        "counts": changes.counts,
-        "kinds": found,
-    }
+    since = since.replace(tzinfo=None)
+    return {"since": since, "first": None, "counts": changes.counts, "kinds": found}
 
 
 def read_projects(connection: duckdb.DuckDBPyConnection) -> Content | None:

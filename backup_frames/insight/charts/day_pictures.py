@@ -25,8 +25,10 @@ from .style import (
     Rows,
     Spec,
     Theme,
+    channel,
     colour_of,
     counts_axis,
+    day_channel,
     days_axis,
     empty,
     finish,
@@ -70,14 +72,9 @@ def draw_success_trend(rows: Rows, theme: Theme, width: int) -> Spec:
         "mark": {"type": "bar"},
         "encoding": {
             "x": x,
-            "y": {
-                "field": "backups",
-                "type": "quantitative",
-                "title": "backups begun",
-                "axis": counts_axis(most),
-            },
+            "y": channel("backups", title="backups begun", axis=counts_axis(most)),
             "color": colour_of("status", colours, legend(4 if is_wide(width) else 2)),
-            "order": {"field": "order", "type": "quantitative"},
+            "order": channel("order"),
             "tooltip": tips("date", "status", "backups"),
         },
     }
@@ -85,20 +82,19 @@ def draw_success_trend(rows: Rows, theme: Theme, width: int) -> Spec:
         (counts, {"layer": [bars, *_since_rule(rows, theme)], "height": 150})
     ]
     if watched:
-        y = {
-            "field": "success_rate",
-            "type": "quantitative",
-            "title": "success rate",
-            "axis": {"format": "%", "tickCount": 4, "minExtent": SIDE},
-            "scale": {"domain": [min(0.8, *_floors(watched)), 1]},
-        }
+        y = channel(
+            "success_rate",
+            title="success rate",
+            axis={"format": "%", "tickCount": 4, "minExtent": SIDE},
+            scale={"domain": [min(0.8, *_floors(watched)), 1]},
+        )
         rate = {
             "mark": {"type": "line", "point": {"size": 18, "color": BLUE}, "color": BLUE},
             "encoding": {
                 "x": x | {"bandPosition": 0.5, "axis": x["axis"] | {"labels": False}},
                 "y": y,
                 "detail": {"field": "span"},
-                "tooltip": [{"field": "date"}, {"field": "success_rate", "format": ".1%"}],
+                "tooltip": [*tips("date"), {"field": "success_rate", "format": ".1%"}],
             },
         }
         panels.insert(0, (watched, {"layer": [rate], "height": 90}))
@@ -124,27 +120,19 @@ def draw_stored_size(rows: Rows, theme: Theme, width: int) -> Spec:
         if any(row["is_watched"] for row in days)
     } | pale_entry(days)
     names = {engine: short(engine, 18 if is_wide(width) else 14) for engine in colours}
+    words = legend(4 if is_wide(width) else 2, f"{json.dumps(names)}[datum.label]")
     x = _day_x(rows, width)
     bars = {
         "mark": {"type": "bar", "binSpacing": 0},
         "encoding": {
             "x": x,
-            "y": {
-                "field": "size",
-                "type": "quantitative",
-                "title": f"stored, {unit}",
-                "axis": {"format": ",~r", "tickCount": 5, "minExtent": SIDE},
-            },
-            "color": colour_of(
-                "engine",
-                colours,
-                legend(4 if is_wide(width) else 2, f"{json.dumps(names)}[datum.label]"),
+            "y": channel(
+                "size",
+                title=f"stored, {unit}",
+                axis={"format": ",~r", "tickCount": 5, "minExtent": SIDE},
             ),
-            "tooltip": [
-                {"field": "date"},
-                {"field": "engine"},
-                {"field": "size", "format": ",.1f"},
-            ],
+            "color": colour_of("engine", colours, words),
+            "tooltip": [*tips("date", "engine"), {"field": "size", "format": ",.1f"}],
         },
     }
     layers = [bars, *_since_rule(days, theme)]
@@ -158,13 +146,9 @@ def draw_stored_size(rows: Rows, theme: Theme, width: int) -> Spec:
 
 
 def _forecast(rows: Rows, size: float, x: Spec, theme: Theme) -> list[Spec]:
+    columns = {"size": "gib", "low": "low_gib", "high": "high_gib"}
     ends = [
-        {
-            "date": row["date"],
-            "size": row["gib"] / size,
-            "low": row["low_gib"] / size,
-            "high": row["high_gib"] / size,
-        }
+        {"date": row["date"], **{name: row[column] / size for name, column in columns.items()}}
         for row in rows
     ]
     middle = x | {"bandPosition": 0.5}
@@ -173,28 +157,18 @@ def _forecast(rows: Rows, size: float, x: Spec, theme: Theme) -> list[Spec]:
         {
             "data": {"values": ends},
             "mark": {"type": "area", "opacity": 0.3, **colour},
-            "encoding": {
-                "x": middle,
-                "y": {"field": "low", "type": "quantitative"},
-                "y2": {"field": "high"},
-            },
+            "encoding": {"x": middle, "y": channel("low"), "y2": {"field": "high"}},
         },
         {
             "data": {"values": ends},
             "mark": {"type": "line", "strokeDash": [5, 3], **colour},
-            "encoding": {"x": middle, "y": {"field": "size", "type": "quantitative"}},
+            "encoding": {"x": middle, "y": channel("size")},
         },
     ]
 
 
 def _day_x(rows: Rows, width: int) -> Spec:
-    return {
-        "field": "date",
-        "timeUnit": "utcyearmonthdate",
-        "type": "temporal",
-        "title": None,
-        "axis": days_axis([row["date"] for row in rows], width),
-    }
+    return day_channel(title=None, axis=days_axis([row["date"] for row in rows], width))
 
 
 def _since_rule(rows: Rows, theme: Theme) -> list[Spec]:
@@ -206,14 +180,7 @@ def _since_rule(rows: Rows, theme: Theme) -> list[Spec]:
         {
             "data": {"values": [{"date": since}]},
             "mark": {"type": "rule", "strokeDash": [2, 3], "color": INK[theme]},
-            "encoding": {
-                "x": {
-                    "field": "date",
-                    "timeUnit": "utcyearmonthdate",
-                    "type": "temporal",
-                    "bandPosition": 0,
-                }
-            },
+            "encoding": {"x": day_channel(bandPosition=0)},
         }
     ]
 

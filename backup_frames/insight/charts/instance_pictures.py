@@ -20,7 +20,10 @@ from .style import (
     Rows,
     Spec,
     Theme,
+    channel,
+    colour_of,
     counts_axis,
+    day_channel,
     days_axis,
     empty,
     finish,
@@ -78,9 +81,8 @@ def draw_instance_grid(rows: Rows, theme: Theme, width: int) -> Spec:
         }
         for row in rows
     ]
-    x: Spec = {"field": "date", "timeUnit": "utcyearmonthdate", "type": "temporal", "title": None}
-    x["axis"] = days_axis({row["date"] for row in rows}, width)
-    colours = [colour for colour, _ in DAY_STATES.values()]
+    x = day_channel(title=None, axis=days_axis({row["date"] for row in rows}, width))
+    colours = {state: colour for state, (colour, _) in DAY_STATES.items()}
     states = legend(4 if wide else 2, f"{json.dumps(_SIGNED)}[datum.label]")
     states["values"] = [name for name in DAY_STATES if any(row["state"] == name for row in rows)]
     squares = {
@@ -88,13 +90,8 @@ def draw_instance_grid(rows: Rows, theme: Theme, width: int) -> Spec:
         "encoding": {
             "x": x,
             "y": _names("label", width),
-            "color": {
-                "field": "state",
-                "type": "nominal",
-                "scale": {"domain": list(DAY_STATES), "range": colours},
-                "legend": states,
-            },
-            "opacity": {"field": "opacity", "type": "quantitative", "scale": None},
+            "color": colour_of("state", colours, states),
+            "opacity": channel("opacity", scale=None),
             "tooltip": tips("instance", "date", "state", "completed", "failed", "is_watched"),
         },
     }
@@ -149,22 +146,13 @@ def _bands(counts: dict[str, int], theme: Theme, width: int) -> tuple[Rows, Spec
         for column, (words, _) in _BANDS.items()
     ]
     y = _names("band", width) | {"sort": [words for words, _ in _BANDS.values()]}
-    x = {
-        "field": "instances",
-        "type": "quantitative",
-        "title": None,
-        "scale": {"domain": [0, counts["instance_count"] * 1.1], "nice": False},
-        "axis": counts_axis(counts["instance_count"]) | {"minExtent": 0},
-    }
-    colour = {
-        "field": "band",
-        "type": "nominal",
-        "scale": {
-            "domain": [w for w, _ in _BANDS.values()],
-            "range": [c for _, c in _BANDS.values()],
-        },
-        "legend": None,
-    }
+    x = channel(
+        "instances",
+        title=None,
+        scale={"domain": [0, counts["instance_count"] * 1.1], "nice": False},
+        axis=counts_axis(counts["instance_count"]) | {"minExtent": 0},
+    )
+    colour = colour_of("band", dict(_BANDS.values()), None)
     bar = {"type": "bar", "height": {"band": 0.75}, "stroke": INK[theme], "strokeOpacity": 0.4}
     text = {"type": "text", "align": "left", "dx": 4, "color": INK[theme]}
     return values, {
@@ -210,50 +198,33 @@ def _age_bars(
     values = _age_values(rows, limit, reach, most, width)
     seen = {value["verdict"] for value in values}
     colours = {verdict: colour for verdict, colour in _VERDICTS.items() if verdict in seen}
-    x = {
-        "field": "bar_h",
-        "type": "quantitative",
-        "title": f"age of the newest full backup, {unit}",
-        "scale": {"domain": [0, most], "nice": False},
-        "axis": {
+    x = channel(
+        "bar_h",
+        title=f"age of the newest full backup, {unit}",
+        scale={"domain": [0, most], "nice": False},
+        axis={
             "values": list(range(0, int(reach) + 1, 24)),
             "labelExpr": f"datum.value / {size}",
             "labelOverlap": True,
         },
-    }
-    colour = {
-        "field": "verdict",
-        "type": "nominal",
-        "scale": {"domain": list(colours), "range": list(colours.values())},
-        "legend": legend(3 if is_wide(width) else 1),
-    }
+    )
+    colour = colour_of("verdict", colours, legend(3 if is_wide(width) else 1))
     y = _names("label", width)
     ink = {"color": INK[theme]}
     bar = {"type": "bar", "height": {"band": 0.7}, "stroke": INK[theme], "strokeOpacity": 0.3}
+    shown = tips("instance", "text", "verdict")
     return values, {
         "height": max(40, 17 * len(rows)),
         "layer": [
-            {
-                "mark": bar,
-                "encoding": {
-                    "x": x,
-                    "y": y,
-                    "color": colour,
-                    "tooltip": tips("instance", "text", "verdict"),
-                },
-            },
+            {"mark": bar, "encoding": {"x": x, "y": y, "color": colour, "tooltip": shown}},
             {
                 "mark": {"type": "text", "align": "left", "dx": 4, **ink},
-                "encoding": {
-                    "x": {"field": "text_h", "type": "quantitative"},
-                    "y": y,
-                    "text": {"field": "text"},
-                },
+                "encoding": {"x": channel("text_h"), "y": y, "text": {"field": "text"}},
             },
             {
                 "data": {"values": [{"limit": limit}]},
                 "mark": {"type": "rule", "strokeDash": [5, 3], "strokeWidth": 2, **ink},
-                "encoding": {"x": {"field": "limit", "type": "quantitative"}},
+                "encoding": {"x": channel("limit")},
             },
         ],
     }
@@ -265,13 +236,13 @@ def draw_retention_ladder(rows: Rows, theme: Theme, width: int) -> Spec:
         return empty("There are no existing instances.", theme, width)
     values = [row | {"rung": str(row["days_back"])} for row in rows]
     named = [row["rung"] for row in values][:: 1 if is_wide(width) else 2]
-    x = {
-        "field": "rung",
-        "type": "ordinal",
-        "sort": {"field": "days_back", "op": "min"},
-        "title": "days back",
-        "axis": {"labelAngle": 0, "values": named},
-    }
+    x = channel(
+        "rung",
+        "ordinal",
+        sort={"field": "days_back", "op": "min"},
+        title="days back",
+        axis={"labelAngle": 0, "values": named},
+    )
     total = rows[0]["instance_count"]
     y: Spec = {"type": "quantitative", "title": "instances", "axis": counts_axis(total)}
     y["scale"] = {"domain": [0, total]}
@@ -294,13 +265,7 @@ def draw_retention_ladder(rows: Rows, theme: Theme, width: int) -> Spec:
 
 def _names(field: str, width: int) -> Spec:
     sort = {"field": "place", "op": "min"}
-    return {
-        "field": field,
-        "type": "nominal",
-        "sort": sort,
-        "title": None,
-        "axis": names_axis(width),
-    }
+    return channel(field, "nominal", sort=sort, title=None, axis=names_axis(width))
 
 
 def _verdict(row: dict[str, object]) -> str:

@@ -35,6 +35,9 @@ NONE = "#2b2b2b"
 #: What was not watched: no colour, and pale.
 PALE = "#99999966"
 UNWATCHED = "not watched"
+NEVER_WATCHED = (
+    "Not watched on any of these days; pale: only what was still there at the first look."
+)
 FONTS = (
     "system-ui, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', 'Hiragino Sans', sans-serif"
 )
@@ -181,9 +184,7 @@ def watched_note(rows: Rows) -> str:
     if not unwatched:
         return ""
     if not watched:
-        return (
-            "Not watched on any of these days; pale: only what was still there at the first look."
-        )
+        return NEVER_WATCHED
     since = watched_since(rows)
     later = sum(day > min(watched) for day in unwatched)
     words = f"Watched since {_day(since)}" if since else "Watched"
@@ -210,10 +211,20 @@ def pale_entry(rows: Rows) -> dict[str, str]:
     return {} if all(row["is_watched"] for row in rows) else {UNWATCHED: PALE}
 
 
+def channel(field: str, kind: str = "quantitative", **more: Any) -> Spec:
+    """What of a mark a column of the rows decides: numbers, unless of another kind."""
+    return {"field": field, "type": kind, **more}
+
+
+def day_channel(**more: Any) -> Spec:
+    """A place along days in UTC."""
+    return {"field": "date", "timeUnit": "utcyearmonthdate", "type": "temporal", **more}
+
+
 def colour_of(field: str, colours: dict[str, str], legend_: Spec | None) -> Spec:
     """A channel of colours, each with its word in the legend."""
     scale = {"domain": list(colours), "range": list(colours.values())}
-    return {"field": field, "type": "nominal", "scale": scale, "legend": legend_}
+    return channel(field, "nominal", scale=scale, legend=legend_)
 
 
 def tips(*fields: str) -> list[Spec]:
