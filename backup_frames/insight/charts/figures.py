@@ -39,7 +39,7 @@ class Figure:
         id: name within a page.
         title: its heading.
         meaning: what it shows, in a sentence or two.
-        read: its rows, from a connection with the KPI views.
+        query: its rows, asked of the KPI views.
         draw: a Vega-Lite specification of rows in a theme, so many pixels wide.
         columns: columns of the rows that its table shows.
     """
@@ -47,9 +47,13 @@ class Figure:
     id: str
     title: str
     meaning: str
-    read: Callable[[duckdb.DuckDBPyConnection], Rows]
+    query: str
     draw: Callable[[Rows, Theme, int], Spec]
     columns: tuple[str, ...]
+
+    def read(self, connection: duckdb.DuckDBPyConnection) -> Rows:
+        """Its rows, from a connection with the KPI views."""
+        return data.rows_of(connection, self.query)
 
     def __call__(self, source: Source, *, theme: Theme = "light", width: int = 640) -> Any:
         """The chart for a notebook, as an Altair chart (`TopLevelMixin`).
@@ -83,7 +87,7 @@ instance_grid: Final = Figure(
     "Instances, day by day",
     "One row per existing instance, the worst off first; one cell per full day of the last five "
     "weeks. Not due: none begun, and the policy asks for none.",
-    data.instance_grid_rows,
+    data.INSTANCE_GRID,
     instance_pictures.draw_instance_grid,
     ("instance", "instance_id", "days", "completed", "failed", "bad_days", "worst_days"),
 )
@@ -91,7 +95,7 @@ restore_point_ages: Final = Figure(
     "ages",
     "Age of the newest full backup",
     "What would be lost at most if an instance had to be restored now, against the RPO (dashed).",
-    data.restore_point_age_rows,
+    data.RESTORE_POINT_AGE,
     instance_pictures.draw_restore_point_ages,
     (
         *("instance", "instance_id", "restore_point_at", "age_h", "limit_h", "is_rpo_met"),
@@ -102,7 +106,7 @@ success_trend: Final = Figure(
     "success",
     "Success",
     "Completed of all finished backups, by the day on which they began; from the ledger.",
-    data.success_rows,
+    data.SUCCESS,
     day_pictures.draw_success_trend,
     ("date", "completed", "failed", "unfinished", "success_rate", "is_watched"),
 )
@@ -110,7 +114,7 @@ stored_size: Final = Figure(
     "stored",
     "Stored size",
     "Completed backups that the service held at the end of each day, by engine.",
-    data.stored_size_rows,
+    data.STORED_SIZE,
     day_pictures.draw_stored_size,
     ("kind", "date", "engine", "gib", "low_gib", "high_gib", "is_watched"),
 )
@@ -118,7 +122,7 @@ duration_by_size: Final = Figure(
     "duration",
     "Duration against size",
     "Completed backups of the last 30 days; a cross took far from its instance's usual time.",
-    data.duration_rows,
+    data.DURATION,
     backup_pictures.draw_duration_by_size,
     ("kind", "backup_id", "instance", "size_gib", "duration_min", "backups", "is_watched"),
 )
@@ -126,7 +130,7 @@ start_hours: Final = Figure(
     "hours",
     "When backups begin",
     "Backups begun in each hour of the week, over the last four full weeks; blank: none.",
-    data.start_hour_rows,
+    data.START_HOUR,
     backup_pictures.draw_start_hours,
     ("day", "hour", "backups", "failed"),
 )
@@ -134,7 +138,7 @@ retention_ladder: Final = Figure(
     "ladder",
     "How far back",
     "Existing instances that can be restored to a state at least so old.",
-    data.retention_rows,
+    data.RETENTION,
     instance_pictures.draw_retention_ladder,
     ("days_back", "reached", "promised", "instance_count"),
 )

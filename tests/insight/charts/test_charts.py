@@ -30,7 +30,6 @@ from backup_frames.insight.charts.data import (
     MAX_BARS,
     MAX_INSTANCES,
     MAX_OUTLIERS,
-    instance_grid_rows,
     plain,
 )
 from backup_frames.insight.charts.style import days_axis, label
@@ -152,7 +151,7 @@ def test_a_day_off_is_no_bad_day() -> None:
         policies=[policy("weekly", period="1")],
         runs=[run(at("2026-02-20 12:00")), run(at("2026-03-11 12:00"))],
     ) as connection:
-        rows = instance_grid_rows(connection)
+        rows = charts.instance_grid.read(connection)
     last = {
         name: [row["state"] for row in rows if row["instance_id"] == name][-2:]
         for name in ("weekly", "bare")
