@@ -59,23 +59,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-_NAMES = {
-    "errors": (
-        "AuthError",
-        "BackupFramesError",
-        "ConfigError",
-        "FetchError",
-        "IncompleteReadError",
-        "LakeConflictError",
-        "LakeError",
-        "MissingExtraError",
-        "PageError",
-        "QueryError",
-        "RejectedError",
-        "SchemaError",
-        "ThrottledError",
-        "UnavailableError",
-    ),
+_NAMES = {  # by their modules; all others are errors
     "frames.flatten": ("ArrowFrames", "flatten_pages"),
     "frames.frames": ("BackupFrames",),
     "read.one_liners": (
@@ -147,9 +131,9 @@ _ELSEWHERE = {
 def __getattr__(name: str) -> Any:
     if name == "insight":
         return import_module(".insight", __name__)
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'backup_frames' has no attribute {name!r}{_meant(name)}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
     globals()[name] = value
     return value
 

@@ -104,22 +104,16 @@ class ThrottledError(FetchError):
 
     is_retryable = True
 
-    def __init__(  # noqa: PLR0913  # one keyword per fact of the answer
+    def __init__(
         self,
         message: str,
         *,
         retry_after_s: float | None = None,
         limit: int | None = None,
         period_s: float | None = None,
-        status: int | None = None,
-        code: str | None = None,
-        request_id: str | None = None,
-        body: str | None = None,
-        url: str | None = None,
+        **facts: Any,
     ) -> None:
-        super().__init__(
-            message, status=status, code=code, request_id=request_id, body=body, url=url
-        )
+        super().__init__(message, **facts)
         self.retry_after_s = retry_after_s
         self.limit = limit
         self.period_s = period_s

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from types import TracebackType
 from typing import Self
 
 from .world.clock import SandboxClock
@@ -68,12 +67,7 @@ class SandboxApart:
             setattr(self, name, value)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the process."""
         self._process.kill()
         self._process.communicate()

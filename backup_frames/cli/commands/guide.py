@@ -18,6 +18,7 @@ from ..screen.output import is_terminal, write_out, write_styled
 from ..screen.tables import terminal_width
 from ..session.session import Session, command
 
+GUIDE = files("backup_frames") / "guide"
 SHOWN_WIDTH = 100  # longer lines of prose are hard to follow, however wide the window
 
 
@@ -60,21 +61,17 @@ def _beside(name: str, text: str) -> str:
 
 def list_pages() -> dict[str, Traversable]:
     """The pages by name, sorted."""
-    return _list_files(_folder(), ".md")
+    return _list_files(GUIDE, ".md")
 
 
 def list_examples() -> dict[str, Traversable]:
     """The examples by file name, sorted."""
-    return _list_files(_folder() / "examples")
+    return _list_files(GUIDE / "examples")
 
 
 def summary_of(page: str) -> str:
     """The line below a page's title, which says what it answers."""
     return page.split("\n", 3)[2]
-
-
-def _folder() -> Traversable:
-    return files("backup_frames") / "guide"
 
 
 def _list_files(folder: Traversable, suffix: str = "") -> dict[str, Traversable]:

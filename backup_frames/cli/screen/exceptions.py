@@ -31,11 +31,6 @@ def print_exceptions(exceptions: pa.Table, lake: Place) -> None:
         times = f" ({len(rows)} backups)" if len(rows) > 1 else ""
         text = f": {who}: {kind}{times}{since}. {rows[0]['message']}"
         print_text((severity, COLOURS.get(severity, "")), text)
-    command = f'{own_command()} query "FROM v_exceptions" --lake {whole_path(lake)}'
-    print_rest(len(lines), f"lines; this gives all:\n{command}", end="")
-
-
-def print_rest(count: int, what: str, end: str = ".") -> None:
-    """Say how many are not shown, and how to get them."""
-    if count > SHOWN_ROWS:
-        write_out(f"… and {count - SHOWN_ROWS:,} more {what}{end}\n")
+    if len(lines) > SHOWN_ROWS:
+        command = f'{own_command()} query "FROM v_exceptions" --lake {whole_path(lake)}'
+        write_out(f"… and {len(lines) - SHOWN_ROWS:,} more lines; this gives all:\n{command}\n")
