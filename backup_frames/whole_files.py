@@ -124,9 +124,9 @@ def find_target(path: str | os.PathLike[str]) -> Target:
         if error.errno == errno.ENAMETOOLONG:
             size = len(os.fsencode(Path(given).name))
             reason = (
-                f"The name of the file to write has {size} bytes ({given}), which is more than "
+                f"The name of the file to write has {size} bytes ({given}), which is more than this "
+                "file system takes (most take 255). Choose a shorter one."
             )
-            reason += "this file system takes (most take 255). Choose a shorter one."
         raise ConfigError(reason) from error
     except ValueError as error:  # a NUL, or no text
         raise ConfigError(f"{given!r} cannot be a file's name: {error}. Choose another.") from error
@@ -147,7 +147,10 @@ def write_whole(path: str | os.PathLike[str], content: Content) -> None:
             fill_file(os.fspath(aside), content)
         return
     with _explained(target.place), _open_stream(target) as file:
-        _fill(file, content)
+        if callable(content):
+            content(file)
+        else:
+            file.write(content)
 
 
 @contextmanager
@@ -310,13 +313,6 @@ def _open_stream(target: Target) -> IO[bytes]:
     if target.descriptor is not None:
         return os.fdopen(os.dup(target.descriptor), "wb")
     return os.fdopen(os.open(target.place, os.O_WRONLY | os.O_CLOEXEC), "wb")
-
-
-def _fill(file: IO[bytes], content: Content) -> None:
-    if callable(content):
-        content(file)
-    else:
-        file.write(content)
 
 
 def _swap_paths(aside: Path, place: Path) -> None:

@@ -18,11 +18,8 @@ BACKUP_TYPES = ("Auto", "Manual")
 # The zone may be left blank; `Z` in the page's format stands for an offset, not for itself.
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([+-]\d{4})?")
 _SPACED_ZONE = re.compile(r" (?=\d{4}$)")
-
-
-CREATED_AFTER_S = (
-    40  # with `time_filter="created"`, every backup is created so long after its begin
-)
+# With `time_filter="created"`, every backup is created so long after its begin.
+CREATED_AFTER_S = 40
 TIME_FILTERS = ("begin", "inside", "end", "created", "zone", "day", "minute", "ignored")
 FILTERS = ("instance_id", "backup_id", "backup_type", "datastore_type")
 _UNIT_US = {"day": 86_400_000_000, "minute": 60_000_000}

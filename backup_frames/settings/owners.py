@@ -5,11 +5,10 @@ In: the TOML file of settings. Out: owner rules and attestations, in the order o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigError
 from ..whole_files import is_utf8
@@ -32,7 +31,7 @@ class OwnerRule:
 
     def __post_init__(self) -> None:
         """Raises `ConfigError` for what is no text."""
-        _check_texts(self, optional=("enterprise_project_id", "instance_name"))
+        _check_texts(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,8 @@ def load_owners(config: str | Path | None = None) -> list[OwnerRule]:
     Raises:
         ConfigError: a table without owner, with neither condition, or with an unknown key.
     """
-    file = read_config_file(config)
     rules = []
-    for number, table in enumerate(file.owners, 1):
-        place = f"{file.path}: [[owner]] {number}"
-        texts = _texts(table, place, ("owner", "enterprise_project_id", "instance_name"))
+    for place, texts in _read_tables(config, "owner", OwnerRule):
         if "owner" not in texts or len(texts) == 1:
             raise ConfigError(
                 f"{place} is no rule. Give owner, and enterprise_project_id or instance_name."
@@ -81,33 +77,37 @@ def load_attestations(config: str | Path | None = None) -> list[Attestation]:
     Raises:
         ConfigError: a table lacks text, who or when, or has an unknown key.
     """
-    file = read_config_file(config)
     found = []
-    for number, table in enumerate(file.attestations, 1):
-        place = f"{file.path}: [[attestation]] {number}"
-        texts = _texts(table, place, ("text", "who", "when", "link"))
+    for place, texts in _read_tables(config, "attestation", Attestation):
         if missing := {"text", "who", "when"} - texts.keys():
             raise ConfigError(f"{place} lacks {min(missing)}. Give text, who, when, and a link.")
         found.append(Attestation(**texts))
     return found
 
 
-def _texts(table: Mapping[str, Any], place: str, known: Sequence[str]) -> dict[str, str]:
-    texts = {}
-    for key, value in table.items():
-        if key not in known:
-            raise ConfigError(f"{place}: unknown key {key!r}. Use {', '.join(known)}.")
-        text = value.isoformat() if isinstance(value, date) else value
-        if not isinstance(text, str) or not text.strip():
-            raise ConfigError(f"{place}: {key} is {value!r}. Write text.")
-        texts[key] = text
-    return texts
+def _read_tables(
+    config: str | Path | None, name: str, row: type[OwnerRule | Attestation]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Of each table of that name: its place, and the texts that it gives a row."""
+    file = read_config_file(config)
+    known = [one.name for one in fields(row)]
+    for number, table in enumerate(file.owners if name == "owner" else file.attestations, 1):
+        place = f"{file.path}: [[{name}]] {number}"
+        texts = {}
+        for key, value in table.items():
+            if key not in known:
+                raise ConfigError(f"{place}: unknown key {key!r}. Use {', '.join(known)}.")
+            text = value.isoformat() if isinstance(value, date) else value
+            if not isinstance(text, str) or not text.strip():
+                raise ConfigError(f"{place}: {key} is {value!r}. Write text.")
+            texts[key] = text
+        yield place, texts
 
 
-def _check_texts(row: OwnerRule | Attestation, optional: Sequence[str] = ()) -> None:
+def _check_texts(row: OwnerRule | Attestation) -> None:
     for one in fields(row):
         value = getattr(row, one.name)
-        if value is None and one.name in optional:
+        if value is None and one.default is None:
             continue
         if not isinstance(value, str) or not is_utf8(value):
             name = f"{one.name} of {type(row).__name__}"

@@ -5,8 +5,7 @@ In: a lake, and how bad it must be. Out: a text fit for mail or chat; exit code 
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ...api.scrub import as_printable
 from ..screen.exceptions import print_exceptions
@@ -16,22 +15,15 @@ from ..session.session import Session, command
 ALARM_CODE = 7
 
 
-class FailOn(StrEnum):
-    """The mildest severity that counts."""
-
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
-
-
 @command
 def show_exceptions(
     session: Session,
     *,
     lake: Lake = None,
     fail_on: Annotated[
-        FailOn, option(None, "Count exceptions of this severity and worse ones.")
-    ] = FailOn.HIGH,
+        Literal["high", "medium", "low"],
+        option(None, "Count exceptions of this severity and worse ones."),
+    ] = "high",
     new: Annotated[bool, flag("--new", "Only those that were none before the last run.")] = False,
     owner: Owner = None,
     enterprise_project: EnterpriseProject = None,
@@ -49,12 +41,12 @@ def show_exceptions(
         from ...settings.resolve import load_project_ids
 
         found = find_exceptions(
-            url, at_least=fail_on.value, new=new, owners=load_owners(config),
+            url, at_least=fail_on, new=new, owners=load_owners(config),
             projects=load_project_ids(config, url),
             owner=owner, enterprise_project_id=enterprise_project,
         )  # fmt: skip
     kind = f"{'new ' if new else ''}exception{'' if found.num_rows == 1 else 's'}"
-    worse = "" if fail_on is FailOn.HIGH else " or worse"
+    worse = "" if fail_on == "high" else " or worse"
     session.print(
         f"{found.num_rows or 'No'} {kind} of severity {fail_on}{worse} in {as_printable(url)}."
     )

@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,8 +84,8 @@ def run_demo(
             report = _sync(session, sandbox, settings, title)
             session.exit_code = max(session.exit_code, report.exit_code)
     with session.step("Drawing the report"):
-        tour = _write_files(lake)
-    _show_lake(session, lake, report, tour)
+        kpis, newest = _write_files(lake)
+    _show_lake(session, lake, report, kpis, newest)
 
 
 def _start_sandbox(
@@ -189,16 +188,8 @@ def _sync(
     return report
 
 
-@dataclass(frozen=True)
-class _Tour:
-    """What the screen shows of the lake: its KPIs, and its newest backups."""
-
-    kpis: dict[str, Any]
-    newest: pa.Table
-
-
-def _write_files(lake: Path) -> _Tour:
-    """Write the DuckDB file, and from it the report and the tour: the lake is read once."""
+def _write_files(lake: Path) -> tuple[dict[str, Any], pa.Table]:
+    """Write the DuckDB file, and of it the report; its KPIs and newest backups: one read of the lake."""
     from ...insight.charts.drawing import Drawing
     from ...insight.charts.report import render_report
     from ...insight.kpi.publish import open_published, publish_lake
@@ -211,12 +202,13 @@ def _write_files(lake: Path) -> _Tour:
             write_whole(beside(lake, ".html"), page.encode())
             kpis = connection.sql(KPIS).to_arrow_table().to_pylist()[0]
             newest = connection.sql(f"{NEWEST} LIMIT {SHOWN_ROWS}").to_arrow_table()
-    return _Tour(kpis, newest)
+    return kpis, newest
 
 
-def _show_lake(session: Session, lake: Path, report: SyncReport, tour: _Tour) -> None:
+def _show_lake(
+    session: Session, lake: Path, report: SyncReport, kpis: dict[str, Any], newest: pa.Table
+) -> None:
     """The newest backups, the KPIs, what was proven, where to go on: a screenful with the syncs."""
-    kpis, newest = tour.kpis, tour.newest
     title = (
         f"The newest of {kpis['present_count']:,} backups "
         f"({kpis['database_count']:,} databases and {kpis['table_count']:,} tables named in them)"

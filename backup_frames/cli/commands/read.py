@@ -6,7 +6,6 @@ In: filters and a format. Out: data on stdout or in --out, the certificate on st
 from __future__ import annotations
 
 import warnings
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -46,21 +45,16 @@ if TYPE_CHECKING:
     from ...frames.frames import BackupFrames
 
 FEW_ROWS = 5  # of the tables beside the one that was asked for
-SHOWN_COLUMNS = {  # the most important first: the last ones go where a terminal is narrow
+TableName = Literal["backups", "databases", "tables"]
+SHOWN_COLUMNS: dict[
+    TableName, str
+] = {  # the most important first: the last ones go where a terminal is narrow
     "backups": "begin_time,instance_name,backup_type,status,size_kb,backup_id,datastore_type,"
     "backup_level,name",
     "databases": "begin_date,database_name,table_count,is_whole_database,database_index,backup_id,"
     "project_id",
     "tables": "begin_date,database_name,table_name,database_index,table_index,backup_id,project_id",
 }
-
-
-class TableName(StrEnum):
-    """Which of the three tables."""
-
-    BACKUPS = "backups"
-    DATABASES = "databases"
-    TABLES = "tables"
 
 
 @command
@@ -106,7 +100,7 @@ def read_once(  # noqa: PLR0913 - one parameter per option
             "Which table. xlsx holds all three, parquet writes them by date into --out DIR.",
             OUTPUT,
         ),
-    ] = TableName.BACKUPS,
+    ] = "backups",
     columns: Columns = None,
     limit: Limit = None,
     out: Annotated[
@@ -208,7 +202,7 @@ def _check_answer(
     if columns is not None:
         from ...frames.schema import TABLES
 
-        schema = TABLES["backups" if table is TableName.BACKUPS else f"backup_{table}"]
+        schema = TABLES["backups" if table == "backups" else f"backup_{table}"]
         select_columns(schema.empty_table(), columns)
 
 
@@ -231,14 +225,14 @@ def _deliver(
     out: Path | None,
 ) -> None:
     """Write the table that was asked for, in the order of time; all three where the format can."""
-    is_whole = columns is None and limit is None and name is TableName.BACKUPS
+    is_whole = columns is None and limit is None and name == "backups"
     if form is AnswerFormat.PARQUET and out is not None:
         frames.write(out)
         return
     if form is AnswerFormat.EXCEL and out is not None and is_whole:
         frames.to_excel(out)
         return
-    table: pa.Table = getattr(frames.arrow, name.value)
+    table: pa.Table = getattr(frames.arrow, name)
     if limit:
         table = table.slice(max(table.num_rows - limit, 0))
     chosen = select_columns(table, columns)
@@ -256,15 +250,15 @@ def _show(
     columns: str | None,
     limit: int | None,
 ) -> None:
-    is_all = asked is TableName.BACKUPS and columns is None
-    for name in TableName if is_all else (asked,):
-        table: pa.Table = getattr(frames.arrow, name.value)
+    is_all = asked == "backups" and columns is None
+    for name in SHOWN_COLUMNS if is_all else (asked,):
+        table: pa.Table = getattr(frames.arrow, name)
         count = table.num_rows if limit == 0 else limit or SCREEN_ROWS
-        rows = _newest(table, count if name is asked else min(count, FEW_ROWS))
+        rows = _newest(table, count if name == asked else min(count, FEW_ROWS))
         rows = select_columns(rows, columns or SHOWN_COLUMNS[name])
-        if is_all and name is not asked:
+        if is_all and name != asked:
             session.print()
-        how = "--format csv" if name is TableName.BACKUPS else f"--table {name} --format csv"
+        how = "--format csv" if name == "backups" else f"--table {name} --format csv"
         title = f"{name}: {table.num_rows:,} rows"
         totals = (table.num_rows, rows.num_columns if columns else table.num_columns)
         values = [list(row.values()) for row in rows.to_pylist()]

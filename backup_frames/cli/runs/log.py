@@ -103,10 +103,8 @@ class RunLog:
     def write_metrics(self, *, is_last: bool = False) -> None:
         """Write the metrics of all that ended, if that is new; at most a tenth of the time."""
         begun_s = time.monotonic()
-        is_due = is_last or begun_s >= self._write_again_at
-        if self._metrics_file is None or (self._written == len(self._outcomes) and not is_last):
-            return
-        if not is_due:
+        is_due = len(self._outcomes) > self._written and begun_s >= self._write_again_at
+        if self._metrics_file is None or not (is_last or is_due):
             return
         self._written = len(self._outcomes)
         try:

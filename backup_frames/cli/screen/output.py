@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, TextIO
+from typing import IO, Literal, TextIO
 
 from ...api.scrub import as_printable
 
@@ -36,10 +36,10 @@ class OutputError(Exception):
         super().__init__(text)
 
 
-def is_terminal() -> bool:
-    """Whether stdout is a terminal."""
-    with suppress(AttributeError, ValueError):
-        return sys.stdout.isatty()
+def is_terminal(stream: Literal["stdout", "stderr"] = "stdout") -> bool:
+    """Whether what is now stdout, or stderr, is a terminal."""
+    with suppress(AttributeError, ValueError):  # it is closed, or none
+        return getattr(sys, stream).isatty()
     return False
 
 

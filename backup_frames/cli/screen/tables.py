@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ def print_text(*parts: str | tuple[str, str]) -> None:
 
 def hanging(text: str) -> str:
     """Lines of a label and what it says, broken between words below the words on a terminal's stderr."""
-    if sys.stderr is None or sys.stderr.closed or not sys.stderr.isatty():
+    if not is_terminal("stderr"):
         return text
     width = shutil.get_terminal_size().columns
     found = (re.match(r"\S+(?: \S+)*  +", line) for line in text.splitlines())

@@ -13,7 +13,6 @@ import inspect
 import json
 import logging
 import re
-import sys
 import threading
 import time
 import traceback
@@ -31,7 +30,7 @@ import typer
 from ...api.scrub import as_printable, without_secrets
 from ...errors import BackupFramesError
 from ..screen.invocation import as_typed
-from ..screen.output import OutputError, flush_out, write_err, write_out
+from ..screen.output import OutputError, flush_out, is_terminal, write_err, write_out
 from .faults import explain_fault
 from .wording import options_of, speak_options
 
@@ -184,7 +183,7 @@ class Session:
         from ...insight.progress import show_progress
 
         is_plain = self.is_quiet or self.log_format is LogFormat.JSON
-        if self.is_talkative and not is_plain and not _is_terminal():
+        if self.is_talkative and not is_plain and not is_terminal("stderr"):
             with self._announced(label):
                 yield lambda *_: None
             return
@@ -200,7 +199,7 @@ class Session:
             is_announced: with a line where there is no terminal; not for questions, whose stderr cron
                 mails.
         """
-        if self.is_quiet or self.log_format is LogFormat.JSON or not _is_terminal():
+        if self.is_quiet or self.log_format is LogFormat.JSON or not is_terminal("stderr"):
             with self._announced(label) if is_announced else nullcontext():
                 yield
             return
@@ -213,7 +212,7 @@ class Session:
     @contextmanager
     def _announced(self, label: str) -> Iterator[None]:
         """Where no bar moves: a line, if it takes longer than a second; it grows in a talkative run."""
-        if _is_terminal() or self.is_quiet:
+        if is_terminal("stderr") or self.is_quiet:
             yield
             return
         is_over = threading.Event()
@@ -236,10 +235,6 @@ class Session:
         finally:
             is_over.set()
             watcher.join()
-
-
-def _is_terminal() -> bool:
-    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
 
 def log_format_of(arguments: Sequence[str]) -> LogFormat:

@@ -187,7 +187,9 @@ def watched_note(rows: Rows) -> str:
         return NEVER_WATCHED
     since = watched_since(rows)
     later = sum(day > min(watched) for day in unwatched)
-    words = f"Watched since {_day(since)}" if since else "Watched"
+    words = "Watched"
+    if since:
+        words += f" since {datetime.fromisoformat(since).replace(tzinfo=UTC):%-d %b}"
     if later:
         words += f", but not on {later} {'later ' if since else ''}day{'s' if later > 1 else ''}"
     return f"{words}; pale: only what was still there at the next look."
@@ -230,11 +232,6 @@ def colour_of(field: str, colours: dict[str, str], legend_: Spec | None) -> Spec
 def tips(*fields: str) -> list[Spec]:
     """What a notebook shows of the mark under the pointer."""
     return [{"field": field} for field in fields]
-
-
-def _day(text: str) -> str:
-    """`2026-11-25` as people say it: 25 Nov."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).strftime("%-d %b")
 
 
 def _letters(width: int) -> int:

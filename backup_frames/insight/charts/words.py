@@ -62,6 +62,6 @@ def number(value: Any) -> str:
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
-def counted(count: int, one: str, more: str = "") -> str:
+def counted(count: int, one: str) -> str:
     """`1 instance`, `2 instances`."""
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
