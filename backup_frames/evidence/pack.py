@@ -26,7 +26,7 @@ from ..settings.owners import Attestation, OwnerRule
 from ..settings.values import Place
 from ..version import VERSION
 from ..whole_files import absolute_path
-from .cover import render_cover
+from .cover import Rows, render_cover
 from .files import (
     SUMS,
     check_pack_target,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     import duckdb
 
 PACK: Final = "pack.json"
-Rows = tuple[list[str], list[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)

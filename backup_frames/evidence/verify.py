@@ -81,11 +81,11 @@ def _compare(files: dict[str, bytes], lake: Place, named: set[str]) -> list[Pack
             findings.append(PackFinding(name, "differs", _difference(made[name], files[name])))
     if findings and version != VERSION:
         other = as_printable(version)
-        what = (
+        message = (
             f"It was made by version {other}, and this is {VERSION}, which may write it otherwise. "
+            f"Check it with the version that made it: pip install backup-frames=={other}."
         )
-        what += f"Check it with the version that made it: pip install backup-frames=={other}."
-        findings.append(PackFinding("pack", "differs", what))
+        findings.append(PackFinding("pack", "differs", message))
     return findings
 
 

@@ -39,11 +39,9 @@ def show_progress(label: str, *, is_plain: bool = False) -> Iterator[Advance]:
         ...     advance(500, 3000)
     """
     bar: AbstractContextManager[Advance]
-    if is_plain:
-        bar = nullcontext(_log_lines(label))
-    elif _in_notebook():
+    if not is_plain and _in_notebook():
         bar = _notebook_bar(label)
-    elif sys.stderr is not None and sys.stderr.isatty():
+    elif not is_plain and sys.stderr is not None and sys.stderr.isatty():
         bar = _terminal_bar(label)
     else:
         bar = nullcontext(_log_lines(label))

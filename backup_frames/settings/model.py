@@ -28,7 +28,6 @@ from .values import (
     check_region,
     check_secret,
     check_text,
-    check_whole,
 )
 
 PREFIX: Final = "BACKUP_FRAMES_"
@@ -69,12 +68,12 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "lake_format": Field(check_choice(LakeFormat)),
     "iceberg_catalog": Field(check_catalog),
     "iceberg_namespace": Field(check_text, "backup_frames"),
-    "timeout_s": Field(check_number(0.01, 3600), 60.0),
+    "timeout_s": Field(check_number(float, 0.01, 3600), 60.0),
     "api_version": Field(check_choice(ApiVersion), "v3.1"),
-    "max_connections": Field(check_whole(1, 64)),
-    "max_requests_per_second": Field(check_number(0.01, 10_000)),
-    "overlap_s": Field(check_whole(0, 31 * 86_400), 3600),
-    "reread_requests": Field(check_whole(0, 100_000), 10),
+    "max_connections": Field(check_number(int, 1, 64)),
+    "max_requests_per_second": Field(check_number(float, 0.01, 10_000)),
+    "overlap_s": Field(check_number(int, 0, 31 * 86_400), 3600),
+    "reread_requests": Field(check_number(int, 0, 100_000), 10),
 }
 
 

@@ -172,26 +172,15 @@ def check_choice(kind: Any) -> Callable[[Any], Any]:
     return check
 
 
-def check_whole(low: int, high: int) -> Callable[[Any], int]:
-    """A check for a whole number between these two, both included."""
-
-    def check(value: Any) -> int:
-        number = _read_number(value, int)
-        if number is None or number != int(number) or not low <= number <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(number)
-
-    return check
-
-
-def check_number(low: float, high: float) -> Callable[[Any], float]:
-    """A check for a number between these two, both included."""
+def check_number(kind: type[float], low: float, high: float) -> Callable[[Any], float]:
+    """A check for a number between these two, both included; of kind `int` for a whole one."""
 
     def check(value: Any) -> float:
-        number = _read_number(value, float)
-        if number is None or not low <= number <= high:
-            raise ValueError(f"must be a number from {low:g} to {high:g}")
-        return number
+        number = _read_number(value, kind)
+        if number is None or number != kind(number) or not low <= number <= high:
+            whole = "whole " if kind is int else ""
+            raise ValueError(f"must be a {whole}number from {low} to {high}")
+        return kind(number)
 
     return check
 

@@ -63,6 +63,8 @@ def run_demo(
     Needs no account and leaves the network alone. A folder that holds anything but an earlier
     demo's lake is refused.
     """
+    from ...settings import Settings
+
     session.is_talkative = True
     results = [beside(lake, ".duckdb"), beside(lake, ".html")]
     refuse_others(lake, "[0-9a-f]{32}")  # before anything starts
@@ -76,7 +78,15 @@ def run_demo(
             starting = _start_sandbox(backups, seed, start)
             _prepare()
             sandbox = ending.enter_context(starting)
-            settings = _sandbox_settings(sandbox, lake)
+            # made without the environment: somebody's account and settings have no part in a demo
+            settings = Settings.of(
+                endpoint=sandbox.endpoint,
+                region=sandbox.region,
+                project_id=sandbox.project_id,
+                token=sandbox.token,
+                lake=str(lake),
+                partition_by="day",
+            )
         clear_demo_lake(lake, sandbox.project_id, results)
         session.note(f"A stand-in for the service holds {backups:,} backups; no account is needed.")
         for title, life in LIVES:
@@ -157,20 +167,6 @@ def refuse_others(folder: Path, name: str) -> None:
                 f"{folder} holds {relative}, which this demo did not write. "
                 "Give an empty folder as --lake."
             )
-
-
-def _sandbox_settings(sandbox: Sandbox | SandboxApart, lake: Path) -> Settings:
-    from ...settings import Settings
-
-    # Made without the environment: somebody's account and settings have no part in a demo.
-    return Settings.of(
-        endpoint=sandbox.endpoint,
-        region=sandbox.region,
-        project_id=sandbox.project_id,
-        token=sandbox.token,
-        lake=str(lake),
-        partition_by="day",
-    )
 
 
 def _sync(

@@ -80,7 +80,7 @@ def _run_all(
     session: Session, config: Any, given: dict[str, Any], sample: Sample
 ) -> Iterator[Check]:
     """Every check, those that depend on a failed one left out."""
-    from ...api.doctor import failed_check, run_checks
+    from ...api.doctor import Check, failed_check, run_checks
     from ...settings import find_unknown_variables
 
     try:
@@ -101,7 +101,10 @@ def _run_all(
     if is_sound:
         yield _check_small_read(settings)
     if settings.lake:
-        yield from _check_lake(settings.lake, settings)
+        from ...lake.storage.urls import check_store
+
+        for step in check_store(settings.lake, scratch="_meta/doctor/tmp", settings=settings):
+            yield Check(f"lake {step.step}", is_ok=step.is_ok, message=step.message, exit_code=5)
 
 
 def _check_assumptions(settings: Settings, sample: Sample) -> Iterator[Check]:
@@ -142,15 +145,6 @@ def _check_small_read(settings: Settings) -> Check:
         return failed_check("verified read", error)
     message = f"the last day's {len(frames):,} backups, proven complete"
     return Check("verified read", is_ok=True, message=message, shape=magnitude(len(frames)))
-
-
-def _check_lake(lake: str, settings: Settings) -> Iterator[Check]:
-    from ...api.doctor import Check
-    from ...lake.storage.urls import check_store
-
-    for step in check_store(lake, scratch="_meta/doctor/tmp", settings=settings):
-        name = f"lake {step.step}"
-        yield Check(name, is_ok=step.is_ok, message=step.message, exit_code=5)
 
 
 def _describe_shapes(sample: Sample) -> Iterator[str]:

@@ -35,12 +35,12 @@ def show_guide(
 
     Examples: backup-frames guide lake, backup-frames guide backup-frames.service
     """
-    pages, examples = list_pages(), list_examples()
+    pages, examples = _list_files(GUIDE, ".md"), _list_files(GUIDE / "examples")
     if topic is None:
         session.print("Pages, shown by backup-frames guide TOPIC:\n")
         width = max(map(len, pages))
         for name, page in pages.items():
-            summary = summary_of(page.read_text(encoding="utf-8"))
+            summary = page.read_text(encoding="utf-8").split("\n", 3)[2]  # below its title
             session.print(_beside(f"  {name:{width}}  ", summary))
         session.print("\nExamples, to copy: backup-frames guide NAME > FILE\n")
         for name in examples:
@@ -59,22 +59,8 @@ def _beside(name: str, text: str) -> str:
     return fill(text, width, initial_indent=name, subsequent_indent=" " * len(name))
 
 
-def list_pages() -> dict[str, Traversable]:
-    """The pages by name, sorted."""
-    return _list_files(GUIDE, ".md")
-
-
-def list_examples() -> dict[str, Traversable]:
-    """The examples by file name, sorted."""
-    return _list_files(GUIDE / "examples")
-
-
-def summary_of(page: str) -> str:
-    """The line below a page's title, which says what it answers."""
-    return page.split("\n", 3)[2]
-
-
 def _list_files(folder: Traversable, suffix: str = "") -> dict[str, Traversable]:
+    """The files with that suffix by their names without it, sorted."""
     found = {
         entry.name.removesuffix(suffix): entry
         for entry in folder.iterdir()

@@ -5,16 +5,14 @@ In: one SELECT. Out: its answer on stdout or in --out; without SQL, what can be 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import re
+from typing import Annotated
 
 import typer
 
 from ..screen.exports import AnswerFormat, check_target, write_answer
 from ..session.options import Config, Form, Lake, Limit, Out, known_of, lake_of
 from ..session.session import Session, command
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SHOWN_ROWS = 100
 
@@ -47,14 +45,14 @@ def answer_query(
 
         answer = list_views(url) if sql is None else query_lake(url, sql, **known_of(config, url))
     if sql is None and form is AnswerFormat.TABLE:
-        answer = answer.set_column(1, "answers", [_first_words(answer["description"])])
+        # what a screen has room for of each description
+        first = [
+            re.split("[.;] ", str(text))[0].rstrip(".")
+            for text in answer["description"].to_pylist()
+        ]
+        answer = answer.set_column(1, "answers", [first])
     if form is AnswerFormat.TABLE and limit is None:
         limit = SHOWN_ROWS
     write_answer(answer, form, out, limit=limit, prose={"answers"} if sql is None else ())
     if out is not None:
         session.note(f"Wrote {out}")
-
-
-def _first_words(texts: pa.ChunkedArray) -> list[str]:
-    """What a screen has room for of each description."""
-    return [str(text).split(". ")[0].split("; ")[0].rstrip(".") for text in texts.to_pylist()]

@@ -5,6 +5,7 @@ In: one dict of facts per project, and the lakes' KPIs. Out: a file, swapped in 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -114,7 +115,7 @@ def write_metrics(
         numbers = {
             "sync_is_success": outcome["exit_code"] == 0,
             "sync_finished_timestamp_seconds": now_s,
-            **{f"sync_{_unit_spelled(name)}": value for name, value in _numbers(outcome)},
+            **{f"sync_{name}": value for name, value in _numbers(outcome)},
             **(kpis or {}).get(project_id, {}),
         }
         for name, value in numbers.items():
@@ -137,11 +138,7 @@ def _numbers(facts: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping):
             yield from _numbers(value, f"{before}{name}_")
         elif isinstance(value, int | float):
-            yield before + name, value
+            yield before + re.sub("_s$", "_seconds", name), value
         elif isinstance(value, str) and name in MOMENTS:
             moment = datetime.fromisoformat(value)
             yield f"{before}{name}_timestamp_seconds", moment.timestamp()
-
-
-def _unit_spelled(name: str) -> str:
-    return name.removesuffix("_s") + "_seconds" if name.endswith("_s") else name

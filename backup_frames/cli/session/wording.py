@@ -91,7 +91,10 @@ def _advice(text: str) -> str:
 def _explained(error: Any, text: str, options: Mapping[str, str], arguments: Sequence[str]) -> str:
     for pattern, say in (
         (r"Got unexpected extra arguments?.*?\((?!s\))(.*)\)", _misplaced),
-        (r"No such option:? '?(-[^ ']*)", _unknown_option),
+        (
+            r"No such option:? '?(-[^ ']*)",
+            lambda one, known: f"There is no option {one}.{_meant(one, known)}",
+        ),
         (r"No such (command '.*)", lambda rest, _: f"There is no {rest.replace('. Did', '; did')}"),
         (r"Option '(.*?)' requires an argument", lambda one, _: f"{one} has no value: give one."),
     ):
@@ -108,10 +111,6 @@ def _explained(error: Any, text: str, options: Mapping[str, str], arguments: Seq
         advice = f"choose {', '.join(choices[:-1])} or {choices[-1]}."
         return f"{option} is {value!r}: {advice}" + _meant(value, choices)
     return f"{option} is {value!r}: {_advice(message)}"
-
-
-def _unknown_option(name: str, options: set[str]) -> str:
-    return f"There is no option {name}." + _meant(name, options)
 
 
 def _meant(given: str, known: Iterable[str]) -> str:

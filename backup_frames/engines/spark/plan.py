@@ -125,7 +125,8 @@ def _find_spans(look: Look, query: BackupQuery, options: SourceOptions, whole: S
     asked = replace(query if options.is_full else look_at(query, *whole), limit=1)
     pages = look([replace(asked, level=level) for level in options.levels])
     rows = sum(page.total_count for page in pages)
-    parts = options.partitions or _wanted_parts(rows, options.rows_per_partition)
+    few = min(rows // _SMALL_ROWS, _SMALL_PARTS)
+    parts = options.partitions or max(few, ceil(rows / options.rows_per_partition), 1)
     main = max(pages, key=lambda page: page.total_count)
 
     def count(spans: Sequence[Span]) -> list[int]:
@@ -133,10 +134,6 @@ def _find_spans(look: Look, query: BackupQuery, options: SourceOptions, whole: S
         return [page.total_count for page in look(counted)]
 
     return cut_spans(count, whole, main.total_count, parts)
-
-
-def _wanted_parts(rows: int, rows_per_partition: int) -> int:
-    return max(min(rows // _SMALL_ROWS, _SMALL_PARTS), ceil(rows / rows_per_partition), 1)
 
 
 def cut_spans(count: Count, whole: Span, total: int, parts: int) -> list[Span]:

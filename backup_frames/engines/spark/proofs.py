@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ...errors import IncompleteReadError
 from ...scan.certificate import Certificate
@@ -100,6 +100,7 @@ def _merge_projects(
 
 def _merge(planned: PlannedRange, certificates: Sequence[Certificate]) -> Certificate:
     as_of = min(one.as_of for one in certificates)
+    ended_at = max(one.as_of + timedelta(seconds=one.duration_s) for one in certificates)
     reasons = [reason for one in certificates for reason in one.reasons]
     unknown: dict[str, set[str]] = {}
     for one in certificates:
@@ -118,10 +119,6 @@ def _merge(planned: PlannedRange, certificates: Sequence[Certificate]) -> Certif
         throttles=sum(one.throttles for one in certificates),
         duplicates_removed=sum(one.duplicates_removed for one in certificates),
         unknown_values={name: sorted(values) for name, values in unknown.items()},
-        duration_s=round((max(map(_ended_at, certificates)) - as_of).total_seconds(), 3),
+        duration_s=round((ended_at - as_of).total_seconds(), 3),
         ranges=tuple(one for certificate in certificates for one in certificate.ranges),
     )
-
-
-def _ended_at(certificate: Certificate) -> datetime:
-    return certificate.as_of + timedelta(seconds=certificate.duration_s)
