@@ -176,14 +176,14 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(private, ignore_errors=True)
 
 
-def fill_file(name: str, content: Content, *, folder: int | None = None, mode: int = 0o666) -> None:
+def fill_file(name: str, content: Content, *, folder: int | None = None) -> None:
     """Make a file that does not exist yet, and flush it.
 
     Raises:
         OSError: it exists, or the disk failed.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(name, flags, mode, dir_fd=folder)
+    descriptor = os.open(name, flags, 0o666, dir_fd=folder)
     try:
         if callable(content):
             with os.fdopen(descriptor, "wb", closefd=False) as file:

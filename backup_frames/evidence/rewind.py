@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
+# Columns that are undone, by table and the table of its changes.
 _UNDONE = {
-    "backup_policies": ("is_enabled", "keep_days", "window_start", "period", "start_time"),
-    "instances": ("instance_name", "enterprise_project_id", "status"),
-}
-_CHANGES = {"backup_policies": "backup_policy_changes", "instances": "instance_changes"}
+    ("backup_policies", "backup_policy_changes"): (
+        "is_enabled", "keep_days", "window_start", "period", "start_time"
+    ),
+    ("instances", "instance_changes"): ("instance_name", "enterprise_project_id", "status"),
+}  # fmt: skip
 
 
 def set_back(
@@ -41,8 +43,7 @@ def set_back(
 def _undo(connection: duckdb.DuckDBPyConnection, moment: datetime) -> None:
     run = connection.execute
     run("DELETE FROM sync_runs WHERE as_of > ?", [moment])
-    for table, columns in _UNDONE.items():
-        changes = _CHANGES[table]
+    for (table, changes), columns in _UNDONE.items():
         for column in columns:
             run(
                 f"UPDATE {table} AS t SET {column} = c.old.value FROM ("  # noqa: S608 - our names

@@ -112,7 +112,7 @@ class Service:
     async def _apply_faults(
         self, request: Request, received: Received, applied: list[Fault]
     ) -> Response | None:
-        """Ask the faults in order until one answers; those that are due are added to `struck`."""
+        """Ask the faults in order until one answers; those that are due are added to `applied`."""
         token = request.headers.get("x-auth-token")
         asked = Asked(received.params, lambda: self.iam.revoke(token))
         for fault in list(self.faults):

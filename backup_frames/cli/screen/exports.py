@@ -165,11 +165,8 @@ def write_csv(table: pa.Table, out: IO[bytes]) -> None:
     from pyarrow import csv
 
     out.write((",".join(table.column_names) + "\n").encode())
-    plain = with_text_times(table)
     options = csv.WriteOptions(include_header=False, quoting_style="needed")
-    for name in plain.column_names:
-        plain = _defuse(plain, name)
-    csv.write_csv(plain, out, options)
+    csv.write_csv(_defused(with_text_times(table)), out, options)
 
 
 def write_ndjson(table: pa.Table, out: IO[bytes]) -> None:
@@ -196,13 +193,13 @@ def with_text_times(table: pa.Table) -> pa.Table:
     return table
 
 
-def _defuse(table: pa.Table, name: str) -> pa.Table:
+def _defused(table: pa.Table) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = table[name]
-    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
-        return table
-    is_formula = pc.match_substring_regex(column, FORMULA)
-    safe = pc.if_else(is_formula, pc.binary_join_element_wise("'", column, ""), column)
-    return table.set_column(table.column_names.index(name), name, safe)
+    for i, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            is_formula = pc.match_substring_regex(column, FORMULA)
+            safe = pc.if_else(is_formula, pc.binary_join_element_wise("'", column, ""), column)
+            table = table.set_column(i, name, safe)
+    return table

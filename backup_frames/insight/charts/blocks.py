@@ -222,16 +222,15 @@ _PROJECTS: Final = """
     FROM dim_project LEFT JOIN fleet USING (project_id) LEFT JOIN alarms USING (project_id)
     ORDER BY certified_at IS NOT NULL, high DESC, medium DESC, project_id
 """
+_WORST_FIRST: Final = (
+    "severity, kind <> 'unprotected', kind, since NULLS FIRST, instance_id, backup_id"
+)
 _OF_PROJECT: Final = f"""
     SELECT project_id, severity, kind, instance_id, instance_name, backup_id, since, measured, unit
     FROM findings
-    QUALIFY row_number() OVER (
-        PARTITION BY project_id ORDER BY severity, kind <> 'unprotected', kind, since NULLS FIRST,
-            instance_id, backup_id
-    ) <= {MAX_OF_PROJECT}
-    ORDER BY project_id, severity, kind <> 'unprotected', kind, since NULLS FIRST, instance_id,
-        backup_id
-"""  # noqa: S608 - a number of ours
+    QUALIFY row_number() OVER (PARTITION BY project_id ORDER BY {_WORST_FIRST}) <= {MAX_OF_PROJECT}
+    ORDER BY project_id, {_WORST_FIRST}
+"""  # noqa: S608 - words of ours
 
 
 def read_attention(connection: duckdb.DuckDBPyConnection) -> Content:
@@ -242,9 +241,7 @@ def read_attention(connection: duckdb.DuckDBPyConnection) -> Content:
         "GROUP BY kind, severity ORDER BY severity, kind <> 'unprotected', findings DESC, kind",
     )
     exceptions = data.rows_of(
-        connection,
-        "FROM findings ORDER BY severity, kind <> 'unprotected', kind, since NULLS FIRST, "
-        f"instance_id, backup_id LIMIT {MAX_EXCEPTIONS}",
+        connection, f"FROM findings ORDER BY {_WORST_FIRST} LIMIT {MAX_EXCEPTIONS}"
     )
     return {
         "kinds": kinds,
