@@ -35,6 +35,43 @@ def test_a_query_is_answered_in_every_format(run, lake, tmp_path) -> None:
     assert pq.read_table(tmp_path / "answer.parquet").to_pylist() == [{"n": 40, "text": "a|b"}]
 
 
+ALL_KINDS = """SELECT [1, 2] AS list, {'a': 1} AS struct, INTERVAL 1 DAY AS span, sum(3) AS total,
+    TIME '12:00' AS time, 'x'::BLOB AS bytes, 'nan'::DOUBLE AS nan, 1.50::DECIMAL(5, 2) AS price"""
+
+
+def test_values_of_every_kind_are_answered(run, lake, tmp_path) -> None:
+    """Lists and structures are JSON in a cell too, sums numbers, what is no number null in JSON."""
+    ask = ("query", ALL_KINDS, "--lake", lake, "--format")
+    (cells,) = csv.DictReader(io.StringIO(run(*ask, "csv").out))
+    assert (cells["list"], cells["struct"], cells["total"]) == ("[1, 2]", '{"a": 1}', "3")
+    (row,) = json.loads(run(*ask, "json").out)
+    assert row == json.loads(run(*ask, "ndjson").out)
+    assert (row["list"], row["total"], row["nan"], row["price"]) == ([1, 2], 3, None, "1.50")
+    assert run(*ask, "md").code == run(*ask, "table").code == 0
+    assert run(*ask, "xlsx", "--out", tmp_path / "answer.xlsx").code == 0
+
+
+def test_columns_of_one_name_are_told_apart(run, lake) -> None:
+    """No format loses one; a name with a comma is one column of a CSV file."""
+    sql = "SELECT 1 AS x, 2 AS x, coalesce(3, 4)"
+    named = {"x": 1, "x_1": 2, "COALESCE(3, 4)": 3}
+    for form in ("json", "ndjson"):
+        answer = json.loads(run("query", sql, "--lake", lake, "--format", form).out)
+        assert answer in (named, [named])
+    (cells,) = csv.DictReader(io.StringIO(run("query", sql, "--lake", lake, "--format", "csv").out))
+    assert cells == {name: str(value) for name, value in named.items()}
+    assert "x_1" in run("query", sql, "--lake", lake).out
+
+
+def test_what_a_format_cannot_hold_is_the_users_error(run, lake, tmp_path) -> None:
+    """Parquet has no spans of time, and nothing is written."""
+    out = tmp_path / "a.parquet"
+    sql = "SELECT INTERVAL 1 DAY AS span"
+    done = run("query", sql, "--lake", lake, "--format", "parquet", "--out", out)
+    assert (done.code, out.exists()) == (2, False)
+    assert "VARCHAR" in done.err
+
+
 def test_a_query_alone_lists_what_can_be_asked(run, lake) -> None:
     """The views, each with what it answers."""
     listed = run("query", "--lake", lake)

@@ -5,13 +5,15 @@ In: an Arrow table. Out: text on stdout, or the bytes of a file.
 
 from __future__ import annotations
 
+import csv
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from ...api.scrub import as_printable
 from ...errors import ConfigError
@@ -52,8 +54,9 @@ def encode_answer(table: pa.Table, form: AnswerFormat) -> bytes:
 
         file.write(encode_workbook({"answer": table}))
     elif form is AnswerFormat.JSON:
-        rows = with_text_times(table).to_pylist()
-        file.write((json.dumps(rows, ensure_ascii=False, indent=1, default=str) + "\n").encode())
+        rows = _as_json(table).to_pylist()
+        text = json.dumps(rows, ensure_ascii=False, indent=1, default=_plain)
+        file.write(f"{text}\n".encode())
     elif form is AnswerFormat.NDJSON:
         write_ndjson(table, file)
     elif form is AnswerFormat.CSV:
@@ -82,9 +85,31 @@ def write_answer(
         prose: columns of sentences; see `print_rows`.
         totals: how many rows and columns there are in all, if the table has not all of them.
 
+    Columns of one name are told apart by numbers, as DuckDB does it.
+
     Raises:
-        ConfigError: the format is for files only.
+        ConfigError: the format is for files only, or holds no such values.
     """
+    import pyarrow as pa
+
+    table = table.rename_columns(_distinct(table.column_names))
+    try:
+        _write_named(table, form, out, limit=limit, prose=prose, totals=totals)
+    except (pa.ArrowNotImplementedError, OverflowError) as error:  # a date of the year 290000
+        raise ConfigError(
+            f"--format {form} holds no such values: {error}. Make them text, as in column::VARCHAR."
+        ) from error
+
+
+def _write_named(
+    table: pa.Table,
+    form: AnswerFormat,
+    out: Path | None,
+    *,
+    limit: int | None,
+    prose: Collection[str],
+    totals: tuple[int, int] | None,
+) -> None:
     is_table = form is AnswerFormat.TABLE
     shown = table.slice(0, (SCREEN_ROWS if is_table and limit is None else limit) or None)
     if is_table:
@@ -162,18 +187,20 @@ def _cell(value: object) -> str:
 
 def write_csv(table: pa.Table, out: IO[bytes]) -> None:
     """Write CSV with a header: UTF-8, ISO 8601 times in UTC, null as empty, formulas defused."""
-    from pyarrow import csv
+    import pyarrow.csv
 
-    out.write((",".join(table.column_names) + "\n").encode())
-    options = csv.WriteOptions(include_header=False, quoting_style="needed")
-    csv.write_csv(_defused(with_text_times(table)), out, options)
+    head = io.StringIO()
+    csv.writer(head, lineterminator="\n").writerow(table.column_names)  # no quotes but needed ones
+    out.write(head.getvalue().encode())
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    pyarrow.csv.write_csv(_as_cells(with_text_times(table)), out, options)
 
 
 def write_ndjson(table: pa.Table, out: IO[bytes]) -> None:
     """Write one JSON object per row: UTF-8, ISO 8601 times in UTC, null as null."""
-    for batch in with_text_times(table).to_batches(max_chunksize=10_000):
+    for batch in _as_json(table).to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
-            out.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            out.write((json.dumps(row, ensure_ascii=False, default=_plain) + "\n").encode())
 
 
 def with_text_times(table: pa.Table) -> pa.Table:
@@ -183,23 +210,70 @@ def with_text_times(table: pa.Table) -> pa.Table:
 
     for i, column in enumerate(table.schema):
         if pa.types.is_timestamp(column.type):
-            text = pc.strftime(table[column.name], format="%Y-%m-%dT%H:%M:%SZ")
+            text = pc.strftime(table.column(i), format="%Y-%m-%dT%H:%M:%SZ")
             text = pc.replace_substring_regex(text, r"\.0+Z$", "Z")  # whole seconds stay short
         elif pa.types.is_date(column.type) or pa.types.is_dictionary(column.type):
-            text = table[column.name].cast(pa.string())
+            text = table.column(i).cast(pa.string())
         else:
             continue
         table = table.set_column(i, column.name, text)
     return table
 
 
-def _defused(table: pa.Table) -> pa.Table:
+def _as_cells(table: pa.Table) -> pa.Table:
+    """The table without lists and what else a cell cannot be: JSON, or their text; formulas defused."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for i, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            is_formula = pc.match_substring_regex(column, FORMULA)
-            safe = pc.if_else(is_formula, pc.binary_join_element_wise("'", column, ""), column)
-            table = table.set_column(i, name, safe)
+    kinds = pa.types
+    for i, field in enumerate(table.schema):
+        kind, cells = field.type, table.column(i)
+        is_text = kinds.is_string(kind) or kinds.is_large_string(kind)
+        is_number = kinds.is_primitive(kind) or kinds.is_decimal(kind) or kinds.is_null(kind)
+        if kinds.is_interval(kind) or not (is_text or is_number):
+            texts = [None if value is None else _cell_text(value) for value in cells.to_pylist()]
+            cells, is_text = pa.chunked_array([texts], pa.string()), True
+        if is_text:
+            is_formula = pc.match_substring_regex(cells, FORMULA)
+            cells = pc.if_else(is_formula, pc.binary_join_element_wise("'", cells, ""), cells)
+        table = table.set_column(i, field.name, cells)
     return table
+
+
+def _as_json(table: pa.Table) -> pa.Table:
+    """The table with text for times, and null for what is no number, which JSON does not have."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = with_text_times(table)
+    for i, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            numbers = table.column(i)
+            numbers = pc.if_else(pc.is_finite(numbers), numbers, None)
+            table = table.set_column(i, field.name, numbers)
+    return table
+
+
+def _cell_text(value: Any) -> str:
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=_plain)
+    return str(value)
+
+
+def _plain(value: object) -> int | str:
+    """What JSON has no kind for: a sum, which DuckDB gives as a decimal, is a number, all else text."""
+    text = str(value)
+    is_whole = isinstance(value, Decimal) and text.removeprefix("-").isdecimal()
+    return int(text) if is_whole else text
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, those that came before with a number behind."""
+    distinct: dict[str, None] = {}
+    for name in names:
+        wanted, number = name, 0
+        while wanted in distinct:
+            number += 1
+            wanted = f"{name}_{number}"
+        distinct[wanted] = None
+    return list(distinct)
