@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from backup_frames import errors
-from backup_frames.cli.session.session import LogFormat, Session, command, release_log
+from backup_frames.cli.session.session import Session, command, release_log
 from backup_frames.settings import load_settings
 
 CANARY = "canary-0815"
@@ -75,7 +75,7 @@ def test_debug_shows_the_traceback_without_secrets(capsys):
 def test_log_lines_are_json_if_asked(capsys):
     """Each record of the package's logger is one JSON object without secrets."""
     session = Session()
-    session.adopt(debug=False, quiet=False, log_format=LogFormat.JSON)
+    session.adopt(debug=False, quiet=False, log_format="json")
     session.watch(load_settings(token=CANARY))
     logging.getLogger("backup_frames.api").info("took %s\nand %s", CANARY, "é")
     session.note("done")

@@ -10,7 +10,6 @@ from typing import Annotated
 
 from ..screen.exceptions import print_exceptions
 from ..screen.exports import (
-    AnswerFormat,
     check_target,
     select_columns,
     with_text_times,
@@ -32,7 +31,7 @@ def show_changes(
     since: Annotated[
         str, option("TIME", "Since when: 24h, 7d, 90m, or an ISO date or time (UTC).", FILTER)
     ] = "24h",
-    form: Form = AnswerFormat.TABLE,
+    form: Form = "table",
     columns: Columns = None,
     limit: Limit = None,
     out: Out = None,
@@ -51,7 +50,7 @@ def show_changes(
 
         found = find_changes(url, since=since)
     events = select_columns(found.events, columns)
-    if form is AnswerFormat.JSON:
+    if form == "json":
         facts = {
             "since": f"{found.since:%Y-%m-%dT%H:%M:%SZ}",
             "counts": found.counts,
@@ -60,11 +59,11 @@ def show_changes(
         }
         text = json.dumps(facts, ensure_ascii=False, default=str)
         write_text(text + "\n", out)
-    elif form is not AnswerFormat.TABLE:
+    elif form != "table":
         write_answer(events, form, out, limit=limit)
     if out is not None:
         session.note(f"Wrote {out}")
-    if form is not AnswerFormat.TABLE:
+    if form != "table":
         return
     counts = found.counts
     print_text(

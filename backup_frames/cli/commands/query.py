@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..screen.exports import AnswerFormat, check_target, write_answer
+from ..screen.exports import check_target, write_answer
 from ..session.options import Config, Form, Lake, Limit, Out, known_of, lake_of
 from ..session.session import Session, command
 
@@ -28,7 +28,7 @@ def answer_query(
         ),
     ] = None,
     lake: Lake = None,
-    form: Form = AnswerFormat.TABLE,
+    form: Form = "table",
     limit: Limit = None,
     out: Out = None,
     config: Config = None,
@@ -44,14 +44,14 @@ def answer_query(
         from ...insight.kpi.query import list_views, query_lake
 
         answer = list_views(url) if sql is None else query_lake(url, sql, **known_of(config, url))
-    if sql is None and form is AnswerFormat.TABLE:
+    if sql is None and form == "table":
         # what a screen has room for of each description
         first = [
             re.split("[.;] ", str(text))[0].rstrip(".")
             for text in answer["description"].to_pylist()
         ]
         answer = answer.set_column(1, "answers", [first])
-    if form is AnswerFormat.TABLE and limit is None:
+    if form == "table" and limit is None:
         limit = SHOWN_ROWS
     write_answer(answer, form, out, limit=limit, prose={"answers"} if sql is None else ())
     if out is not None:

@@ -92,7 +92,7 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         str | None,
         option("AGE", "In place of --begin: so long ago, such as 90m, 24h, 7d or 4w.", FILTER),
     ] = None,
-    form: Form = AnswerFormat.TABLE,
+    form: Form = "table",
     table: Annotated[
         TableName,
         option(
@@ -155,7 +155,7 @@ def read_once(  # noqa: PLR0913 - one parameter per option
         frames = read_backups(
             **query, settings=settings, allow_incomplete=allow_incomplete, progress=advance
         )
-    if form is AnswerFormat.TABLE:
+    if form == "table":
         _show(session, frames, table, columns, limit)
     else:
         _deliver(frames, table, form, columns, limit, out)
@@ -181,7 +181,7 @@ def _check_answer(
     is_dry_run: bool,
 ) -> None:
     """Refuse a format, a file or columns that do not fit, before anything is read."""
-    if form is not AnswerFormat.PARQUET:
+    if form != "parquet":
         check_target(form, out)
     else:
         if columns is not None or limit is not None:
@@ -226,18 +226,18 @@ def _deliver(
 ) -> None:
     """Write the table that was asked for, in the order of time; all three where the format can."""
     is_whole = columns is None and limit is None and name == "backups"
-    if form is AnswerFormat.PARQUET and out is not None:
+    if form == "parquet" and out is not None:
         frames.write(out)
         return
-    if form is AnswerFormat.EXCEL and out is not None and is_whole:
+    if form == "xlsx" and out is not None and is_whole:
         frames.to_excel(out)
         return
     table: pa.Table = getattr(frames.arrow, name)
     if limit:
         table = table.slice(max(table.num_rows - limit, 0))
     chosen = select_columns(table, columns)
-    if out is not None and form in (AnswerFormat.CSV, AnswerFormat.NDJSON):  # not twice in memory
-        write = write_csv if form is AnswerFormat.CSV else write_ndjson
+    if out is not None and form in ("csv", "ndjson"):  # not twice in memory
+        write = write_csv if form == "csv" else write_ndjson
         write_whole(out, lambda file: write(chosen, file))
     else:
         write_answer(chosen, form, out, limit=0)

@@ -28,7 +28,7 @@ from ..session.options import (
     named,
     option,
 )
-from ..session.session import LogFormat, Session, command
+from ..session.session import Session, command
 
 if TYPE_CHECKING:
     from ...settings import RefusedProject, Settings
@@ -156,7 +156,7 @@ def _load(
     try:
         projects = load_each_project(config, **given)
     except BackupFramesError as error:
-        if session.log_format is LogFormat.JSON:
+        if session.log_format == "json":
             facts = {"project_id": given["project_id"], "exit_code": error.exit_code}
             session.print(session.scrub(json_line(str(error), facts, type(error).__name__)))
         raise

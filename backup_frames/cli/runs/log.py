@@ -15,7 +15,7 @@ from ...errors import BackupFramesError
 from ..screen.exceptions import print_exceptions
 from ..screen.output import OutputError, flush_out
 from ..screen.tables import COLOURS, print_text
-from ..session.session import LogFormat, Session
+from ..session.session import Session
 from .metrics import read_kpis, write_metrics
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class RunLog:
                 why = "; ".join(result.reasons[:3]) or result.verdict
                 text = f"{label}: {result.verdict}: {why}"
                 session.conclude(text, result.exit_code, facts={"project_id": label})
-            if result.is_dry_run and session.log_format is LogFormat.TEXT:
+            if result.is_dry_run and session.log_format == "text":
                 self._print(lambda: session.print(result.to_text()))
             else:
                 self._tell([f"{label}: ", *summary_of(result)], facts)
@@ -121,7 +121,7 @@ class RunLog:
         if self._count > 1:
             good = sum(outcome["exit_code"] == 0 for outcome in self._outcomes)
             session.note(f"{good} of {self._count} projects are up to date.")
-        if self._is_any_written and session.log_format is LogFormat.TEXT and not session.is_quiet:
+        if self._is_any_written and session.log_format == "text" and not session.is_quiet:
             self._print(self._tell_new_exceptions)
         codes = [outcome["exit_code"] for outcome in self._outcomes]
         if self._fault is not None:
@@ -131,7 +131,7 @@ class RunLog:
     def _tell(self, parts: list[Part], facts: dict[str, Any], error: str | None = None) -> None:
         """A line: with --log-format json of one shape, however the run ended."""
         session = self._session
-        if session.log_format is LogFormat.JSON:
+        if session.log_format == "json":
             text = "".join(part if isinstance(part, str) else part[0] for part in parts)
             self._print(lambda: session.print(session.scrub(json_line(text, facts, error))))
         elif error is None and not session.is_quiet:

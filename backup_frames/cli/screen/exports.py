@@ -11,9 +11,8 @@ import json
 from collections.abc import Collection, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 from ...api.scrub import as_printable
 from ...errors import ConfigError
@@ -25,41 +24,30 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class AnswerFormat(StrEnum):
-    """How an answer is written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    NDJSON = "ndjson"
-    MARKDOWN = "md"
-    PARQUET = "parquet"
-    EXCEL = "xlsx"
-
-
+AnswerFormat = Literal["table", "csv", "json", "ndjson", "md", "parquet", "xlsx"]
 FORMULA = r"^[=+\-@\t\r\n]"  # how a cell starts that Excel, LibreOffice or Sheets would calculate
 SCREEN_ROWS = 20
-BINARY = (AnswerFormat.PARQUET, AnswerFormat.EXCEL)
+BINARY = ("parquet", "xlsx")
 
 
 def encode_answer(table: pa.Table, form: AnswerFormat) -> bytes:
     """The bytes of a file of this format; JSON is one array of objects, times are ISO 8601 in UTC."""
     file = io.BytesIO()
-    if form is AnswerFormat.PARQUET:
+    if form == "parquet":
         import pyarrow.parquet as pq
 
         pq.write_table(table, file)
-    elif form is AnswerFormat.EXCEL:
+    elif form == "xlsx":
         from ...frames.exports import encode_workbook
 
         file.write(encode_workbook({"answer": table}))
-    elif form is AnswerFormat.JSON:
+    elif form == "json":
         rows = _as_json(table).to_pylist()
         text = json.dumps(rows, ensure_ascii=False, indent=1, default=_plain)
         file.write(f"{text}\n".encode())
-    elif form is AnswerFormat.NDJSON:
+    elif form == "ndjson":
         write_ndjson(table, file)
-    elif form is AnswerFormat.CSV:
+    elif form == "csv":
         write_csv(table, file)
     else:
         file.write(_markdown(table).encode())
@@ -110,7 +98,7 @@ def _write_named(
     prose: Collection[str],
     totals: tuple[int, int] | None,
 ) -> None:
-    is_table = form is AnswerFormat.TABLE
+    is_table = form == "table"
     shown = table.slice(0, (SCREEN_ROWS if is_table and limit is None else limit) or None)
     if is_table:
         rows = [list(row.values()) for row in shown.to_pylist()]
@@ -159,8 +147,8 @@ def check_target(form: AnswerFormat, out: Path | None, lake: str | None = None) 
     """Refuse a format or a file that does not fit, before anything is read."""
     if out is None:
         return
-    if form is AnswerFormat.TABLE:
-        known = ", ".join(one for one in AnswerFormat if one is not form)
+    if form == "table":
+        known = ", ".join(get_args(AnswerFormat)[1:])
         raise ConfigError(f"--format table is for the screen. With --out choose {known}.")
     check_file(out, lake)
 

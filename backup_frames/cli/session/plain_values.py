@@ -7,7 +7,6 @@ it is, and all else goes typer's way, with its messages.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
@@ -62,7 +61,4 @@ def _plain(value: Any, kind: Any, parser: Any) -> Any:
             return _REFUSED
     if get_origin(kind) is Literal:
         return value if value in get_args(kind) else _REFUSED
-    if type(value) is kind:  # a text, or a default
-        return value
-    members = kind if isinstance(kind, type) and issubclass(kind, Enum) else ()
-    return next((member for member in members if member.value == value), _REFUSED)
+    return value if type(value) is kind else _REFUSED  # a text, or a default

@@ -19,11 +19,10 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -46,13 +45,7 @@ ANNOUNCE_AFTER_S = 1.0
 ANNOUNCE_EVERY_S = 2.0
 
 
-class LogFormat(StrEnum):
-    """How log lines and reports look."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
+LogFormat = Literal["text", "json"]
 Debug = Annotated[bool, typer.Option("--debug", help="Log details; show tracebacks of errors.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes: errors only.")]
 LogFormatOption = Annotated[
@@ -70,7 +63,7 @@ class Session:
 
     is_debug: bool = False
     is_quiet: bool = False
-    log_format: LogFormat = LogFormat.TEXT
+    log_format: LogFormat = "text"
     exit_code: int = 0
     is_talkative: bool = False
     has_concluded: bool = False
@@ -119,7 +112,7 @@ class Session:
 
     def note(self, text: str) -> None:
         """Write lines for people to stderr; as a log record with --log-format json."""
-        if self.log_format is LogFormat.JSON:
+        if self.log_format == "json":
             LOG.info(text)
         elif not self.is_quiet:
             write_err(self.scrub(text) + "\n")
@@ -135,7 +128,7 @@ class Session:
         self.has_concluded = True
         code = self.exit_code if code is None else code
         text = " ".join(self.scrub(speak_options(text, self.options)).split())
-        if self.log_format is LogFormat.JSON:
+        if self.log_format == "json":
             LOG.error(text, extra={"facts": (facts or {}) | {"exit_code": code}})
         else:
             write_err(f"{as_printable(text)}\n")
@@ -166,7 +159,7 @@ class Session:
             r"(\S{200})\S{800,}(\S{50})", r"\1…\2", " ".join(self.scrub(about + text).split())
         )
         trace = "".join(traceback.format_exception(error)) if self.is_debug else ""
-        if self.log_format is LogFormat.JSON:
+        if self.log_format == "json":
             facts = (facts or {}) | {"error": type(error).__name__, "exit_code": code}
             LOG.error(text, extra={"facts": facts | ({"traceback": trace} if trace else {})})
         else:
@@ -182,7 +175,7 @@ class Session:
         """
         from ...insight.progress import show_progress
 
-        is_plain = self.is_quiet or self.log_format is LogFormat.JSON
+        is_plain = self.is_quiet or self.log_format == "json"
         if self.is_talkative and not is_plain and not is_terminal("stderr"):
             with self._announced(label):
                 yield lambda *_: None
@@ -199,7 +192,7 @@ class Session:
             is_announced: with a line where there is no terminal; not for questions, whose stderr cron
                 mails.
         """
-        if self.is_quiet or self.log_format is LogFormat.JSON or not is_terminal("stderr"):
+        if self.is_quiet or self.log_format == "json" or not is_terminal("stderr"):
             with self._announced(label) if is_announced else nullcontext():
                 yield
             return
@@ -220,7 +213,7 @@ class Session:
         def announce() -> None:
             if is_over.wait(ANNOUNCE_AFTER_S):
                 return
-            if not self.is_talkative or self.log_format is LogFormat.JSON:
+            if not self.is_talkative or self.log_format == "json":
                 self.note(f"{label} …")
                 return
             write_err(f"{label} …")
@@ -240,7 +233,7 @@ class Session:
 def log_format_of(arguments: Sequence[str]) -> LogFormat:
     """What --log-format asks for, of a command line that may be no good otherwise."""
     asked = [*pairwise(arguments), *(tuple(one.split("=", 1)) for one in arguments)]
-    return LogFormat.JSON if ("--log-format", "json") in asked else LogFormat.TEXT
+    return "json" if ("--log-format", "json") in asked else "text"
 
 
 def release_log() -> None:
@@ -261,7 +254,7 @@ class _StderrHandler(logging.Handler):
         if record.exc_info and self._session.is_debug:
             trace = "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-        if self._session.log_format is LogFormat.JSON:
+        if self._session.log_format == "json":
             facts = {"time": moment, "level": record.levelname.lower(), "message": text + trace}
             text = json.dumps(facts | getattr(record, "facts", {}), ensure_ascii=False, default=str)
         else:
