@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import duckdb
 
 PACK: Final = "pack.json"
+_STATUSES: Final = ("ok", "alarm", "not_due", "cannot_be_known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +216,13 @@ def build_pack(lake: Place, request: PackRequest, tool_version: str = VERSION) -
         "thresholds": dict(request.thresholds),
     }
     files = {f"{name}.csv": encode_csv(*rows) for name, rows in tables.items()} | certificates
-    counts = dict.fromkeys(("ok", "alarm", "not_due", "cannot_be_known"), 0)
     summary: dict[str, dict[str, int]] = {}
     for name, (columns, rows) in tables.items():
         if name.startswith("controls/"):
             place = columns.index("status")
-            of_control = summary.setdefault(name.partition("/")[2], dict.fromkeys(counts, 0))
-            for row in rows:
-                of_control[row[place]] += 1
-                counts[row[place]] += 1
+            found = Counter(row[place] for row in rows)
+            summary[name.partition("/")[2]] = {status: found[status] for status in _STATUSES}
+    counts = {status: sum(one[status] for one in summary.values()) for status in _STATUSES}
     files[PACK] = encode_json(facts)
     files["index.html"] = render_cover(facts, tables, summary)
     files[SUMS] = encode_sums(files)

@@ -51,30 +51,8 @@ class Field(NamedTuple):
     default: Any = None
 
 
-_FIELDS: Final[Mapping[str, Field]] = {
-    "endpoint": Field(check_origin),
-    "region": Field(check_region),
-    "project_id": Field(check_project),
-    "token": Field(check_header),
-    "username": Field(check_text),
-    "password": Field(check_secret),
-    "domain": Field(check_text),
-    "iam_endpoint": Field(check_origin),
-    "access_key": Field(check_header),
-    "secret_key": Field(check_header),
-    "security_token": Field(check_header),
-    "lake": Field(check_place),
-    "partition_by": Field(check_choice(PartitionBy), "day"),
-    "lake_format": Field(check_choice(LakeFormat)),
-    "iceberg_catalog": Field(check_catalog),
-    "iceberg_namespace": Field(check_text, "backup_frames"),
-    "timeout_s": Field(check_number(float, 0.01, 3600), 60.0),
-    "api_version": Field(check_choice(ApiVersion), "v3.1"),
-    "max_connections": Field(check_number(int, 1, 64)),
-    "max_requests_per_second": Field(check_number(float, 0.01, 10_000)),
-    "overlap_s": Field(check_number(int, 0, 31 * 86_400), 3600),
-    "reread_requests": Field(check_number(int, 0, 100_000), 10),
-}
+def _setting(check: Callable[[Any], Any], default: Any = None) -> Any:
+    return Field(check, default)  # in the class; its instances have a value in its place
 
 
 def environment_names(field: str) -> tuple[str, ...]:
@@ -88,7 +66,7 @@ def read_environment() -> Layer:
     """The fields that environment variables give, of which an empty one counts as unset."""
     return {
         field: Given(os.environ[name], f"environment {name}")
-        for field in _FIELDS
+        for field in Settings.model_fields
         for name in reversed(environment_names(field))  # the last one set stays
         if os.environ.get(name)
     }
@@ -104,31 +82,33 @@ class Settings:
         ConfigError: an unknown name or a bad value; names where it came from.
     """
 
-    model_fields: ClassVar[Mapping[str, Field]] = _FIELDS
+    endpoint: str | None = _setting(check_origin)  # default: the region's
+    region: str | None = _setting(check_region)
+    project_id: str | None = _setting(check_project)  # default: the region's own, looked up
+    token: Secret | None = _setting(check_header)
+    username: str | None = _setting(check_text)
+    password: Secret | None = _setting(check_secret)
+    domain: str | None = _setting(check_text)  # name of the account that the user belongs to
+    iam_endpoint: str | None = _setting(check_origin)  # default: the region's
+    access_key: Secret | None = _setting(check_header)
+    secret_key: Secret | None = _setting(check_header)
+    security_token: Secret | None = _setting(check_header)  # comes with temporary keys
+    lake: str | None = _setting(check_place)
+    partition_by: PartitionBy = _setting(check_choice(PartitionBy), "day")  # of a new lake
+    lake_format: LakeFormat | None = _setting(check_choice(LakeFormat))  # likewise; else parquet
+    iceberg_catalog: str | None = _setting(check_catalog)  # default: a file in the lake's folder
+    iceberg_namespace: str = _setting(check_text, "backup_frames")  # of tables in the catalog
+    timeout_s: float = _setting(check_number(float, 0.01, 3600), 60.0)  # per request, all in all
+    api_version: ApiVersion = _setting(check_choice(ApiVersion), "v3.1")  # of the list of backups
+    max_connections: int | None = _setting(check_number(int, 1, 64))
+    max_requests_per_second: float | None = _setting(check_number(float, 0.01, 10_000))
+    # A sync reads so far back again, and spends so many requests on old days.
+    overlap_s: int = _setting(check_number(int, 0, 31 * 86_400), 3600)
+    reread_requests: int = _setting(check_number(int, 0, 100_000), 10)
 
-    endpoint: str | None  # default: the region's
-    region: str | None
-    project_id: str | None  # default: the region's own, looked up
-    token: Secret | None
-    username: str | None
-    password: Secret | None
-    domain: str | None  # name of the account that the user belongs to
-    iam_endpoint: str | None  # default: the region's
-    access_key: Secret | None
-    secret_key: Secret | None
-    security_token: Secret | None  # comes with temporary keys
-    lake: str | None
-    partition_by: PartitionBy  # of a new lake
-    lake_format: LakeFormat | None  # of a new lake; default: as it is, else parquet
-    iceberg_catalog: str | None  # default: an SQLite file in the lake's folder
-    iceberg_namespace: str  # of the lake's tables in the catalog
-    timeout_s: float  # per request, all in all
-    api_version: ApiVersion  # of the list of backups
-    max_connections: int | None
-    max_requests_per_second: float | None
-    overlap_s: int  # a sync reads so far back again
-    reread_requests: int  # a sync spends on old days
-
+    model_fields: ClassVar[Mapping[str, Field]] = {
+        name: one for name, one in dict(vars()).items() if isinstance(one, Field)
+    }
     model_fields_set: frozenset[str]  # the names that somebody gave
     _unset: tuple[str, ...]  # variables that the file points to; asked for when needed
 
@@ -155,11 +135,11 @@ class Settings:
         return copy
 
     def _take(self, given: Layer, unset: tuple[str, ...] = ()) -> None:
-        for name in given.keys() - _FIELDS.keys():
+        for name in given.keys() - self.model_fields.keys():
             raise ConfigError(f"There is no setting {name!r}. See backup-frames config.")
         values = {
             name: field.default if name not in given else _checked(name, field, given[name])
-            for name, field in _FIELDS.items()
+            for name, field in self.model_fields.items()
         }
         vars(self).update(values, model_fields_set=frozenset(given), _unset=unset)
 
@@ -173,10 +153,10 @@ class Settings:
         return isinstance(other, Settings) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
-        return hash(tuple(getattr(self, name) for name in _FIELDS))
+        return hash(tuple(getattr(self, name) for name in self.model_fields))
 
     def __repr__(self) -> str:
-        values = (f"{name}={getattr(self, name)!r}" for name in _FIELDS)
+        values = (f"{name}={getattr(self, name)!r}" for name in self.model_fields)
         return f"Settings({', '.join(values)})"
 
     @property

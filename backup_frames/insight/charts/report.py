@@ -203,18 +203,9 @@ def _days_per_instance(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The grid's cells as one row per instance: 1,400 cells are no table to read."""
     found: dict[int, dict[str, Any]] = {}
     for row in rows:
-        line = found.setdefault(
-            row["place"],
-            {
-                "instance": row["instance"],
-                "instance_id": row["instance_id"],
-                "days": 0,
-                "completed": 0,
-                "failed": 0,
-                "bad_days": row["bad_days"],
-                "worst_days": "",
-            },
-        )
+        line = {name: row[name] for name in ("instance", "instance_id", "bad_days")}
+        line |= {"days": 0, "completed": 0, "failed": 0, "worst_days": ""}
+        line = found.setdefault(row["place"], line)
         line["days"] += 1
         line["completed"] += row["completed"]
         line["failed"] += row["failed"]
