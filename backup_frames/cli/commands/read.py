@@ -183,22 +183,19 @@ def _check_answer(
     """Refuse a format, a file or columns that do not fit, before anything is read."""
     if form != "parquet":
         check_target(form, out)
-    else:
-        if columns is not None or limit is not None:
-            raise ConfigError(
-                "--format parquet writes whole tables: without --columns and --limit. "
-                "Leave them out, or choose csv, ndjson or json."
-            )
-        if out is None and not is_dry_run:
-            raise ConfigError("--format parquet writes a folder. Give --out DIR.")
-        if out is not None:
-            from ...lake.outside import check_outside
+    elif columns is not None or limit is not None:
+        raise ConfigError(
+            "--format parquet writes whole tables: without --columns and --limit. "
+            "Leave them out, or choose csv, ndjson or json."
+        )
+    elif out is not None:
+        from ...lake.outside import check_outside
 
-            check_outside(out)
-            if not out.parent.is_dir():
-                raise ConfigError(
-                    f"There is no folder {out.parent} to make {out.name} in. Create it."
-                )
+        check_outside(out)
+        if not out.parent.is_dir():
+            raise ConfigError(f"There is no folder {out.parent} to make {out.name} in. Create it.")
+    elif not is_dry_run:
+        raise ConfigError("--format parquet writes a folder. Give --out DIR.")
     if columns is not None:
         from ...frames.schema import TABLES
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -63,7 +64,7 @@ def write_answer(
     prose: Collection[str] = (),
     totals: tuple[int, int] | None = None,
 ) -> None:
-    """Write an answer to a file or to stdout.
+    """Write an answer to a file or to stdout; columns of one name get numbers, as DuckDB tells them apart.
 
     Args:
         table: the answer.
@@ -73,44 +74,39 @@ def write_answer(
         prose: columns of sentences; see `print_rows`.
         totals: how many rows and columns there are in all, if the table has not all of them.
 
-    Columns of one name are told apart by numbers, as DuckDB does it.
-
     Raises:
         ConfigError: the format is for files only, or holds no such values.
     """
+    if form in BINARY and out is None and is_terminal():
+        raise ConfigError(f"--format {form} is a file. Give --out FILE, or redirect the output.")
+    is_table = form == "table"
+    table = table.rename_columns(_distinct(table.column_names))
+    shown = table.slice(0, (SCREEN_ROWS if is_table and limit is None else limit) or None)
+    with _explained(form):
+        if is_table:
+            rows = [list(row.values()) for row in shown.to_pylist()]
+            totals = totals or (table.num_rows, table.num_columns)
+            print_rows(shown.column_names, rows, prose=prose, totals=totals, how="--format csv")
+        elif out is not None:
+            write_whole(out, encode_answer(shown, form))
+        else:
+            with open_out() as stdout:
+                stdout.write(encode_answer(shown, form))
+
+
+@contextmanager
+def _explained(form: AnswerFormat) -> Iterator[None]:
     import pyarrow as pa
 
-    table = table.rename_columns(_distinct(table.column_names))
     try:
-        _write_named(table, form, out, limit=limit, prose=prose, totals=totals)
-    except (pa.ArrowNotImplementedError, OverflowError) as error:  # a date of the year 290000
+        yield
+    except (
+        pa.ArrowNotImplementedError,
+        OverflowError,
+    ) as error:  # such as a date of the year 290000
         raise ConfigError(
             f"--format {form} holds no such values: {error}. Make them text, as in column::VARCHAR."
         ) from error
-
-
-def _write_named(
-    table: pa.Table,
-    form: AnswerFormat,
-    out: Path | None,
-    *,
-    limit: int | None,
-    prose: Collection[str],
-    totals: tuple[int, int] | None,
-) -> None:
-    is_table = form == "table"
-    shown = table.slice(0, (SCREEN_ROWS if is_table and limit is None else limit) or None)
-    if is_table:
-        rows = [list(row.values()) for row in shown.to_pylist()]
-        totals = totals or (table.num_rows, table.num_columns)
-        print_rows(shown.column_names, rows, prose=prose, totals=totals, how="--format csv")
-    elif out is not None:
-        write_whole(out, encode_answer(shown, form))
-    elif form in BINARY and is_terminal():
-        raise ConfigError(f"--format {form} is a file. Give --out FILE, or redirect the output.")
-    else:
-        with open_out() as stdout:
-            stdout.write(encode_answer(shown, form))
 
 
 def write_text(text: str, out: Path | None) -> None:

@@ -121,19 +121,13 @@ def hanging(text: str) -> str:
     if not is_terminal("stderr"):
         return text
     width = shutil.get_terminal_size().columns
-    found = (re.match(r"\S+(?: \S+)*  +", line) for line in text.splitlines())
-    indents = [len(match[0]) if match else GAP for match in found]
-    lines = [
-        textwrap.wrap(
-            line,
-            width,
-            subsequent_indent=" " * indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line, indent in zip(text.splitlines(), indents, strict=True)
-    ]
-    return "\n".join("\n".join(line) for line in lines)
+    broken = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    lines = []
+    for line in text.splitlines():
+        label = re.match(r"\S+(?: \S+)*  +", line)
+        broken.subsequent_indent = " " * (len(label[0]) if label else GAP)
+        lines.append(broken.fill(line))
+    return "\n".join(lines)
 
 
 def terminal_width() -> int:
