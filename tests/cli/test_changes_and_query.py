@@ -7,6 +7,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -49,6 +51,17 @@ def test_values_of_every_kind_are_answered(run, lake, tmp_path) -> None:
     assert (row["list"], row["total"], row["nan"], row["price"]) == ([1, 2], 3, None, "1.50")
     assert run(*ask, "md").code == run(*ask, "table").code == 0
     assert run(*ask, "xlsx", "--out", tmp_path / "answer.xlsx").code == 0
+
+
+def test_now_is_utc_wherever_the_machine_is(lake) -> None:
+    """In any zone now() is the moment that our times, which have no zone, are held against."""
+    sql = "SELECT abs(epoch(utc_now() - now())) < 60 AS is_now, TIMESTAMPTZ '2026-01-01 00:00Z' AS day"
+    command = [sys.executable, "-m", "backup_frames", "query", sql, "--lake", str(lake)]
+    environment = os.environ | {"TZ": "Asia/Shanghai"}
+    done = subprocess.run(
+        [*command, "--format", "csv"], capture_output=True, env=environment, check=True
+    )
+    assert done.stdout.decode() == 'is_now,day\ntrue,"2026-01-01T00:00:00Z"\n'
 
 
 def test_columns_of_one_name_are_told_apart(run, lake) -> None:
