@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from ..errors import QueryError
 from ..insight.kpi.narrow import narrow_to, spelled
@@ -78,20 +77,20 @@ def write_calendar(  # noqa: PLR0913 - filters, each by its name
             wanted,
         ).fetchall()
         topics = connection.execute("SELECT topic, words FROM v_not_visible").fetchall()
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], tuple[str, dict[date, str]]] = {}
     for project_id, one, name, day, outcome in rows:
-        section = found.setdefault((project_id, one), {"name": name, "id": one, "days": {}})
-        section["days"][day] = outcome
-    for section in found.values():
-        days = section.pop("days")
-        section |= {
+        found.setdefault((project_id, one), (name, {}))[1][day] = outcome
+    sections = [
+        {
+            "name": name,
+            "id": one,
             "months": months_of(days),
             "counts": dict(sorted(Counter(days.values()).items())),
         }
+        for (_, one), (name, days) in found.items()
+    ]
     title = instance_id or owner or enterprise_project_id or "all instances"
     as_of = f"{now:%Y-%m-%d %H:%M}" if now else "never"
-    page = render_calendar(
-        title, as_of, list(found.values()), (["topic", "words"], topics), attestations
-    )
+    page = render_calendar(title, as_of, sections, (["topic", "words"], topics), attestations)
     write_whole(target, page)
     return target

@@ -7,7 +7,6 @@ there at the next look, so that any slope through them is one of survival.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -82,11 +81,12 @@ def draw_success_trend(rows: Rows, theme: Theme, width: int) -> Spec:
         (counts, {"layer": [bars, *_since_rule(rows, theme)], "height": 150})
     ]
     if watched:
+        rates = [row["success_rate"] for row in watched if row["success_rate"] is not None]
         y = channel(
             "success_rate",
             title="success rate",
             axis={"format": "%", "tickCount": 4, "minExtent": SIDE},
-            scale={"domain": [min(0.8, *_floors(watched)), 1]},
+            scale={"domain": [min(0.8, *(rates or [0.0])), 1]},
         )
         rate = {
             "mark": {"type": "line", "point": {"size": 18, "color": BLUE}, "color": BLUE},
@@ -202,10 +202,6 @@ def _reach(rows: Rows) -> list[Spec]:
         {"year": day.year, "month": day.month, "date": day.day, "utc": True}
         for day in (first, last + timedelta(days=1))
     ]
-
-
-def _floors(rows: Rows) -> Sequence[float]:
-    return [row["success_rate"] for row in rows if row["success_rate"] is not None] or [0.0]
 
 
 def _growth(per_day: float, unit: str) -> str:
