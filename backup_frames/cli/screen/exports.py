@@ -5,7 +5,6 @@ In: an Arrow table. Out: text on stdout, or the bytes of a file.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -171,6 +170,8 @@ def _cell(value: object) -> str:
 
 def write_csv(table: pa.Table, out: IO[bytes]) -> None:
     """Write CSV with a header: UTF-8, ISO 8601 times in UTC, null as empty, formulas defused."""
+    import csv
+
     import pyarrow.csv
 
     head = io.StringIO()
