@@ -137,10 +137,10 @@ class ReadService:
         """Read the policies for automated backups; as `backup_frames.read_policies` does."""
         if instance_ids is None:
             instance_ids = self._proven_instances()["instance_id"].to_pylist()
-        read = self._inventory().policies(sorted(set(instance_ids)))
-        for error in filter(None, (read.stopped_by, *read.refused.values())):
+        table, found = self._inventory().policies(sorted(set(instance_ids)))
+        for error in filter(None, (found.stopped_by, *found.refused.values())):
             raise error
-        policies: pd.DataFrame = read.table.to_pandas()
+        policies: pd.DataFrame = table.to_pandas()
         return policies
 
     def read(

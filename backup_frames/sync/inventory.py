@@ -192,14 +192,13 @@ class _InventoryRun:
         ids = [*owed, *(instance_id for _, instance_id in some)]
         if not ids or self.damaged:
             return
-        read = self._reader.policies(ids)
-        merge = _merge_rows(self._rows["backup_policies"], read.table, self._as_of)
+        table, read = self._reader.policies(ids)
+        merge = _merge_rows(self._rows["backup_policies"], table, self._as_of)
         self._rows["backup_policies"] = merge.rows
-        answered = [*read.table["instance_id"].to_pylist(), *read.missing, *read.refused]
+        answered = [*read.policies, *read.missing, *read.refused]
         if isinstance(read.stopped_by, AuthError | RejectedError):
             self._readable |= dict.fromkeys(self._rows["backup_policies"], False)
-        self._readable |= dict.fromkeys(answered, False)
-        self._readable |= dict.fromkeys(read.table["instance_id"].to_pylist(), True)
+        self._readable |= dict.fromkeys(answered, False) | dict.fromkeys(read.policies, True)
         asked_at |= dict.fromkeys(answered, int(self._as_of.timestamp()))
         self._counts["policies_asked"] = len(answered)
         if read.stopped_by is not None:

@@ -120,8 +120,7 @@ class Walk:
 
     def split(self, cut_s: int) -> Walk:
         """Give the part below ``cut_s`` to a new walk; called between this walk's steps."""
-        older = Walk(self.query, self.begin_s, cut_s, self.window, splits=self.splits)
-        older.is_witnessed = self.is_witnessed
+        older = self._part(self.begin_s, cut_s)
         older.remaining = self.remaining // 2
         older.rows_per_s = self.rows_per_s
         older.is_likely_empty = self.window.max_s is not None
@@ -130,6 +129,12 @@ class Walk:
         self.claim_s = None if self.claim_s is None else cut_s
         self.remaining -= older.remaining
         return older
+
+    def _part(self, begin_s: int, end_s: int) -> Walk:
+        """A walk over a part of what this one has left."""
+        part = Walk(self.query, begin_s, end_s, self.window, splits=self.splits)
+        part.is_witnessed = self.is_witnessed
+        return part
 
     def _floor_s(self) -> int:
         if self.window.max_s is None:
@@ -295,9 +300,8 @@ class Walk:
     def _dense(self) -> Steps:
         """More than a page in one second: read it by filters, and go on below it."""
         floor_s = max(self.begin_s, self.end_s - 2)
-        before = self._range.request_count
         found = yield from read_dense(self.query, floor_s, self.end_s)
-        self._range.request_count = before + found.request_count
+        self._range.request_count += found.request_count
         for page, rows in found.pieces:
             self._range.take(page, rows)
         if found.reason:
@@ -331,10 +335,7 @@ class Walk:
         self.splits[0] -= 1
         self._close(self.end_s)
         middle_s = (self.begin_s + self.end_s) // 2
-        for low_s, high_s in ((middle_s, self.end_s), (self.begin_s, middle_s)):
-            half = Walk(self.query, low_s, high_s, self.window, splits=self.splits)
-            half.is_witnessed = self.is_witnessed
-            self.halves.append(half)
+        self.halves += [self._part(middle_s, self.end_s), self._part(self.begin_s, middle_s)]
         if self.claim_s is not None:
             self.halves[0].claim_s, self.halves[1].claim_s = middle_s, self.claim_s
         return True
@@ -343,6 +344,7 @@ class Walk:
         """Hand out what was read since the last close, as one finished range."""
         if begin_s != self._range.end_s or self._range.pieces:
             self.finished.append(self._range.close(begin_s))
+            self._range = OpenRange(self.query.level, begin_s)
 
     def _span_text(self, begin_s: int | None = None) -> str:
         begin = to_moment(self.begin_s if begin_s is None else begin_s)
