@@ -23,11 +23,7 @@ from ..lake_folder import refuse_lakes
 from ..whole_files import expand_home, path_text, write_whole
 from .exports import encode_workbook, join_frames
 from .flatten import ArrowFrames
-from .partitions import (
-    encode_table,
-    partition_path,
-    split_by_date,
-)
+from .partitions import encode_table, partition_path, split_by_date
 from .records import rebuild_records
 from .schema import FRAME_TABLES
 

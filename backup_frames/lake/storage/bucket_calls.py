@@ -17,8 +17,10 @@ from obstore.exceptions import BaseError, InvalidPathError
 from ...api.scrub import without_secrets
 from ...errors import LakeError
 from .bucket_url import ObjectAddress, open_client
+from .store import MAX_FILE_BYTES, too_large
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import S3Store
 
 _Given = ParamSpec("_Given")
@@ -61,7 +63,7 @@ class ObjectCalls:
         self.store: S3Store = open_client(address, timeout_s=timeout_s, retries=retries)
         self.was_interrupted = False
         self._url = url
-        self._secrets = [secret for secret in address.credentials or () if secret]
+        self._secrets = address.secrets
 
     def run(
         self, method: Callable[_Given, _Result], *args: _Given.args, **options: _Given.kwargs
@@ -81,6 +83,18 @@ class ObjectCalls:
         except BaseException:
             self.was_interrupted |= not outcome.done()
             raise
+
+    def fetch(self, key: str) -> tuple[bytes, ObjectMeta] | None:
+        """An object's bytes and what the store says of it; None if there is no such object."""
+        try:
+            result = self.run(self.store.get, key)
+            if result.meta["size"] > MAX_FILE_BYTES:
+                raise too_large(key, result.meta["size"])
+            return bytes(self.run(result.bytes)), result.meta
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise
+            return None
 
     @contextmanager
     def explained(self, action: str, key: str) -> Iterator[None]:

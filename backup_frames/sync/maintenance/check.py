@@ -30,7 +30,7 @@ from ...lake.ledger.metadata import (
     State,
     decode_record,
     describe_file,
-    why_not_manifest,
+    why_foreign,
     why_not_pending,
     why_not_state,
 )
@@ -145,7 +145,7 @@ class _ProjectCheck:
         state = decode_record(self._records["state.json"], State)
         project_id, lake_id = self._project_id, lake.lake_id if lake else None
         why = {
-            "manifest.json": manifest and why_not_manifest(manifest, project_id, lake_id),
+            "manifest.json": manifest and why_foreign(manifest, project_id, lake_id),
             "pending.json": pending and why_not_pending(pending, project_id, manifest),
         }
         if state is not None and state.manifest and manifest is not None:  # of before: no name

@@ -19,7 +19,7 @@ from ...frames.schema import LEDGER_SCHEMAS, TABLES, as_written
 from ...lake.ledger.collect import FreshPartition, PartitionCollector
 from ...lake.ledger.merge import LedgerTables, Proof, mark_gone, merge_fresh
 from ...lake.ledger.metadata import FileEntry, InventoryState, Pending, describe_file
-from ...lake.ledger.recovery import read_grain, read_records, recount_partition, survey_ledger
+from ...lake.ledger.recovery import read_records, recount_partitions, survey_ledger
 from ...lake.ledger.writer import LakeWriter
 from ...lake.storage.layout import CHANGES_OF, INVENTORY_NAMES, meta_key, parse_key
 from ...lake.storage.store import Lock, RunNote, Store
@@ -61,8 +61,8 @@ class _Repair:
         self._project_id = project_id
         findings = check_project(store, project_id, store.list(""))
         self._paths = {finding.path for finding in findings if finding.kind not in NOT_REPAIRED}
-        self._grain, self._lake_id = read_grain(store, project_id, None)
-        self._records = read_records(store, project_id, self._grain, self._lake_id)
+        self._records = read_records(store, project_id)
+        self._grain = self._records.grain
         self._state = self._records.state or survey_ledger(store, self._records)
         self._lost = list[Finding]()
         self._writer = LakeWriter(
@@ -71,8 +71,6 @@ class _Repair:
             clock=clock,
             records=self._records,
             pending=self._records.pending or Pending(project_id, "repair", reader.now_s),
-            grain=self._grain,
-            is_new=self._lake_id is None,
         )
 
     def run(self) -> list[Finding]:
@@ -95,7 +93,7 @@ class _Repair:
         for path, found in parts.items():
             if found.kind in ("run", "inventory"):
                 self._adopt_or_drop(path, str(found.table))
-        if parts or self._lake_id is None:
+        if parts or self._records.is_new:
             # A torn partition of an unfinished sync is for the next sync to read again.
             self._writer.commit(self._state, verdict="repair", is_finished=not self._records.torn)
         return self._lost
@@ -145,9 +143,7 @@ class _Repair:
 
     def _repair(self, fresh: FreshPartition) -> None:
         partition = fresh.partition
-        stored = LedgerTables(
-            **{name: self._saved(name, fresh) for name in LEDGER_SCHEMAS},
-        )
+        stored = LedgerTables(**{name: self._saved(name, fresh) for name in LEDGER_SCHEMAS})
         merge = merge_fresh(stored, fresh.fresh, fresh.proof, as_of=self._as_of)
         backups = mark_gone(merge.tables.backups, merge.absent, as_of=self._as_of)
         tables, childless = fit_children(merge.tables._replace(backups=backups))
@@ -158,7 +154,8 @@ class _Repair:
         for name in LEDGER_SCHEMAS:
             self._records.manifest.files.pop(self._path(name, partition), None)
         self._writer.stage(partition, tables._asdict())
-        recount_partition(self._state, partition, self._grain, tables.backups, self._reader.now_s)
+        rows = {partition: tables.backups}
+        recount_partitions(self._state, rows, self._grain, self._reader.now_s)
 
     def _saved(self, name: str, fresh: FreshPartition) -> pa.Table:
         """A table as it is stored; of a damaged one what can still be known."""
