@@ -186,13 +186,7 @@ def read_policies(
 
     Args:
         instance_ids: whose policies; None for all instances, whose list is read first.
-        endpoint: see `read_instances`; likewise the other keywords.
-        region: see there.
-        project_id: see there.
-        token: see there.
-        settings: see there.
-        transport: see there.
-        clock: see there.
+        **given: see `read_instances`.
 
     Returns:
         One row per instance, sorted by ``instance_id``: ``is_enabled`` (keep_days above 0 and a

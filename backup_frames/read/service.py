@@ -8,9 +8,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import pyarrow as pa
 
@@ -58,10 +58,6 @@ class ReadPlan(Report):
     seconds: float
     request_latency_s: float
     matched_after: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values by name."""
-        return asdict(self) | {"matched_after": list(self.matched_after)}
 
     def facts(self) -> list[tuple[str, str]]:
         """What it says, heading by heading."""

@@ -19,8 +19,6 @@ from ..version import VERSION
 if TYPE_CHECKING:
     from ..scan.certificate import Certificate
 
-_LISTS = ("reasons", "days", "partitions", "warnings", "damaged")
-
 
 @dataclass(frozen=True)
 class SyncReport(Report):
@@ -86,16 +84,9 @@ class SyncReport(Report):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: times as ISO texts, the certificate as its own `to_dict`."""
-        values = {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name != "certificate"
-        }
-        plain = {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in values.items()
-        }
-        plain |= {name: list(plain[name]) for name in _LISTS}
-        plain |= {"counts": dict(self.counts), "inventory": dict(self.inventory)}
-        return plain | {"exit_code": self.exit_code, "certificate": self.certificate.to_dict()}
+        plain = super().to_dict()
+        certificate = plain.pop("certificate")
+        return plain | {"exit_code": self.exit_code, "certificate": certificate}
 
     def facts(self) -> list[tuple[str, str]]:
         """What it says, heading by heading."""

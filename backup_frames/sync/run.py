@@ -116,8 +116,18 @@ class SyncRun:
         )
         merge = LedgerMerge(writer, self._state, self._as_of_s)
         try:
-            self._stream(plan, collector, merge)
-            doubt = self._confirm(collector, merge)
+            for part in self._reader.scan(plan.spans, is_full=plan.is_full):
+                merge.add_all(collector.add(part))
+            merge.add_all(collector.finish())
+            doubt = confirm_absences(
+                self._reader,
+                merge,
+                self._records,
+                head_s=max(
+                    self._reader.now_s - self._settings.overlap_s, self._reader.begin_floor_s
+                ),
+                unproven=[span for spans in collector.missing().values() for span in spans],
+            )
         except LakeError:
             raise  # it is the store that fails: the next run settles what is half done
         except BaseException as error:
@@ -149,16 +159,6 @@ class SyncRun:
         run = (self._run_key, self._store.encode(self._run_key, run_row(report)))
         writer.commit(self._state, run, verdict=report.verdict, is_finished=True)
         return report
-
-    def _confirm(self, collector: PartitionCollector, merge: LedgerMerge) -> str | None:
-        """Why nothing may be marked gone, None if it may."""
-        return confirm_absences(
-            self._reader,
-            merge,
-            self._records,
-            head_s=max(self._reader.now_s - self._settings.overlap_s, self._reader.begin_floor_s),
-            unproven=[span for spans in collector.missing().values() for span in spans],
-        )
 
     def _note_damage(self, merge: LedgerMerge) -> list[DamagedFileError]:
         """Remember which partitions are owed: what is listed for them could not be merged."""
@@ -219,11 +219,6 @@ class SyncRun:
             self._settings,
         )
         return plan
-
-    def _stream(self, plan: SyncPlan, collector: PartitionCollector, merge: LedgerMerge) -> None:
-        for part in self._reader.scan(plan.spans, is_full=plan.is_full):
-            merge.add_all(collector.add(part))
-        merge.add_all(collector.finish())
 
     def _keep_proven(
         self,

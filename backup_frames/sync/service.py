@@ -5,7 +5,6 @@ In: connection keywords, or settings from the environment. Out: a `Service`.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self, Unpack
 
 from ..read.keywords import ConnectionKeywords, spelled_out
@@ -68,12 +67,7 @@ class Service(ReadService):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -28,7 +28,7 @@ from .bucket_calls import ObjectCalls
 from .bucket_url import ObjectAddress, read_object_url
 from .layout import is_temporary
 from .lease import LEASE_S, Lease
-from .store import PlainFiles, StoredFile, check_key
+from .store import MAX_FILE_BYTES, PlainFiles, StoredFile, check_key, too_large
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -89,9 +89,8 @@ class ObjectStore(PlainFiles):
         with self._calls.explained("read", key):
             if self._lease:
                 self._lease.keep()  # what a run that slept finds changed is not damaged
-            found = self._calls.fetch(key)
-            self._seen[key] = found[1]["e_tag"] if found else None
-            return found[0] if found else None
+            data, self._seen[key] = self._fetch(key) or (None, None)
+            return data
 
     def put(self, key: str, data: bytes) -> None:
         """Write the object with one PUT, sent again (it is the same) if it fails in transit.
@@ -192,6 +191,17 @@ class ObjectStore(PlainFiles):
         self._lease.keep()
         return self._lease.condition(self._seen.get(key))
 
+    def _fetch(self, key: str) -> tuple[bytes, str | None] | None:
+        try:
+            result = self._calls.run(self._calls.store.get, key)
+            if result.meta["size"] > MAX_FILE_BYTES:
+                raise too_large(key, result.meta["size"])
+            return bytes(self._calls.run(result.bytes)), result.meta["e_tag"]
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise
+            return None
+
     def _holds(self, key: str, data: bytes) -> bool:
         """Whether the object is exactly `data` by now; a `LakeError` if the store will not say."""
         try:
@@ -201,7 +211,7 @@ class ObjectStore(PlainFiles):
             md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
             if (found["e_tag"] or "").strip('"') != md5:
                 # An ETag that is another hash (encrypted objects) says nothing: compare the bytes.
-                there = self._calls.fetch(key)
+                there = self._fetch(key)
                 if there is None or there[0] != data:
                     return False
             self._seen[key] = found["e_tag"]

@@ -17,10 +17,8 @@ from obstore.exceptions import BaseError, InvalidPathError
 from ...api.scrub import without_secrets
 from ...errors import LakeError
 from .bucket_url import ObjectAddress, open_client
-from .store import MAX_FILE_BYTES, too_large
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
     from obstore.store import S3Store
 
 _Given = ParamSpec("_Given")
@@ -83,18 +81,6 @@ class ObjectCalls:
         except BaseException:
             self.was_interrupted |= not outcome.done()
             raise
-
-    def fetch(self, key: str) -> tuple[bytes, ObjectMeta] | None:
-        """An object's bytes and what the store says of it; None if there is no such object."""
-        try:
-            result = self.run(self.store.get, key)
-            if result.meta["size"] > MAX_FILE_BYTES:
-                raise too_large(key, result.meta["size"])
-            return bytes(self.run(result.bytes)), result.meta
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise
-            return None
 
     @contextmanager
     def explained(self, action: str, key: str) -> Iterator[None]:

@@ -256,8 +256,14 @@ class Lease:
         return True
 
     def _find(self) -> _Found | None:
-        found = self._calls.fetch(self._key)
-        return found and _Found(found[0], found[1]["e_tag"], found[1]["last_modified"])
+        try:
+            result = self._calls.run(self._calls.store.get, self._key)
+            data = bytes(self._calls.run(result.bytes))
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise
+            return None
+        return _Found(data, result.meta["e_tag"], result.meta["last_modified"])
 
     def _find_ours(self) -> _Found | None:
         found = self._find()

@@ -236,9 +236,7 @@ class Schedule:
         for done in finished:
             self._rows[done.level] += done.row_count
         level = self._mirrored
-        return (
-            finished if level is None else [*finished, *(done.mirror(level) for done in finished)]
-        )
+        return finished + ([done.mirror(level) for done in finished] if level else [])
 
     def _end(self, task: Task) -> None:
         """What comes after a task: the next stage of its level once no other is open."""

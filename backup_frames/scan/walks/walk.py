@@ -120,7 +120,8 @@ class Walk:
 
     def split(self, cut_s: int) -> Walk:
         """Give the part below ``cut_s`` to a new walk; called between this walk's steps."""
-        older = self._part(self.begin_s, cut_s)
+        older = Walk(self.query, self.begin_s, cut_s, self.window, splits=self.splits)
+        older.is_witnessed = self.is_witnessed
         older.remaining = self.remaining // 2
         older.rows_per_s = self.rows_per_s
         older.is_likely_empty = self.window.max_s is not None
@@ -129,12 +130,6 @@ class Walk:
         self.claim_s = None if self.claim_s is None else cut_s
         self.remaining -= older.remaining
         return older
-
-    def _part(self, begin_s: int, end_s: int) -> Walk:
-        """A walk over a part of what this one has left."""
-        part = Walk(self.query, begin_s, end_s, self.window, splits=self.splits)
-        part.is_witnessed = self.is_witnessed
-        return part
 
     def _floor_s(self) -> int:
         if self.window.max_s is None:
@@ -335,7 +330,10 @@ class Walk:
         self.splits[0] -= 1
         self._close(self.end_s)
         middle_s = (self.begin_s + self.end_s) // 2
-        self.halves += [self._part(middle_s, self.end_s), self._part(self.begin_s, middle_s)]
+        for low_s, high_s in ((middle_s, self.end_s), (self.begin_s, middle_s)):
+            half = Walk(self.query, low_s, high_s, self.window, splits=self.splits)
+            half.is_witnessed = self.is_witnessed
+            self.halves.append(half)
         if self.claim_s is not None:
             self.halves[0].claim_s, self.halves[1].claim_s = middle_s, self.claim_s
         return True
