@@ -46,6 +46,11 @@ GUARD_COUNT: Final = 20
 GUARD_LEVEL_COUNT: Final = 5
 """Of one level more than this number, and all of them: its list alone may come empty by a fault."""
 
+GUARD_ADVICE: Final = (
+    "So many at once looks like a fault, so none was marked gone; if it is right, run again with "
+    "allow_mass_deletion=True."
+)
+
 GROUP_ROWS: Final = 20_000
 """Rows of partitions that are compared in one go: a handful of arrays, whatever the list's size."""
 
@@ -273,11 +278,7 @@ class LedgerMerge:
         held = None if allow_mass_deletion else self._why_held(count, present, left)
         if held is not None:
             self.tally.held_back = count
-            return (
-                f"{held} no longer listed. So many at once looks like a fault, so none was marked "
-                "gone; if it is right, run again with "
-                "allow_mass_deletion=True."
-            )
+            return f"{held} no longer listed. {GUARD_ADVICE}"
         for partition in sorted(self.tally.absent):
             backups = self.load_backups(partition)
             self._writer.stage(partition, {"backups": backups})

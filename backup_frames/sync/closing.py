@@ -7,9 +7,9 @@ while the list was read, or since the last sync, is found this way instead of be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..api.query import LEVELS
 from ..lake.ledger.collect import PartitionCollector
@@ -20,15 +20,11 @@ from ..lake.ledger.counts import (
     count_present,
     seconds_of_day,
 )
+from ..lake.ledger.recovery import ProjectRecords
 from ..scan.ranges import Span, around_partition, merge_spans, partition_of, subtract_spans
 from .apply import LedgerMerge
 from .planning.changes import find_changed_spans
 from .planning.reader import Reader
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..lake.ledger.recovery import ProjectRecords
 
 ROUNDS: Final = 3
 """A list that is still found changed after so many reads changes too fast."""
@@ -82,10 +78,7 @@ def confirm_absences(
         collector = PartitionCollector(
             spans, is_full=True, stored=records.partitions(), grain=grain
         )
-        for part in (*reader.scan(spans), *reader.scan_untimed()):
-            for fresh in collector.add(part):
-                merge.add(fresh)
-        for fresh in collector.finish():
+        for fresh in collector.gather((*reader.scan(spans), *reader.scan_untimed())):
             merge.add(fresh)
         is_read = True
     return "The list was found changed again and again, so nothing was marked gone."

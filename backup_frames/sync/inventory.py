@@ -29,7 +29,7 @@ from ..lake.storage.layout import CHANGES_OF, INVENTORY_NAMES, inventory_key, me
 from ..lake.storage.store import Lock, Store
 from ..scan.plan import to_moment
 from ..scan.ranges import DAY_S
-from .apply import looks_like_a_fault
+from .apply import GUARD_ADVICE, looks_like_a_fault
 from .inventory_changes import VOLATILE, Row, append_changes, append_readable
 from .report import SyncReport
 
@@ -165,9 +165,7 @@ class _InventoryRun:
             )
         elif is_much:
             self._warnings.append(
-                f"{count:,} of {present:,} instances are no longer listed. So many at once looks "
-                "like a fault, so none was marked gone; if it is right, run again with "
-                "allow_mass_deletion=True."
+                f"{count:,} of {present:,} instances are no longer listed. {GUARD_ADVICE}"
             )
         else:
             _mark_gone(merge.rows, merge.absent, self._as_of)

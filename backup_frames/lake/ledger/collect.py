@@ -154,6 +154,12 @@ class PartitionCollector:
         for partition in sorted(self._rows):
             yield self._take(partition)
 
+    def gather(self, parts: Iterable[Part]) -> Iterator[FreshPartition]:
+        """The partitions of all these parts, each as soon as it is whole, and at last what is left."""
+        for part in parts:
+            yield from self.add(part)
+        yield from self.finish()
+
     def missing(self) -> dict[str, list[Span]]:
         """Per level what was asked and is not certified, levels without any left out."""
         rest = {level: subtract_spans(self._asked, self._certified[level]) for level in LEVELS}

@@ -47,10 +47,7 @@ class _Comparison:
         stored, grain = self._records.partitions(), self._records.grain
         spans = [(self._reader.begin_floor_s, self._reader.end_ceiling_s)]
         collector = PartitionCollector(spans, is_full=True, stored=stored, grain=grain)
-        for part in self._reader.scan(spans, is_full=True):
-            for fresh in collector.add(part):
-                yield from self._compare(fresh)
-        for fresh in collector.finish():
+        for fresh in collector.gather(self._reader.scan(spans, is_full=True)):
             yield from self._compare(fresh)
         for reason in self._reader.certificate.reasons:
             path = meta_key(self._project_id, "manifest.json")

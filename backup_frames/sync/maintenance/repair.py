@@ -164,7 +164,9 @@ class _Repair:
             return self._writer.load_one(name, fresh.partition)
         entry = self._records.manifest.files.get(path)
         data = self._read_file(path)
-        saved = self._whole(path, data, name) or salvage_table(data, name)
+        rows = self._decode(path, data)
+        is_whole = rows is not None and rows.schema.equals(LEDGER_SCHEMAS[name])
+        saved = Salvage(rows, ()) if is_whole else salvage_table(data, name)
         if saved and not is_of_partition(saved, fresh.partition, self._grain, self._project_id):
             saved = None
         if name != "backups":  # what the service sends is taken for what was lost: no change
@@ -180,13 +182,12 @@ class _Repair:
             self._say_lost(name, fresh.partition, problem)
         return rows
 
-    def _whole(self, path: str, data: bytes | None, table: str) -> Salvage | None:
-        """The rows of a file that is sound in itself."""
+    def _decode(self, path: str, data: bytes | None) -> pa.Table | None:
+        """The rows of a file that is sound in itself; None if it is not."""
         try:
-            rows = self._store.decode(path, data or b"")
+            return self._store.decode(path, data or b"")
         except LakeError:
             return None
-        return Salvage(rows, ()) if rows.schema.equals(LEDGER_SCHEMAS[table]) else None
 
     def _adopt_or_drop(self, path: str, table: str) -> None:
         """A run's row or an inventory, history and all: record it if it can be read, else drop it.
@@ -196,10 +197,7 @@ class _Repair:
         """
         data = self._read_file(path)
         known = self._records.manifest.files.pop(path, None)
-        try:
-            rows = self._store.decode(path, data or b"")
-        except LakeError:
-            rows = None
+        rows = self._decode(path, data)
         is_known_schema = rows is not None and rows.schema.equals(
             as_written(TABLES[table], rows.column_names)
         )
