@@ -197,7 +197,6 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _write_project(frames: ArrowFrames, root: Path, project_id: str) -> list[Path]:
-    """Write the partitions of one project's rows."""
     if pc.count_distinct(frames.backups["project_id"]).as_py() > 1:
         frames = ArrowFrames(*(one.filter(pc.field("project_id") == project_id) for one in frames))
     written = []
