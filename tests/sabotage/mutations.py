@@ -594,8 +594,8 @@ MUTATIONS = (
     ),
     Mutation(
         "zone-missing-is-utc",
-        "return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND",
-        "return (moment.astimezone(UTC) - _EPOCH) // _SECOND",
+        "return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // SECOND",
+        "return (moment.astimezone(UTC) - EPOCH) // SECOND",
         _TIMES,
     ),
     Mutation(
