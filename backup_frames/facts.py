@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from .api.scrub import as_printable
@@ -40,13 +42,23 @@ class Report(Facts):
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values by name."""
-        raise NotImplementedError
+        """Plain values by name: times as ISO texts, tuples as lists."""
+        return {name: _plain(value) for name, value in asdict(self).items()}  # type: ignore[call-overload]  # each is a dataclass
 
     def to_json(self) -> str:
         """The same as one JSON object, two spaces indented."""
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
         return as_printable(text, keep_lines=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _as_html(title: str, facts: Iterable[tuple[str, str]]) -> str:

@@ -155,14 +155,9 @@ def _decode(body: bytes) -> _Body:
         return _DECODER.decode(body)
     except msgspec.MsgspecError:
         odd = _ODD_DECODER.decode(pair_surrogates(body))
-    return _Body(
-        odd.total_count, [_Row(row.id, _text(bytes(row.begin_time))) for row in odd.backups]
-    )
-
-
-def _text(value: bytes) -> str | None:
-    text = json.loads(value) if value.startswith(b'"') else None
-    return text if isinstance(text, str) else None
+    times = [bytes(row.begin_time) for row in odd.backups]
+    texts = [json.loads(time) if time.startswith(b'"') else None for time in times]
+    return _Body(odd.total_count, [_Row(r.id, t) for r, t in zip(odd.backups, texts, strict=True)])
 
 
 def _begin_seconds(rows: list[_Row]) -> tuple[int | None, ...]:

@@ -13,9 +13,10 @@ import hashlib
 import hmac
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
@@ -29,32 +30,33 @@ _SIGNED_HEADERS: Final = frozenset({"host", "content-type", "x-sdk-date", "x-sec
 _EMPTY_HASH: Final = hashlib.sha256(b"").hexdigest()
 
 
-class Authenticator(Protocol):
-    """What the client asks of every way to authenticate."""
+class Authenticator(ABC):
+    """What the client asks of every way to authenticate.
+
+    Attributes:
+        caller: who asks: the kind of credential and a fingerprint that is no secret.
+        is_renewable: a refused request may be tried once more with new credentials.
+    """
+
+    caller: str
+    is_renewable = False
 
     @property
+    @abstractmethod
     def secrets(self) -> tuple[str, ...]:
         """Texts that must never be shown."""
 
-    @property
-    def caller(self) -> str:
-        """Who asks: the kind of credential and a fingerprint that is no secret."""
-
-    @property
-    def is_renewable(self) -> bool:
-        """Whether a refused request may be tried once more with new credentials."""
-
+    @abstractmethod
     def sign(self, request: httpx.Request) -> None:
         """Add the headers that prove who asks; may log in first."""
 
-    def renew(self) -> None:
-        """Forget what was refused, so that the next `sign` obtains it anew."""
+    def renew(self) -> None:  # noqa: B027 - most cannot
+        """Forget what was refused, if that can be renewed: the next `sign` obtains it anew."""
 
 
-class StaticToken:
+class StaticToken(Authenticator):
     """A token from elsewhere, sent as ``X-Auth-Token``; when it dies, the run ends."""
 
-    is_renewable = False
     caller = "token"  # of a bare token nothing else is known
 
     def __init__(self, token: str) -> None:
@@ -69,11 +71,8 @@ class StaticToken:
         """Add ``X-Auth-Token``."""
         request.headers["X-Auth-Token"] = self._token
 
-    def renew(self) -> None:
-        """A static token cannot be renewed: nothing happens."""
 
-
-class PasswordLogin:
+class PasswordLogin(Authenticator):
     """An IAM user's password, exchanged for a token that lasts a day and lives in memory only.
 
     Args:
@@ -100,8 +99,8 @@ class PasswordLogin:
         send: Callable[[httpx.Request], tuple[httpx.Headers, bytes]],
         clock: Clock,
     ) -> None:
-        user: dict[str, object] = {"name": username, "password": password}
-        user["domain"] = {"name": domain or username}
+        account = {"name": domain or username}
+        user = {"name": username, "password": password, "domain": account}
         self._login = {
             "auth": {
                 "identity": {"methods": ["password"], "password": {"user": user}},
@@ -166,8 +165,10 @@ class PasswordLogin:
         return error
 
 
-class AccessKey:
+class AccessKey(Authenticator):
     """AK/SK signatures, SDK-HMAC-SHA256: the secret key never travels.
+
+    Five bad signatures lock an access key: a refused one is never tried again.
 
     Args:
         access_key: the AK.
@@ -175,8 +176,6 @@ class AccessKey:
         security_token: for temporary keys, sent as ``X-Security-Token``.
         clock: the time that is signed; the service tolerates 15 minutes of skew.
     """
-
-    is_renewable = False
 
     def __init__(
         self, access_key: str, secret_key: str, security_token: str | None, clock: Clock
@@ -198,9 +197,6 @@ class AccessKey:
             request.headers["X-Security-Token"] = self._security_token
         request.headers["X-Sdk-Date"] = self._clock.now().strftime("%Y%m%dT%H%M%SZ")
         request.headers["Authorization"] = sign_request(request, self._access_key, self._secret_key)
-
-    def renew(self) -> None:
-        """Five bad signatures lock an access key: a refused one is never tried again."""
 
 
 def _fingerprint(*parts: str) -> str:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, cast
 
 import httpx
 
 from ..clock import SystemClock
 from ..errors import UnavailableError
-from .wire.transport import DeadlineTransport
+from .wire.transport import Body, DeadlineTransport
 
 PATIENCE_S: Final = 0.5
 """A run that waits counts as busy so long."""
@@ -100,28 +99,16 @@ class _Transport(httpx.BaseTransport):
         except BaseException:
             self._watch.end_wait(is_answer=False)
             raise
-        # the answer is there when its body is
-        response.stream = _Stream(response.stream, lambda: self._watch.end_wait(is_answer=True))
+        wired = cast("httpx.SyncByteStream", response.stream)
+
+        def end() -> None:
+            try:
+                wired.close()
+            finally:
+                self._watch.end_wait(is_answer=True)  # the answer is there when its body is
+
+        response.stream = Body(wired, end)
         return response
 
     def close(self) -> None:
         self._wire.close()
-
-
-class _Stream(httpx.SyncByteStream):
-    def __init__(
-        self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, on_close: Callable[[], None]
-    ) -> None:
-        self._stream = stream
-        self._on_close: Callable[[], None] | None = on_close
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._stream  # type: ignore[misc]  # the wire below is synchronous
-
-    def close(self) -> None:
-        try:
-            self._stream.close()  # type: ignore[union-attr]  # likewise
-        finally:
-            on_close, self._on_close = self._on_close, None
-            if on_close is not None:
-                on_close()

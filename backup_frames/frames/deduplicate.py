@@ -46,9 +46,8 @@ def sort_table(table: pa.Table) -> pa.Table:
     if table.num_rows < 2 or not keys:
         return table.combine_chunks()
     order = pc.sort_indices(table, sort_keys=keys)
-    if _is_identity(order):
-        return table.combine_chunks()
-    return table.take(order).combine_chunks()
+    is_sorted = bool((order.to_numpy() == np.arange(len(order), dtype=np.uint64)).all())
+    return (table if is_sorted else table.take(order)).combine_chunks()
 
 
 def deduplicate_frames(frames: ArrowFrames) -> tuple[ArrowFrames, int]:
@@ -105,8 +104,3 @@ def _last_rows(table: pa.Table, key: tuple[str, ...]) -> npt.NDArray[np.int64]:
     last = np.zeros(int(codes.max(initial=-1)) + 1, np.int64)
     last[codes] = np.arange(table.num_rows)  # of equal codes the last assignment stays
     return np.sort(last)
-
-
-def _is_identity(order: pa.Array) -> bool:
-    positions = order.to_numpy()
-    return bool((positions == np.arange(len(positions), dtype=positions.dtype)).all())

@@ -191,7 +191,6 @@ class _Batch:
         return {(row, int(match[1])) for row, match in found if match}
 
     def _clean_bodies(self, indices: Iterable[int]) -> None:
-        """Take what is odd out of these bodies."""
         for index in indices:
             self._clean[index] = clean_page(self.bodies[index])
             self.bodies[index] = self._clean[index].body

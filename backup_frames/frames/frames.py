@@ -23,11 +23,7 @@ from ..lake_folder import refuse_lakes
 from ..whole_files import expand_home, path_text, write_whole
 from .exports import encode_workbook, join_frames
 from .flatten import ArrowFrames
-from .partitions import (
-    encode_table,
-    partition_path,
-    split_by_date,
-)
+from .partitions import encode_table, partition_path, split_by_date
 from .records import rebuild_records
 from .schema import FRAME_TABLES
 
@@ -201,7 +197,6 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _write_project(frames: ArrowFrames, root: Path, project_id: str) -> list[Path]:
-    """Write the partitions of one project's rows."""
     if pc.count_distinct(frames.backups["project_id"]).as_py() > 1:
         frames = ArrowFrames(*(one.filter(pc.field("project_id") == project_id) for one in frames))
     written = []

@@ -23,15 +23,8 @@ from .times import read_times
 
 Record = dict[str, Any]
 
-_INSTANCE_TEXTS: Final = {
-    "instance_name": "name",
-    "status": "status",
-    "mode": "mode",
-    "region": "region",
-    "pay_mode": "pay_mode",
-    "enterprise_project_id": "enterprise_project_id",
-    "time_zone": "time_zone",
-}
+# Columns of an instance that are called as in the API.
+_SAME_NAMES: Final = ("status", "mode", "region", "pay_mode", "enterprise_project_id", "time_zone")
 _NUMBER = re.compile(r"\s*[+-]?\d{1,300}(\.\d{0,300})?([eE][+-]?\d{1,3})?\s*", re.ASCII)
 _WINDOW = re.compile(r"\s*([01]?\d|2[0-3]):([0-5]\d)(?!\d)", re.ASCII)
 
@@ -81,8 +74,8 @@ def upgrade_policies(stored: pa.Table) -> pa.Table:
 
 
 def _instance_row(rest: Record) -> dict[str, Any]:
-    row: dict[str, Any] = {"instance_id": rest.pop("id")}
-    row |= {column: _take_text(rest, name) for column, name in _INSTANCE_TEXTS.items()}
+    row: dict[str, Any] = {"instance_id": rest.pop("id"), "instance_name": _take_text(rest, "name")}
+    row |= {name: _take_text(rest, name) for name in _SAME_NAMES}
     datastore = rest.get("datastore")
     if datastore is None:
         rest.pop("datastore", None)

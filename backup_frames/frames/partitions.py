@@ -184,8 +184,7 @@ def decode_apart(data: bytes) -> pa.Table:
             raise
     if kind == _REFUSAL:
         raise LakeError(answer.decode())
-    with pa.ipc.open_stream(answer) as stream:
-        return stream.read_all()
+    return unpack_table(answer)
 
 
 def _ask(data: bytes) -> tuple[int, bytes]:
@@ -237,19 +236,26 @@ def _serve() -> None:
     while head := sys.stdin.buffer.read(_LENGTH.size):
         data = sys.stdin.buffer.read(*_LENGTH.unpack(head))
         try:
-            kind, answer = _ROWS, _pack(decode_table(data))
+            kind, answer = _ROWS, pack_table(decode_table(data)).to_pybytes()
         except LakeError as error:
             kind, answer = _REFUSAL, str(error).encode()
         sys.stdout.buffer.write(_ANSWER.pack(kind, len(answer)) + answer)
         sys.stdout.buffer.flush()
 
 
-def _pack(table: pa.Table) -> bytes:
+def pack_table(table: pa.Table, compression: str | None = None) -> pa.Buffer:
+    """The rows as `unpack_table` takes them, far sooner than as a file."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
+    options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
         stream.write_table(table)
-    packed: bytes = sink.getvalue().to_pybytes()
-    return packed
+    return sink.getvalue()
+
+
+def unpack_table(packed: bytes | pa.Buffer) -> pa.Table:
+    """The rows of `pack_table`."""
+    with pa.ipc.open_stream(packed) as stream:
+        return stream.read_all()
 
 
 def open_parquet(data: bytes, *, rows: int | None = None) -> pq.ParquetFile:

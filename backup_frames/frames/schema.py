@@ -16,27 +16,24 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from .record import fields
-from .record.columns import COUNT as _COUNT
-from .record.columns import TOTAL as _TOTAL
+from .record.columns import COUNT, TOTAL
 from .record.columns import make_field as _field
 from .record.columns import make_schema as _schema
 from .record.fields import FIELDS, TEXT
 
 TIMESTAMP = fields.TIMESTAMP
 
-_TEXT = TEXT
-
-_PROJECT_ID = _field("project_id", _TEXT, "Project that the backup belongs to, as asked for.")
+_PROJECT_ID = _field("project_id", TEXT, "Project that the backup belongs to, as asked for.")
 _BEGIN_DATE = _field(
     "begin_date", pa.date32(), "UTC day of begin_time; null if the backup has no begin time."
 )
 _DATABASE_INDEX = _field(
-    "database_index", _COUNT, "Position of the entry in database_tables.", "position from 0"
+    "database_index", COUNT, "Position of the entry in database_tables.", "position from 0"
 )
-_DATABASE_NAME = _field("database_name", _TEXT, "Database (keyspace) name.")
+_DATABASE_NAME = _field("database_name", TEXT, "Database (keyspace) name.")
 _EXTRA = _field(
     "extra",
-    _TEXT,
+    TEXT,
     "Fields this version does not know, and values that their column cannot carry as sent (a time "
     "in another notation, a wrong type), as JSON by API name; null if there are none.",
     "JSON",
@@ -67,7 +64,7 @@ BACKUPS = _schema(
     _BEGIN_DATE,
     _field(
         "database_count",
-        _COUNT,
+        COUNT,
         "Entries of database_tables; null if it was null or absent, 0 if it was [].",
     ),
     _EXTRA,
@@ -84,7 +81,7 @@ BACKUP_DATABASES = _schema(
     _DATABASE_NAME,
     _field(
         "table_count",
-        _COUNT,
+        COUNT,
         "Entries of table_names; null if it was null (the whole database), 0 if it was [].",
     ),
     _field(
@@ -102,8 +99,8 @@ BACKUP_TABLES = _schema(
     _BEGIN_DATE,
     _DATABASE_INDEX,
     _DATABASE_NAME,
-    _field("table_index", _COUNT, "Position of the name in table_names.", "position from 0"),
-    _field("table_name", _TEXT, "Table name."),
+    _field("table_index", COUNT, "Position of the name in table_names.", "position from 0"),
+    _field("table_name", TEXT, "Table name."),
 )
 
 LEDGER_FIELDS: tuple[pa.Field, ...] = (
@@ -152,58 +149,58 @@ LEDGER_SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
 SYNC_RUNS = _schema(
     "One row per sync of a project: its certificate, flat, and what it changed.",
     ("project_id", "run_id"),
-    _field("run_id", _TEXT, "ID of the run, sortable by its start."),
-    _field("project_id", _TEXT, "Project that was synced."),
-    _field("endpoint", _TEXT, "Service endpoint that was asked."),
+    _field("run_id", TEXT, "ID of the run, sortable by its start."),
+    _field("project_id", TEXT, "Project that was synced."),
+    _field("endpoint", TEXT, "Service endpoint that was asked."),
     _field("started_at", TIMESTAMP, "When the run started."),
     _field("finished_at", TIMESTAMP, "When the run ended."),
     _field("as_of", TIMESTAMP, "The moment the rows stand for: before the first request."),
     _field("duration_s", pa.float64(), "How long the run took.", "seconds"),
     _field("is_full", pa.bool_(), "Whether everything was read again."),
-    _field("verdict", _TEXT, "complete, or incomplete."),
-    _field("reasons", _TEXT, "Why it is incomplete, one reason per line; empty if complete."),
+    _field("verdict", TEXT, "complete, or incomplete."),
+    _field("reasons", TEXT, "Why it is incomplete, one reason per line; empty if complete."),
     _field(
         "is_guarded", pa.bool_(), "Whether the deletion guard kept rows from being marked gone."
     ),
-    _field("levels", _TEXT, "Levels that were asked, joined by commas."),
-    _field("request_count", _TOTAL, "Requests sent."),
-    _field("retry_count", _TOTAL, "Requests that repeated a failed one."),
-    _field("throttle_count", _TOTAL, "Answers that said: too many requests."),
-    _field("range_count", _TOTAL, "Time ranges that were read."),
-    _field("row_count", _TOTAL, "Backups that were read."),
-    _field("duplicate_count", _TOTAL, "Rows that arrived more than once and were dropped."),
-    _field("present_count", _TOTAL, "Backups present in the lake after the run."),
-    _field("new_count", _TOTAL, "Backups seen for the first time."),
-    _field("changed_count", _TOTAL, "Backups whose row changed."),
-    _field("gone_count", _TOTAL, "Backups that were marked gone."),
-    _field("file_count", _TOTAL, "Files that were written."),
-    _field("byte_count", _TOTAL, "Size of the files that were written.", "bytes"),
+    _field("levels", TEXT, "Levels that were asked, joined by commas."),
+    _field("request_count", TOTAL, "Requests sent."),
+    _field("retry_count", TOTAL, "Requests that repeated a failed one."),
+    _field("throttle_count", TOTAL, "Answers that said: too many requests."),
+    _field("range_count", TOTAL, "Time ranges that were read."),
+    _field("row_count", TOTAL, "Backups that were read."),
+    _field("duplicate_count", TOTAL, "Rows that arrived more than once and were dropped."),
+    _field("present_count", TOTAL, "Backups present in the lake after the run."),
+    _field("new_count", TOTAL, "Backups seen for the first time."),
+    _field("changed_count", TOTAL, "Backups whose row changed."),
+    _field("gone_count", TOTAL, "Backups that were marked gone."),
+    _field("file_count", TOTAL, "Files that were written."),
+    _field("byte_count", TOTAL, "Size of the files that were written.", "bytes"),
     _field("oldest_verified_at", TIMESTAMP, "Oldest verification among all days of the lake."),
-    _field("error", _TEXT, "What ended the run; null if nothing did."),
-    _field("tool_version", _TEXT, "Version of backup-frames."),
-    _field("caller", _TEXT, "Who asked: kind of credential and a fingerprint; never a secret."),
-    _field("service", _TEXT, "Service whose backups are listed, such as geminidb."),
-    _field("api_version", _TEXT, "API version that was asked, such as v3.1."),
+    _field("error", TEXT, "What ended the run; null if nothing did."),
+    _field("tool_version", TEXT, "Version of backup-frames."),
+    _field("caller", TEXT, "Who asked: kind of credential and a fingerprint; never a secret."),
+    _field("service", TEXT, "Service whose backups are listed, such as geminidb."),
+    _field("api_version", TEXT, "API version that was asked, such as v3.1."),
 )
 
 INSTANCES = _schema(
     "One row per instance, as last listed.",
     ("project_id", "instance_id"),
-    _field("project_id", _TEXT, "Project that the instance belongs to."),
-    _field("instance_id", _TEXT, "Instance ID (API: id)."),
-    _field("instance_name", _TEXT, "Instance name (API: name)."),
-    _field("status", _TEXT, "State as sent, such as normal or abnormal."),
-    _field("mode", _TEXT, "Instance mode as sent, such as Cluster."),
-    _field("region", _TEXT, "Region of the instance."),
-    _field("datastore_type", _TEXT, "Database engine (API: datastore.type)."),
-    _field("datastore_version", _TEXT, "Engine version (API: datastore.version)."),
+    _field("project_id", TEXT, "Project that the instance belongs to."),
+    _field("instance_id", TEXT, "Instance ID (API: id)."),
+    _field("instance_name", TEXT, "Instance name (API: name)."),
+    _field("status", TEXT, "State as sent, such as normal or abnormal."),
+    _field("mode", TEXT, "Instance mode as sent, such as Cluster."),
+    _field("region", TEXT, "Region of the instance."),
+    _field("datastore_type", TEXT, "Database engine (API: datastore.type)."),
+    _field("datastore_version", TEXT, "Engine version (API: datastore.version)."),
     _field("created_at", TIMESTAMP, "When the instance was created (API: created)."),
     _field("volume_size_gb", pa.float64(), "Storage of all groups together.", "GB"),
     _field("volume_used_gb", pa.float64(), "Storage in use in all groups together.", "GB"),
-    _field("node_count", _COUNT, "Nodes in all groups."),
-    _field("pay_mode", _TEXT, "Billing mode as sent: 0 pay per use, 1 yearly or monthly."),
-    _field("enterprise_project_id", _TEXT, "Enterprise project of the instance."),
-    _field("time_zone", _TEXT, "Time zone of the instance, as sent."),
+    _field("node_count", COUNT, "Nodes in all groups."),
+    _field("pay_mode", TEXT, "Billing mode as sent: 0 pay per use, 1 yearly or monthly."),
+    _field("enterprise_project_id", TEXT, "Enterprise project of the instance."),
+    _field("time_zone", TEXT, "Time zone of the instance, as sent."),
     _EXTRA,
     *LEDGER_FIELDS,
 )
@@ -211,19 +208,19 @@ INSTANCES = _schema(
 BACKUP_POLICIES = _schema(
     "One row per instance: its policy for automated backups, as last read.",
     ("project_id", "instance_id"),
-    _field("project_id", _TEXT, "Project that the instance belongs to."),
-    _field("instance_id", _TEXT, "Instance that the policy is for."),
+    _field("project_id", TEXT, "Project that the instance belongs to."),
+    _field("instance_id", TEXT, "Instance that the policy is for."),
     _field("is_enabled", pa.bool_(), "Whether automated backups are on."),
-    _field("keep_days", _COUNT, "Retention of automated backups.", "days"),
-    _field("start_time", _TEXT, "Backup window as sent, such as 19:00-20:00.", "UTC time of day"),
-    _field("window_start", _TEXT, "Start of the backup window.", "UTC time of day"),
-    _field("period", _TEXT, "Days of the week as sent, such as 1,2,3,4,5,6,7; 1 is Monday."),
+    _field("keep_days", COUNT, "Retention of automated backups.", "days"),
+    _field("start_time", TEXT, "Backup window as sent, such as 19:00-20:00.", "UTC time of day"),
+    _field("window_start", TEXT, "Start of the backup window.", "UTC time of day"),
+    _field("period", TEXT, "Days of the week as sent, such as 1,2,3,4,5,6,7; 1 is Monday."),
     _EXTRA,
     *LEDGER_FIELDS,
     # Last, since the columns of an Iceberg table are told apart by their numbers.
     _field(
         "incremental_period_min",
-        _COUNT,
+        COUNT,
         "Time between incremental backups (API: incremental_period), which the list of backups does "
         "not show; 0 if they are off, null if the policy does not say.",
         "minutes",
@@ -236,11 +233,11 @@ def _changes(of: str, example: str) -> pa.Schema:
         f"One row per change of a value of {of} that a sync saw: what it was, what it became, and "
         "between which moments.",
         ("project_id", "instance_id", "seen_at", "field"),
-        _field("project_id", _TEXT, "Project that the instance belongs to."),
-        _field("instance_id", _TEXT, "Instance whose value changed."),
-        _field("field", _TEXT, f"Which column changed, such as {example}."),
-        _field("old_value", _TEXT, "What it was, as text; null if it was null."),
-        _field("new_value", _TEXT, "What it became, as text; null if it became null."),
+        _field("project_id", TEXT, "Project that the instance belongs to."),
+        _field("instance_id", TEXT, "Instance whose value changed."),
+        _field("field", TEXT, f"Which column changed, such as {example}."),
+        _field("old_value", TEXT, "What it was, as text; null if it was null."),
+        _field("new_value", TEXT, "What it became, as text; null if it became null."),
         _field(
             "old_seen_at", TIMESTAMP, "When the old value was last read: it changed after this."
         ),

@@ -24,13 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..api.wire.times import FIRST_S, LAST_S, NOTATION
-from ..errors import SchemaError
 from .record.fields import TIMESTAMP
-
-EXPECTED = (
-    "a time such as 2019-05-27T03:38:51+0000, 2019-05-27T03:38:51Z, 2019-05-27T03:38:51 "
-    "or 2019-05-27 03:38:51 UTC"
-)
 
 _CANONICAL_LENGTH = len("2019-05-27T03:38:51+0000")
 _ZONELESS = r"^(.{10})[T ](\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?: ?UTC)?$"
@@ -38,33 +32,6 @@ _ZONELESS = r"^(.{10})[T ](\d\d:\d\d:\d\d(?:\.\d{1,6})?)(?: ?UTC)?$"
 # Python, pandas and DuckDB know the years 1 to 9999; an offset can push a time out of them.
 _FIRST_US = FIRST_S * 1_000_000
 _LAST_US = LAST_S * 1_000_000 + 999_999
-
-
-def parse_times(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Read a column of times.
-
-    Args:
-        column: text, in any mixture of the notations above.
-
-    Returns:
-        timestamp[us, UTC] of the same length; null where the text is null or empty.
-
-    Raises:
-        SchemaError: a text is not a time of the years 1 to 9999 UTC; ``path`` is its position.
-
-    Example:
-        >>> import pyarrow as pa
-        >>> str(parse_times(pa.array(["2018-08-06T12:41:14+0800", ""]))[0])
-        '2018-08-06 04:41:14+00:00'
-    """
-    texts = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    read = read_times(texts)
-    if read.is_unreadable is None:
-        return read.times
-    row = pc.index(read.is_unreadable, True).as_py()
-    got = texts[row].as_py()
-    message = f"Row {row} holds {got[:200]!r}, which is not a time. Expected {EXPECTED}."
-    raise SchemaError(message, path=f"[{row}]", expected=EXPECTED, got=got[:200])
 
 
 class TimesRead(NamedTuple):
@@ -99,7 +66,7 @@ def read_times(texts: pa.Array) -> TimesRead:
 
 
 def render_times(times: pa.Array) -> pa.Array:
-    """The canonical text of each time, to the second: the inverse of `parse_times`."""
+    """The canonical text of each time, to the second: the inverse of `read_times`."""
     return pc.strftime(
         pc.cast(times, pa.timestamp("s", tz="UTC"), safe=False), format="%Y-%m-%dT%H:%M:%S+0000"
     )

@@ -7,7 +7,7 @@ time range touches. Nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -153,27 +153,23 @@ class Lake(Facts):
 
     def instances(self) -> pa.Table:
         """One row per instance that any sync saw, deleted ones too; sorted by project and id."""
-        return self._inventory("instances")
+        return self._read_whole("instances", KEYS["instances"])
 
     def policies(self) -> pa.Table:
         """One row per instance: its policy for automated backups, as last read."""
-        return self._inventory("backup_policies")
+        return self._read_whole("backup_policies", KEYS["backup_policies"])
 
     def policy_changes(self) -> pa.Table:
         """One row per change of a backup policy that any sync saw: what, old, new, between when."""
-        return self._inventory("backup_policy_changes")
+        return self._read_whole("backup_policy_changes", KEYS["backup_policy_changes"])
 
     def instance_changes(self) -> pa.Table:
         """One row per change of an instance: its name, status, size and the like."""
-        return self._inventory("instance_changes")
+        return self._read_whole("instance_changes", KEYS["instance_changes"])
 
     def runs(self) -> pa.Table:
         """One row per sync that wrote anything to record, oldest first."""
-        parts = [with_present_names(self._load(key)) for key in self._keys("sync_runs")]
-        none = TABLES["sync_runs"].empty_table()
-        # runs of earlier versions have fewer columns: what they did not note is null
-        runs = pa.concat_tables([none, *parts], promote_options="default").select(none.column_names)
-        return runs.sort_by([("started_at", "ascending"), ("run_id", "ascending")])
+        return self._read_whole(RUNS, ("started_at", "run_id"))
 
     def dataset(self, name: str) -> ds.Dataset:
         """A table as a lazy dataset: files are read when it is scanned, as far as a filter needs.
@@ -216,11 +212,12 @@ class Lake(Facts):
             ("syncs", f"{files[RUNS]:,} recorded"),
         ]
 
-    def _inventory(self, name: str) -> pa.Table:
-        parts = [self._load(key) for key in self._keys(name)]
+    def _read_whole(self, name: str, order: Sequence[str]) -> pa.Table:
+        parts = [with_present_names(self._load(key)) for key in self._keys(name)]
         none = TABLES[name].empty_table()
+        # files of earlier versions have fewer columns: what they did not note is null
         rows = pa.concat_tables([none, *parts], promote_options="default").select(none.column_names)
-        return rows.sort_by([(key, "ascending") for key in KEYS[name]])
+        return rows.sort_by([(column, "ascending") for column in order])
 
     def _read(
         self,

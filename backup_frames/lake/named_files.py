@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from ..errors import LakeError
 from ..frames.partitions import open_parquet
@@ -57,46 +56,34 @@ def find_named_files(store: Store) -> NamedFiles:
     """
     found = NamedFiles(projects=known_projects(file.key for file in store.list("_meta")))
     for project_id in sorted(found.projects):
-        entries = _read_entries(store, project_id)
+        entries = _read_entries(store, project_id, with_announced=False)
         if entries is None:
             found.without_manifest.add(project_id)
         else:
-            found.entries |= entries.recorded
+            found.entries |= entries
     if found.without_manifest or not found.projects:
         _add_by_name(store, found)
     return found
 
 
-class _Entries(NamedTuple):
-    """What a project's records say of its files: as recorded, and as a run has announced.
+def _read_entries(
+    store: Store, project_id: str, *, with_announced: bool
+) -> dict[str, list[FileEntry]] | None:
+    """What a project's records say of the files that its manifest names; None without a manifest.
 
-    Attributes:
-        recorded: of files that the manifest names.
-        announced: of those that only a run that is at work, or died, has announced.
-    """
-
-    recorded: dict[str, list[FileEntry]]
-    announced: dict[str, list[FileEntry]]
-
-
-def _read_entries(store: Store, project_id: str) -> _Entries | None:
-    """What the records say; None without a manifest.
-
-    A file is announced before it is put, and stays so until it is recorded: read in this order, after
-    a listing, the records name every file of it.
+    With those as well that only a run that is at work, or died, has announced. A file is announced
+    before it is put, and stays so until it is recorded: read in this order, after a listing, the records
+    name every file of it.
     """
     pending = decode_record(store.read(meta_key(project_id, "pending.json")), Pending)
     manifest = decode_record(store.read(meta_key(project_id, "manifest.json")), Manifest)
     if manifest is None:
         return None
-    recorded = {key: [entry] for key, entry in manifest.files.items()}
-    announced = dict[str, list[FileEntry]]()
+    entries = {key: [entry] for key, entry in manifest.files.items()}
     for key, versions in (pending.files if pending else {}).items():
-        if key in recorded:
-            recorded[key] += versions
-        else:
-            announced[key] = versions
-    return _Entries(recorded, announced)
+        if with_announced or key in entries:
+            entries[key] = [*entries.get(key, ()), *versions]
+    return entries
 
 
 def rows_by_record(entries: Collection[FileEntry], data: bytes) -> int | None:
@@ -188,8 +175,7 @@ class ListedFiles:
         return entries is None or key in entries
 
     def _read(self, project_id: str) -> None:
-        found = _read_entries(self._store, project_id)
-        self._entries[project_id] = None if found is None else found.recorded | found.announced
+        self._entries[project_id] = _read_entries(self._store, project_id, with_announced=True)
 
 
 def _project_of(key: str) -> str:

@@ -7,32 +7,15 @@ In: keyword arguments, or settings from the environment. Out: pandas DataFrames;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..errors import BackupFramesError
 from ..frames.inventory_rows import flatten_instances, flatten_policies
-from ..scan.inventory import fetch_policies, list_instances
+from ..scan.inventory import PolicyAnswers, fetch_policies, list_instances
 
 if TYPE_CHECKING:
     from ..api.client import BackupClient
-
-
-class PolicyRead(NamedTuple):
-    """Policies that were read, and those that were not.
-
-    Attributes:
-        table: `POLICY_ROWS`, one row per policy read.
-        missing: instances that do not exist any more.
-        refused: by instance id, why its policy cannot be read.
-        stopped_by: what ended the asking early; None if all were asked.
-    """
-
-    table: pa.Table
-    missing: list[str]
-    refused: dict[str, BackupFramesError]
-    stopped_by: BackupFramesError | None
 
 
 class InventoryReader:
@@ -63,13 +46,17 @@ class InventoryReader:
             FetchError: the service refused or failed.
             SchemaError: an answer is no list of instances.
         """
-        found = list_instances(self._client, self._project_id, connections=self._connections)
-        return flatten_instances(found.records, project_id=self._project_id), found.is_proven
+        records, is_proven = list_instances(
+            self._client, self._project_id, connections=self._connections
+        )
+        return flatten_instances(records, project_id=self._project_id), is_proven
 
-    def policies(self, instance_ids: Sequence[str]) -> PolicyRead:
-        """The policies of these instances; one request each, nothing is raised for one refused."""
+    def policies(self, instance_ids: Sequence[str]) -> tuple[pa.Table, PolicyAnswers]:
+        """The policies of these instances (`POLICY_ROWS`), and what became of the others.
+
+        One request each; nothing is raised for one refused.
+        """
         found = fetch_policies(
             self._client, self._project_id, instance_ids, connections=self._connections
         )
-        table = flatten_policies(found.policies, project_id=self._project_id)
-        return PolicyRead(table, found.missing, found.refused, found.stopped_by)
+        return flatten_policies(found.policies, project_id=self._project_id), found

@@ -6,41 +6,25 @@ In: keyword arguments, or settings from the environment. Out: `BackupFrames` wit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-from ..api.query import Level, Moment
-from ..clock import Clock
 from ..frames.frames import BackupFrames
-from ..settings import Settings, resolve_settings
 from ..settings.values import check_switches
-from .question import Filter, Question
+from .keywords import ConnectionKeywords, ReadKeywords, divide, spelled_out
+from .question import Question
 from .reader import Progress
 from .service import ReadPlan, open_reads
 
 if TYPE_CHECKING:
-    import httpx  # types only: this room knows no HTTP
     import pandas as pd
 
 
-def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DESIGN's users know them
+@spelled_out(ReadKeywords)
+def read_backups(
     *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    project_id: str | None = None,
-    token: str | None = None,
-    instance_id: Filter = None,
-    instance_name: Filter = None,
-    datastore_type: Filter = None,
-    backup_id: Filter = None,
-    backup_type: Filter = None,
-    level: Level | Sequence[Level] | None = None,
-    begin: Moment | None = None,
-    end: Moment | None = None,
     allow_incomplete: bool = False,
-    settings: Settings | None = None,
-    transport: httpx.BaseTransport | None = None,
-    clock: Clock | None = None,
     progress: Progress | None = None,
+    **given: Unpack[ReadKeywords],
 ) -> BackupFrames:
     """Read all backups that match, verified, into three tables.
 
@@ -96,43 +80,18 @@ def read_backups(  # noqa: PLR0913  # one keyword per setting and filter, as DES
     Source: "Querying Backups (Recommended)", ``GET /v3.1/{project_id}/backups``.
     """
     check_switches(allow_incomplete=allow_incomplete)
-    question = Question(
-        instance_id=instance_id,
-        instance_name=instance_name,
-        datastore_type=datastore_type,
-        backup_id=backup_id,
-        backup_type=backup_type,
-        level=level,
-        begin=begin,
-        end=end,
-        clock=clock,
-    )
-    settings = resolve_settings(
-        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
-    )
-    with open_reads(settings, transport=transport, clock=clock) as service:
+    filters, connection = divide(given)
+    question = Question(clock=given.get("clock"), **filters)
+    with open_reads(**connection) as service:
         return service.read(question, allow_incomplete=allow_incomplete, progress=progress)
 
 
-def scan_backups(  # noqa: PLR0913  # the same keywords as read_backups
+@spelled_out(ReadKeywords)
+def scan_backups(
     *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    project_id: str | None = None,
-    token: str | None = None,
-    instance_id: Filter = None,
-    instance_name: Filter = None,
-    datastore_type: Filter = None,
-    backup_id: Filter = None,
-    backup_type: Filter = None,
-    level: Level | Sequence[Level] | None = None,
-    begin: Moment | None = None,
-    end: Moment | None = None,
     allow_incomplete: bool = False,
-    settings: Settings | None = None,
-    transport: httpx.BaseTransport | None = None,
-    clock: Clock | None = None,
     progress: Progress | None = None,
+    **given: Unpack[ReadKeywords],
 ) -> Iterator[BackupFrames]:
     """Read all backups that match, verified, streamed range by range: memory stays flat.
 
@@ -155,74 +114,26 @@ def scan_backups(  # noqa: PLR0913  # the same keywords as read_backups
         500
     """
     check_switches(allow_incomplete=allow_incomplete)
-    question = Question(
-        instance_id=instance_id,
-        instance_name=instance_name,
-        datastore_type=datastore_type,
-        backup_id=backup_id,
-        backup_type=backup_type,
-        level=level,
-        begin=begin,
-        end=end,
-        clock=clock,
-    )
-    settings = resolve_settings(
-        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
-    )
-    with open_reads(settings, transport=transport, clock=clock) as service:
+    filters, connection = divide(given)
+    question = Question(clock=given.get("clock"), **filters)
+    with open_reads(**connection) as service:
         yield from service.scan(question, allow_incomplete=allow_incomplete, progress=progress)
 
 
-def plan_read(  # noqa: PLR0913  # the same keywords as read_backups
-    *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    project_id: str | None = None,
-    token: str | None = None,
-    instance_id: Filter = None,
-    instance_name: Filter = None,
-    datastore_type: Filter = None,
-    backup_id: Filter = None,
-    backup_type: Filter = None,
-    level: Level | Sequence[Level] | None = None,
-    begin: Moment | None = None,
-    end: Moment | None = None,
-    settings: Settings | None = None,
-    transport: httpx.BaseTransport | None = None,
-    clock: Clock | None = None,
-) -> ReadPlan:
+@spelled_out(ReadKeywords)
+def plan_read(**given: Unpack[ReadKeywords]) -> ReadPlan:
     """Tell what a read would cost, by one count per level; nothing else is asked.
 
     Takes the filters of `read_backups` and raises what it raises before and while asking.
     """
-    question = Question(
-        instance_id=instance_id,
-        instance_name=instance_name,
-        datastore_type=datastore_type,
-        backup_id=backup_id,
-        backup_type=backup_type,
-        level=level,
-        begin=begin,
-        end=end,
-        clock=clock,
-    )
-    settings = resolve_settings(
-        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
-    )
-    with open_reads(settings, transport=transport, clock=clock) as service:
+    filters, connection = divide(given)
+    question = Question(clock=given.get("clock"), **filters)
+    with open_reads(**connection) as service:
         return service.plan(question)
 
 
-def read_instances(
-    *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    project_id: str | None = None,
-    token: str | None = None,
-    settings: Settings | None = None,
-    transport: httpx.BaseTransport | None = None,
-    clock: Clock | None = None,
-) -> pd.DataFrame:
+@spelled_out(ConnectionKeywords)
+def read_instances(**given: Unpack[ConnectionKeywords]) -> pd.DataFrame:
     """Read all instances of the project.
 
     Asks the service now: one request for up to 100 instances; beyond that the list is read until
@@ -261,23 +172,13 @@ def read_instances(
 
     Source: ``GET /v3/{project_id}/instances``.
     """
-    settings = resolve_settings(
-        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
-    )
-    with open_reads(settings, transport=transport, clock=clock) as service:
+    with open_reads(**given) as service:
         return service.read_instances()
 
 
+@spelled_out(ConnectionKeywords)
 def read_policies(
-    instance_ids: Sequence[str] | None = None,
-    *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    project_id: str | None = None,
-    token: str | None = None,
-    settings: Settings | None = None,
-    transport: httpx.BaseTransport | None = None,
-    clock: Clock | None = None,
+    instance_ids: Sequence[str] | None = None, **given: Unpack[ConnectionKeywords]
 ) -> pd.DataFrame:
     """Read the policies for automated backups; one request per instance, 8 side by side.
 
@@ -285,13 +186,7 @@ def read_policies(
 
     Args:
         instance_ids: whose policies; None for all instances, whose list is read first.
-        endpoint: see `read_instances`; likewise the other keywords.
-        region: see there.
-        project_id: see there.
-        token: see there.
-        settings: see there.
-        transport: see there.
-        clock: see there.
+        **given: see `read_instances`.
 
     Returns:
         One row per instance, sorted by ``instance_id``: ``is_enabled`` (keep_days above 0 and a
@@ -310,8 +205,5 @@ def read_policies(
 
     Source: ``GET /v3.1/{project_id}/instances/{instance_id}/backups/policy``.
     """
-    settings = resolve_settings(
-        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
-    )
-    with open_reads(settings, transport=transport, clock=clock) as service:
+    with open_reads(**given) as service:
         return service.read_policies(instance_ids)

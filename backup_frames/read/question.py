@@ -26,9 +26,7 @@ from ..clock import Clock, clock_or_machines
 from ..errors import QueryError, RejectedError
 from ..scan.plan import to_span
 from ..whole_files import is_utf8
-
-Filter = str | Sequence[str] | None
-"""A value, or several of which a backup must have one; None for all."""
+from .keywords import Filter
 
 _INSTANCE_ID = re.compile(r"[0-9a-f]{32}in\d\d")
 

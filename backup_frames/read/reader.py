@@ -7,8 +7,9 @@ never the whole list.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
@@ -27,7 +28,7 @@ from ..frames.record.fields import FIELDS
 from ..frames.record.odd_values import SHOWN_LENGTH, OddValue
 from ..scan.asking.schedule import Schedule
 from ..scan.asking.workers import Workers
-from ..scan.assumptions import ServiceProof
+from ..scan.assumptions import ServiceProof, drive
 from ..scan.certificate import Certificate, RangeCount, describe_odd_values
 from ..scan.finished import FinishedRange
 from ..scan.plan import CEILING_S, FLOOR_S, CoveredSpan, look_at
@@ -98,7 +99,7 @@ class BackupReader:
         self._rows = 0
         self._duplicates = 0
         self._unknown: dict[str, set[str]] = {}
-        self._left_out: dict[str, int] = {}
+        self._left_out = Counter[str]()
         self._misplaced = 0
         self._odd_count = 0
         self._first_odd: OddValue | None = None
@@ -190,23 +191,12 @@ class BackupReader:
         """
         for level in self.levels:
             witness = Witness(replace(self.query, level=level), lambda: True, lambda: 0)
-            steps = witness.steps()
-            with suppress(StopIteration):
-                query = next(steps)
-                while True:
-                    try:
-                        page = self.client.fetch_page(query)
-                    except RejectedError as error:
-                        query = steps.throw(error)
-                    else:
-                        query = steps.send(page)
+            drive(witness.steps(), self.client.fetch_page)
             yield self._part(witness.finished)
 
     def count_all(self, level: str) -> int:
         """How many backups of a level there are, with begin time or without: one request."""
-        known = next(name for name in LEVELS if name == level)
-        query = replace(self.query, level=known, limit=1)
-        return self.client.fetch_page(query).total_count
+        return self._count(level, self.query)
 
     def correct_clock(self) -> float | None:
         """Let the read's moment be by the service's clock, as far as its answers have told the time.
@@ -225,9 +215,11 @@ class BackupReader:
         """How many backups began in ``[begin_s - 1, end_s]`` as the service sees it: one request."""
         if self.known and self.known.max_window_s and end_s - begin_s > self.known.max_window_s:
             raise RejectedError("the service counts so wide a window short", status=400)
+        return self._count(level, look_at(self.query, begin_s, end_s))
+
+    def _count(self, level: str, query: BackupQuery) -> int:
         known = next(name for name in LEVELS if name == level)
-        query = replace(look_at(self.query, begin_s, end_s), level=known, limit=1)
-        return self.client.fetch_page(query).total_count
+        return self.client.fetch_page(replace(query, level=known, limit=1)).total_count
 
     @property
     def certificate(self) -> Certificate:
@@ -283,8 +275,7 @@ class BackupReader:
                 )
         sent = {name: [value] for name, value in self.query.filters().items()}
         fresh, left_out = keep_matching(concat_frames(frames), sent)
-        for name, count in left_out.items():
-            self._left_out[name] = self._left_out.get(name, 0) + count
+        self._left_out.update(left_out)
         if self._proof is not None and self._proof.is_level_ignored:
             fresh = derive_levels(fresh, self.levels)
         else:
@@ -298,10 +289,8 @@ class BackupReader:
         self._rows += rows.backups.num_rows
         self._duplicates += duplicates + sum(done.trimmed_count for done in ranges)
         self._ranges += map(RangeCount.of, ranges)
-        reasons = [reason for done in ranges for reason in done.reasons]
-        self._reasons += [
-            reason for reason in dict.fromkeys(reasons) if reason not in self._reasons
-        ]
+        reasons = dict.fromkeys(reason for done in ranges for reason in done.reasons)
+        self._reasons += [reason for reason in reasons if reason not in self._reasons]
         self._note_unknown(rows.backups)
         covered = [
             CoveredSpan(done.level, done.begin_s, done.end_s, not done.reasons) for done in ranges

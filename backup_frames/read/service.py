@@ -8,15 +8,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import pyarrow as pa
 
 from ..api.connect import open_client
 from ..api.gate import connections_for
-from ..api.query import MAX_LIMIT, Level, Moment
+from ..api.query import MAX_LIMIT
 from ..clock import Clock
 from ..errors import IncompleteReadError
 from ..facts import Report
@@ -24,10 +24,11 @@ from ..frames.deduplicate import deduplicate_frames
 from ..frames.flatten import concat_frames
 from ..frames.frames import BackupFrames
 from ..scan.plan import look_at
-from ..settings import Settings
+from ..settings import Settings, resolve_settings
 from ..settings.values import check_switches
 from .inventory import InventoryReader
-from .question import Filter, Question, explain_selection, naming_filters
+from .keywords import ConnectionKeywords, FilterKeywords, spelled_out
+from .question import Question, explain_selection, naming_filters
 from .reader import BackupReader, Progress
 
 if TYPE_CHECKING:
@@ -57,10 +58,6 @@ class ReadPlan(Report):
     seconds: float
     request_latency_s: float
     matched_after: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values by name."""
-        return asdict(self) | {"matched_after": list(self.matched_after)}
 
     def facts(self) -> list[tuple[str, str]]:
         """What it says, heading by heading."""
@@ -97,86 +94,34 @@ class ReadService:
         """Whose backups are read."""
         return self._project_id
 
-    def read_backups(  # noqa: PLR0913  # the filters of backup_frames.read_backups
+    @spelled_out(FilterKeywords)
+    def read_backups(
         self,
         *,
-        instance_id: Filter = None,
-        instance_name: Filter = None,
-        datastore_type: Filter = None,
-        backup_id: Filter = None,
-        backup_type: Filter = None,
-        level: Level | Sequence[Level] | None = None,
-        begin: Moment | None = None,
-        end: Moment | None = None,
         allow_incomplete: bool = False,
         progress: Progress | None = None,
+        **filters: Unpack[FilterKeywords],
     ) -> BackupFrames:
         """Read all backups that match, verified; as `backup_frames.read_backups` does."""
-        question = Question(
-            instance_id=instance_id,
-            instance_name=instance_name,
-            datastore_type=datastore_type,
-            backup_id=backup_id,
-            backup_type=backup_type,
-            level=level,
-            begin=begin,
-            end=end,
-            clock=self._client.clock,
-        )
+        question = Question(clock=self._client.clock, **filters)
         return self.read(question, allow_incomplete=allow_incomplete, progress=progress)
 
-    def scan_backups(  # noqa: PLR0913  # the filters of backup_frames.scan_backups
+    @spelled_out(FilterKeywords)
+    def scan_backups(
         self,
         *,
-        instance_id: Filter = None,
-        instance_name: Filter = None,
-        datastore_type: Filter = None,
-        backup_id: Filter = None,
-        backup_type: Filter = None,
-        level: Level | Sequence[Level] | None = None,
-        begin: Moment | None = None,
-        end: Moment | None = None,
         allow_incomplete: bool = False,
         progress: Progress | None = None,
+        **filters: Unpack[FilterKeywords],
     ) -> Iterator[BackupFrames]:
         """The same, streamed range by range; as `backup_frames.scan_backups` does."""
-        question = Question(
-            instance_id=instance_id,
-            instance_name=instance_name,
-            datastore_type=datastore_type,
-            backup_id=backup_id,
-            backup_type=backup_type,
-            level=level,
-            begin=begin,
-            end=end,
-            clock=self._client.clock,
-        )
+        question = Question(clock=self._client.clock, **filters)
         return self.scan(question, allow_incomplete=allow_incomplete, progress=progress)
 
-    def plan_read(
-        self,
-        *,
-        instance_id: Filter = None,
-        instance_name: Filter = None,
-        datastore_type: Filter = None,
-        backup_id: Filter = None,
-        backup_type: Filter = None,
-        level: Level | Sequence[Level] | None = None,
-        begin: Moment | None = None,
-        end: Moment | None = None,
-    ) -> ReadPlan:
+    @spelled_out(FilterKeywords)
+    def plan_read(self, **filters: Unpack[FilterKeywords]) -> ReadPlan:
         """Tell what such a read would cost, by one count per level."""
-        question = Question(
-            instance_id=instance_id,
-            instance_name=instance_name,
-            datastore_type=datastore_type,
-            backup_id=backup_id,
-            backup_type=backup_type,
-            level=level,
-            begin=begin,
-            end=end,
-            clock=self._client.clock,
-        )
+        question = Question(clock=self._client.clock, **filters)
         return self.plan(question)
 
     def read_instances(self) -> pd.DataFrame:
@@ -188,10 +133,10 @@ class ReadService:
         """Read the policies for automated backups; as `backup_frames.read_policies` does."""
         if instance_ids is None:
             instance_ids = self._proven_instances()["instance_id"].to_pylist()
-        read = self._inventory().policies(sorted(set(instance_ids)))
-        for error in filter(None, (read.stopped_by, *read.refused.values())):
+        table, found = self._inventory().policies(sorted(set(instance_ids)))
+        for error in filter(None, (found.stopped_by, *found.refused.values())):
             raise error
-        policies: pd.DataFrame = read.table.to_pandas()
+        policies: pd.DataFrame = table.to_pandas()
         return policies
 
     def read(
@@ -278,13 +223,28 @@ class ReadService:
 
 
 @contextmanager
-def open_reads(
-    settings: Settings, *, transport: httpx.BaseTransport | None, clock: Clock | None
-) -> Iterator[ReadService]:
+def open_reads(**given: Unpack[ConnectionKeywords]) -> Iterator[ReadService]:
     """A connection for the one-liners: opened, asked, closed."""
-    client, project_id = open_client(settings, transport=transport, clock=clock)
+    client, project_id, settings = reach(**given)
     with client:
         yield ReadService(client, project_id, settings)
+
+
+def reach(
+    *,
+    endpoint: str | None = None,
+    region: str | None = None,
+    project_id: str | None = None,
+    token: str | None = None,
+    settings: Settings | None = None,
+    transport: httpx.BaseTransport | None = None,
+    clock: Clock | None = None,
+) -> tuple[BackupClient, str, Settings]:
+    """A client, the project that it asks for, and the settings it goes by; see `connect`."""
+    settings = resolve_settings(
+        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
+    )
+    return *open_client(settings, transport=transport, clock=clock), settings
 
 
 def _warn(texts: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from ..api.answers import Page
 from ..api.json_text import parse_json
-from ..api.query import BackupQuery
+from ..api.query import FILTERS, BackupQuery
 from ..api.wire.times import read_seconds
 from ..errors import RejectedError
 from .checks import STRAYED, find_breach
@@ -160,6 +160,14 @@ def read_rows(page: Page) -> list[dict[str, Any]]:
     """The rows of an answer, as sent."""
     rows: list[dict[str, Any]] = parse_json(page.body)["backups"]
     return rows
+
+
+def filter_value(row: dict[str, Any], name: str) -> object:
+    """What a row, as sent, shows for a filter; None if nothing."""
+    value: Any = row
+    for key in FILTERS[name]:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def find_qualifying(page: Page) -> list[TimedRow]:

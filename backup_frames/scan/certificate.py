@@ -6,9 +6,9 @@ a short table, serialises to JSON, and rides on the frames.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from ..api.scrub import as_printable
 from ..facts import Report
@@ -118,10 +118,6 @@ class Certificate(Report):
         """Whether the verdict is ``complete``."""
         return self.verdict == "complete"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: times as ISO texts, ranges as a list of dicts."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
-
     def facts(self) -> list[tuple[str, str]]:
         """What it says, heading by heading."""
         span = f"{_day(self.begin, 'the first backup')} to {_day(self.end, 'the last')}"
@@ -173,13 +169,3 @@ def describe_odd_values(count: int, first: dict[str, str] | None) -> list[str]:
 
 def _day(moment: datetime | None, otherwise: str) -> str:
     return otherwise if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..api.answers import Page
+from .plan import CEILING_S, FLOOR_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,22 @@ class Piece:
 
     body: bytes
     rows: Sequence[int]
+
+
+def pick_unseen(page: Page, seen: set[str], span: tuple[int, int] | None) -> list[int]:
+    """The rows of a page that lie in a span and are not among those seen, which they join.
+
+    A span of None is that of the rows whose begin time no window shows.
+    """
+
+    def lies_in(second: int | None) -> bool:
+        if span is None:
+            return second is None or not FLOOR_S <= second < CEILING_S
+        return second is not None and span[0] <= second < span[1]
+
+    rows = [at for at, s in enumerate(page.begin_s) if page.ids[at] not in seen and lies_in(s)]
+    seen.update(page.ids[at] for at in rows)
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +94,8 @@ class OpenRange:
         self.trimmed_count += len(page.ids) - len(rows)
 
     def close(self, begin_s: int) -> FinishedRange:
-        """Hand out what was read down to ``begin_s``, and go on below it."""
-        finished = FinishedRange(
+        """What was read down to ``begin_s``."""
+        return FinishedRange(
             level=self.level,
             begin_s=begin_s,
             end_s=self.end_s,
@@ -89,10 +106,6 @@ class OpenRange:
             trimmed_count=self.trimmed_count,
             reasons=tuple(self.reasons),
         )
-        self.end_s = begin_s
-        self.pieces, self.reasons = [], []
-        self.row_count = self.request_count = self.repeat_count = self.trimmed_count = 0
-        return finished
 
 
 @dataclass(slots=True)

@@ -46,18 +46,6 @@ _NO_INSTANCE: Final = frozenset({"DBS.200002", "DBS.201028", "DBS.280110"})
 _Answer = TypeVar("_Answer")
 
 
-class InstanceList(NamedTuple):
-    """The instances of a project.
-
-    Attributes:
-        records: as sent, each id once.
-        is_proven: one answer held all, or two passes agreed; else an instance may be missing.
-    """
-
-    records: list[Record]
-    is_proven: bool
-
-
 class PolicyAnswers(NamedTuple):
     """What came of asking for policies.
 
@@ -80,13 +68,19 @@ class _Page(msgspec.Struct):
     instances: list[Record]
 
 
-def list_instances(client: BackupClient, project_id: str, *, connections: int = 8) -> InstanceList:
+def list_instances(
+    client: BackupClient, project_id: str, *, connections: int = 8
+) -> tuple[list[Record], bool]:
     """Read all instances; one request up to 100 of them, else two passes or more.
 
     Args:
         client: asks.
         project_id: whose instances.
         connections: pages asked side by side.
+
+    Returns:
+        The records as sent, each id once; and whether it is proven that none is missing: one answer
+        held all, or two passes agreed.
 
     Raises:
         FetchError: the service refused or failed.
@@ -110,9 +104,9 @@ def list_instances(client: BackupClient, project_id: str, *, connections: int = 
         counts = {len(records), len(found), *(page.total_count for page in pages)}
         is_whole = len(counts) == 1
         if is_whole and (not offsets or before == found.keys()):
-            return InstanceList(list(found.values()), True)
+            return list(found.values()), True
         before = found.keys() if is_whole else None
-    return InstanceList(list(found.values()), False)
+    return list(found.values()), False
 
 
 def fetch_policies(

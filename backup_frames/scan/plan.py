@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ..api.query import BackupQuery
-from ..api.wire.times import FIRST_S, LAST_S
+from ..api.wire.times import EPOCH, FIRST_S, LAST_S, SECOND
 
 FLOOR_S: Final = FIRST_S
 """0001-01-01: a read without ``begin`` starts here. Services write it for a time that is not set."""
@@ -20,9 +20,6 @@ CEILING_S: Final = LAST_S + 1
 SERVICE_START_S: Final = 1420070400
 """2015-01-01, before the service began: the start where it refuses wide windows."""
 DAY_S: Final = 86400
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +41,8 @@ class CoveredSpan:
 
 def to_span(begin: datetime | None, end: datetime | None) -> tuple[int, int]:
     """The whole-second span of a question; what is omitted is supplied, rounded outward."""
-    begin_s = FLOOR_S if begin is None else (begin - _EPOCH) // _SECOND
-    end_s = CEILING_S if end is None else -((_EPOCH - end) // _SECOND)
+    begin_s = FLOOR_S if begin is None else (begin - EPOCH) // SECOND
+    end_s = CEILING_S if end is None else -((EPOCH - end) // SECOND)
     return begin_s, end_s
 
 
@@ -53,7 +50,7 @@ def to_moment(second: int) -> datetime:
     """The aware UTC datetime of an epoch second; the calendar's ends for what lies beyond them."""
     if second > LAST_S:
         return datetime.max.replace(tzinfo=UTC)
-    return _EPOCH + timedelta(seconds=max(second, FIRST_S))
+    return EPOCH + timedelta(seconds=max(second, FIRST_S))
 
 
 def look_at(query: BackupQuery, begin_s: int, end_s: int) -> BackupQuery:

@@ -36,22 +36,20 @@ from ..lake.ledger.identity import (
 )
 from ..lake.ledger.merge import LedgerTables, first_seen, join_proofs, mark_gone, merge_fresh
 from ..lake.ledger.metadata import State
-from ..lake.ledger.recovery import (
-    DamagedFileError,
-    ProjectRecords,
-    count_first,
-    recount_partition,
-    recount_partitions,
-)
+from ..lake.ledger.recovery import DamagedFileError, count_first, recount_partitions
 from ..lake.ledger.writer import LakeWriter, return_memory
 from ..scan.plan import to_moment
-from ..scan.ranges import Grain
 
 GUARD_SHARE: Final = 0.2
 GUARD_COUNT: Final = 20
 """More than this share and more than this number at once looks like a fault, not like expiry."""
 GUARD_LEVEL_COUNT: Final = 5
 """Of one level more than this number, and all of them: its list alone may come empty by a fault."""
+
+GUARD_ADVICE: Final = (
+    "So many at once looks like a fault, so none was marked gone; if it is right, run again with "
+    "allow_mass_deletion=True."
+)
 
 GROUP_ROWS: Final = 20_000
 """Rows of partitions that are compared in one go: a handful of arrays, whatever the list's size."""
@@ -87,9 +85,7 @@ class LedgerMerge:
 
     Args:
         writer: reads stored partitions and stages new ones.
-        records: the project's.
         state: its days and counts follow the merge.
-        grain: how the lake is cut.
         as_of_s: the run's moment.
 
     Attributes:
@@ -98,24 +94,22 @@ class LedgerMerge:
         done: partitions that were merged.
     """
 
-    def __init__(
-        self, writer: LakeWriter, records: ProjectRecords, state: State, grain: Grain, as_of_s: int
-    ) -> None:
+    def __init__(self, writer: LakeWriter, state: State, as_of_s: int) -> None:
         self.tally = Tally()
         self.damaged = dict[date, DamagedFileError]()
         self.done = set[date]()
         self._writer = writer
-        self._records = records
+        self._records = writer.records
         self._state = state
-        self._grain = grain
+        self._grain = writer.records.grain
         self._as_of_s = as_of_s
         self._as_of = to_moment(as_of_s)
         self._stored_ids = StoredIds(state.ids)
         # Backups that may be stored twice: of a run that died, and what this one finds new or absent.
-        announced = (state.ids.get(day.isoformat(), b"") for day in records.announced)
+        announced = (state.ids.get(day.isoformat(), b"") for day in self._records.announced)
         self._doubtful: list[Hashes] = [np.frombuffer(ids, "<u4") for ids in announced]
         self._listed = list[pa.Array]()  # seen for partitions that cannot be read
-        self._is_first = records.is_listed and not records.manifest.files
+        self._is_first = self._records.is_listed and not self._records.manifest.files
 
     def add_all(self, read: Iterable[FreshPartition]) -> None:
         """Merge partitions; of a lake's first read all that are new in one go, and what is unchanged."""
@@ -261,7 +255,7 @@ class LedgerMerge:
         state = State(now.project_id, None, dict(now.days), dict(now.untimed), ids=dict(now.ids))
         for partition in self.tally.absent:
             backups = self.load_backups(partition)
-            recount_partition(state, partition, self._grain, backups, self._as_of_s)
+            recount_partitions(state, {partition: backups}, self._grain, self._as_of_s)
         return state
 
     def load_backups(self, partition: date) -> pa.Table:
@@ -284,11 +278,7 @@ class LedgerMerge:
         held = None if allow_mass_deletion else self._why_held(count, present, left)
         if held is not None:
             self.tally.held_back = count
-            return (
-                f"{held} no longer listed. So many at once looks like a fault, so none was marked "
-                "gone; if it is right, run again with "
-                "allow_mass_deletion=True."
-            )
+            return f"{held} no longer listed. {GUARD_ADVICE}"
         for partition in sorted(self.tally.absent):
             backups = self.load_backups(partition)
             self._writer.stage(partition, {"backups": backups})
@@ -347,4 +337,4 @@ class LedgerMerge:
         return pc.sum(pc.and_(is_first, backups["gone_at"].is_null())).as_py() or 0
 
     def _recount(self, partition: date, backups: pa.Table) -> None:
-        recount_partition(self._state, partition, self._grain, backups, self._as_of_s)
+        recount_partitions(self._state, {partition: backups}, self._grain, self._as_of_s)

@@ -7,9 +7,9 @@ while the list was read, or since the last sync, is found this way instead of be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..api.query import LEVELS
 from ..lake.ledger.collect import PartitionCollector
@@ -20,13 +20,11 @@ from ..lake.ledger.counts import (
     count_present,
     seconds_of_day,
 )
-from ..scan.ranges import Grain, Span, around_partition, merge_spans, partition_of, subtract_spans
+from ..lake.ledger.recovery import ProjectRecords
+from ..scan.ranges import Span, around_partition, merge_spans, partition_of, subtract_spans
 from .apply import LedgerMerge
 from .planning.changes import find_changed_spans
 from .planning.reader import Reader
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ROUNDS: Final = 3
 """A list that is still found changed after so many reads changes too fast."""
@@ -35,9 +33,8 @@ ROUNDS: Final = 3
 def confirm_absences(
     reader: Reader,
     merge: LedgerMerge,
+    records: ProjectRecords,
     *,
-    grain: Grain,
-    partitions: Callable[[], Iterable[date]],
     head_s: int,
     unproven: Sequence[Span],
 ) -> str | None:
@@ -48,15 +45,14 @@ def confirm_absences(
     Args:
         reader: counts and reads.
         merge: what was read so far; more is merged into it.
-        grain: how the lake is cut.
-        partitions: those that the ledger has.
+        records: the project's.
         head_s: where the head begins, in which backups may start at any time.
         unproven: spans that no reading could prove: their counts say nothing.
 
     Returns:
         Why nothing may be marked gone, None if all may.
     """
-    is_read = False
+    is_read, grain = False, records.grain
     for _ in range(ROUNDS):
         merge.resolve_doubles()
         if not merge.tally.absent:
@@ -79,11 +75,10 @@ def confirm_absences(
         if is_read and not changed:
             return None  # what differs began after the head was read
         spans = merge_spans([*changed, (head_s, max(reader.end_ceiling_s, head_s + 1))])
-        collector = PartitionCollector(spans, is_full=True, stored=partitions(), grain=grain)
-        for part in (*reader.scan(spans), *reader.scan_untimed()):
-            for fresh in collector.add(part):
-                merge.add(fresh)
-        for fresh in collector.finish():
+        collector = PartitionCollector(
+            spans, is_full=True, stored=records.partitions(), grain=grain
+        )
+        for fresh in collector.gather((*reader.scan(spans), *reader.scan_untimed())):
             merge.add(fresh)
         is_read = True
     return "The list was found changed again and again, so nothing was marked gone."

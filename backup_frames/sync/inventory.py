@@ -23,13 +23,13 @@ from ..errors import AuthError, FetchError, RejectedError, SchemaError
 from ..frames.inventory_rows import upgrade_policies
 from ..frames.schema import TABLES
 from ..lake.ledger.metadata import InventoryState, Pending, State, decode_record, encode_record
-from ..lake.ledger.recovery import DamagedFileError, load_file, read_grain, read_records
+from ..lake.ledger.recovery import DamagedFileError, load_file, read_records
 from ..lake.ledger.writer import LakeWriter
 from ..lake.storage.layout import CHANGES_OF, INVENTORY_NAMES, inventory_key, meta_key
 from ..lake.storage.store import Lock, Store
 from ..scan.plan import to_moment
 from ..scan.ranges import DAY_S
-from .apply import looks_like_a_fault
+from .apply import GUARD_ADVICE, looks_like_a_fault
 from .inventory_changes import VOLATILE, Row, append_changes, append_readable
 from .report import SyncReport
 
@@ -111,8 +111,7 @@ class _InventoryRun:
         as_of: datetime,
     ) -> None:
         project_id = report.project_id
-        grain, lake_id = read_grain(store, project_id, None)
-        self._records = read_records(store, project_id, grain, lake_id)
+        self._records = read_records(store, project_id)
         self._state = self._records.state or State(project_id)
         self._state_before = encode_record(self._state)
         self._clock, self._started_s = clock, clock.monotonic()
@@ -121,7 +120,12 @@ class _InventoryRun:
         self._as_of = as_of
         self._requests_before = reader.requests
         self.damaged = dict[str, DamagedFileError]()
-        self._rows = {name: self._load(store, name) for name in CHANGES_OF.values()}
+        stored = {name: self._load_table(store, name) for name in CHANGES_OF.values()}
+        stored["backup_policies"] = upgrade_policies(stored["backup_policies"])
+        self._rows = {
+            name: {row["instance_id"]: row for row in table.to_pylist()}
+            for name, table in stored.items()
+        }
         self._before = {name: dict(rows) for name, rows in self._rows.items()}
         self._read_at = self._last_reads()
         self._history = {name: self._load_table(store, name).to_pylist() for name in CHANGES_OF}
@@ -134,8 +138,6 @@ class _InventoryRun:
             clock=clock,
             records=self._records,
             pending=Pending(project_id, report.run_id, int(as_of.timestamp())),
-            grain=grain,
-            is_new=False,
         )
 
     def update_instances(self, *, allow_mass_deletion: bool) -> bool:
@@ -163,9 +165,7 @@ class _InventoryRun:
             )
         elif is_much:
             self._warnings.append(
-                f"{count:,} of {present:,} instances are no longer listed. So many at once looks "
-                "like a fault, so none was marked gone; if it is right, run again with "
-                "allow_mass_deletion=True."
+                f"{count:,} of {present:,} instances are no longer listed. {GUARD_ADVICE}"
             )
         else:
             _mark_gone(merge.rows, merge.absent, self._as_of)
@@ -192,14 +192,13 @@ class _InventoryRun:
         ids = [*owed, *(instance_id for _, instance_id in some)]
         if not ids or self.damaged:
             return
-        read = self._reader.policies(ids)
-        merge = _merge_rows(self._rows["backup_policies"], read.table, self._as_of)
+        table, read = self._reader.policies(ids)
+        merge = _merge_rows(self._rows["backup_policies"], table, self._as_of)
         self._rows["backup_policies"] = merge.rows
-        answered = [*read.table["instance_id"].to_pylist(), *read.missing, *read.refused]
+        answered = [*read.policies, *read.missing, *read.refused]
         if isinstance(read.stopped_by, AuthError | RejectedError):
             self._readable |= dict.fromkeys(self._rows["backup_policies"], False)
-        self._readable |= dict.fromkeys(answered, False)
-        self._readable |= dict.fromkeys(read.table["instance_id"].to_pylist(), True)
+        self._readable |= dict.fromkeys(answered, False) | dict.fromkeys(read.policies, True)
         asked_at |= dict.fromkeys(answered, int(self._as_of.timestamp()))
         self._counts["policies_asked"] = len(answered)
         if read.stopped_by is not None:
@@ -256,10 +255,6 @@ class _InventoryRun:
             byte_count=self._report.byte_count + byte_count,
         )
 
-    def _load(self, store: Store, name: str) -> dict[str, Row]:
-        stored = self._load_table(store, name)
-        return _by_id(upgrade_policies(stored) if name == "backup_policies" else stored)
-
     def _load_table(self, store: Store, name: str) -> pa.Table:
         key = inventory_key(name, self._report.project_id)
         try:
@@ -271,10 +266,11 @@ class _InventoryRun:
     def _last_reads(self) -> dict[str, dict[str, datetime]]:
         """When each stored row was last read, by table and instance, where the state knows."""
         known = self._state.inventory
-        listed = [] if known.as_of_s is None else [(one, known.as_of_s) for one in known.policies]
+        listed = {} if known.as_of_s is None else dict.fromkeys(known.policies, known.as_of_s)
+        seconds = {"instances": listed, "backup_policies": known.policies}
         return {
-            "instances": {one: to_moment(at) for one, at in listed},
-            "backup_policies": {one: to_moment(at) for one, at in known.policies.items() if at},
+            name: {one: to_moment(at) for one, at in some.items() if at}
+            for name, some in seconds.items()
         }
 
 
@@ -304,7 +300,3 @@ def _mark_gone(rows: dict[str, Row], ids: Collection[str], as_of: datetime) -> N
         row = rows.get(instance_id)
         if row is not None and row["gone_at"] is None:
             rows[instance_id] = row | {"gone_at": as_of}
-
-
-def _by_id(table: pa.Table) -> dict[str, Row]:
-    return {row["instance_id"]: row for row in table.to_pylist()}

@@ -46,16 +46,9 @@ def append_changes(
     ]
     for instance_id, old in before.items():
         new = after.get(instance_id, old)
+        known_at = max(old["updated_at"], read_at.get(instance_id, old["updated_at"]))
         changes += [
-            {
-                "project_id": old["project_id"],
-                "instance_id": instance_id,
-                "field": field,
-                "old_value": _as_text(old.get(field)),
-                "new_value": _as_text(value),
-                "old_seen_at": max(old["updated_at"], read_at.get(instance_id, old["updated_at"])),
-                "seen_at": seen_at,
-            }
+            _change(old, field, old.get(field), value, (known_at, seen_at))
             for field, value in new.items()
             if field not in _KEPT_APART and old.get(field) != value
         ]
@@ -83,20 +76,24 @@ def append_readable(
     """
     changes = list(history)
     last = {one["instance_id"]: one["new_value"] for one in changes if one["field"] == READABLE}
-    changes += [
-        {
-            "project_id": rows[instance_id]["project_id"],
-            "instance_id": instance_id,
-            "field": READABLE,
-            "old_value": _as_text(not is_readable),
-            "new_value": _as_text(is_readable),
-            "old_seen_at": read_at.get(instance_id, rows[instance_id]["updated_at"]),
-            "seen_at": seen_at,
-        }
-        for instance_id, is_readable in readable.items()
-        if instance_id in rows and last.get(instance_id, "true") != _as_text(is_readable)
-    ]
+    for instance_id, is_readable in readable.items():
+        row = rows.get(instance_id)
+        if row is not None and last.get(instance_id, "true") != _as_text(is_readable):
+            span = read_at.get(instance_id, row["updated_at"]), seen_at
+            changes.append(_change(row, READABLE, not is_readable, is_readable, span))
     return _in_order(changes)
+
+
+def _change(row: Row, field: str, old: Any, new: Any, between: tuple[datetime, datetime]) -> Row:
+    return {
+        "project_id": row["project_id"],
+        "instance_id": row["instance_id"],
+        "field": field,
+        "old_value": _as_text(old),
+        "new_value": _as_text(new),
+        "old_seen_at": between[0],
+        "seen_at": between[1],
+    }
 
 
 def _in_order(changes: Iterable[Row]) -> list[Row]:

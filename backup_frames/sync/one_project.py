@@ -139,44 +139,28 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
     _lake_of(settings)
     client, found_id = open_client(settings, transport=transport, clock=clock)
     with client:
-        return sync_with(
-            client,
-            found_id,
-            settings,
-            **switches,
-            progress=progress,
-        )
+        return sync_with(client, found_id, settings, progress=progress, **switches)
 
 
-def sync_with(  # noqa: PLR0913 - the switches of sync_backups
+def sync_with(
     client: BackupClient,
     project_id: str,
     settings: Settings,
     *,
-    full: bool,
-    allow_mass_deletion: bool,
-    accept_clock_skew: bool,
-    dry_run: bool,
-    inventory: bool,
     progress: Progress | None,
+    **switches: bool,
 ) -> SyncReport:
-    """Sync over a connection that is there; see `sync_backups`."""
-    check_switches(
-        full=full,
-        allow_mass_deletion=allow_mass_deletion,
-        accept_clock_skew=accept_clock_skew,
-        dry_run=dry_run,
-        inventory=inventory,
-    )
+    """Sync over a connection that is there; see `sync_backups`, whose switches are all to be given."""
+    check_switches(**switches)
     lake = _lake_of(settings)
     is_grain_given = "partition_by" in settings.model_fields_set
     how = SyncSettings(
         partition_by=settings.partition_by if is_grain_given else None,
         overlap_s=settings.overlap_s,
         reread_requests=settings.reread_requests,
-        is_full=full,
-        allow_mass_deletion=allow_mass_deletion,
-        accept_clock_skew=accept_clock_skew,
+        is_full=switches["full"],
+        allow_mass_deletion=switches["allow_mass_deletion"],
+        accept_clock_skew=switches["accept_clock_skew"],
     )
     reader = BackupReader(
         client,
@@ -197,9 +181,9 @@ def sync_with(  # noqa: PLR0913 - the switches of sync_backups
         project_id=project_id,
         clock=client.clock,
         settings=how,
-        is_dry_run=dry_run,
+        is_dry_run=switches["dry_run"],
         inventory=InventoryReader(client, project_id, connections=settings.max_connections)
-        if inventory
+        if switches["inventory"]
         else None,
     )
 

@@ -19,8 +19,6 @@ from ..version import VERSION
 if TYPE_CHECKING:
     from ..scan.certificate import Certificate
 
-_LISTS = ("reasons", "days", "partitions", "warnings", "damaged")
-
 
 @dataclass(frozen=True)
 class SyncReport(Report):
@@ -86,16 +84,9 @@ class SyncReport(Report):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: times as ISO texts, the certificate as its own `to_dict`."""
-        values = {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name != "certificate"
-        }
-        plain = {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in values.items()
-        }
-        plain |= {name: list(plain[name]) for name in _LISTS}
-        plain |= {"counts": dict(self.counts), "inventory": dict(self.inventory)}
-        return plain | {"exit_code": self.exit_code, "certificate": self.certificate.to_dict()}
+        plain = super().to_dict()
+        certificate = plain.pop("certificate")
+        return plain | {"exit_code": self.exit_code, "certificate": certificate}
 
     def facts(self) -> list[tuple[str, str]]:
         """What it says, heading by heading."""
@@ -156,10 +147,7 @@ def run_row(report: SyncReport, *, error: str | None = None) -> pa.Table:
         "range_count": len(certificate.ranges),
         "row_count": certificate.rows,
         "duplicate_count": certificate.duplicates_removed,
-        "present_count": report.counts["present"],
-        "new_count": report.counts["new"],
-        "changed_count": report.counts["changed"],
-        "gone_count": report.counts["gone"],
+        **{f"{name}_count": report.counts[name] for name in ("present", "new", "changed", "gone")},
         "file_count": report.file_count,
         "byte_count": report.byte_count,
         "oldest_verified_at": report.oldest_verified_at,

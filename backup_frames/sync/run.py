@@ -20,29 +20,16 @@ from ..api.query import LEVELS
 from ..clock import Clock
 from ..errors import AuthError, ConfigError, LakeError
 from ..lake.ledger.collect import PartitionCollector
-from ..lake.ledger.counts import (
-    count_present,
-)
+from ..lake.ledger.counts import count_present
 from ..lake.ledger.merge import Proof
 from ..lake.ledger.metadata import Pending
-from ..lake.ledger.recovery import (
-    DamagedFileError,
-    read_grain,
-    read_records,
-    survey_ledger,
-)
+from ..lake.ledger.recovery import DamagedFileError, read_records, survey_ledger
 from ..lake.ledger.verified import note_verified
 from ..lake.ledger.writer import LakeWriter, lean_memory
 from ..lake.storage.layout import run_key
 from ..lake.storage.store import Lock, Store
 from ..scan.plan import to_moment
-from ..scan.ranges import (
-    DAY_S,
-    clip_spans,
-    day_of,
-    partition_of,
-    partition_span,
-)
+from ..scan.ranges import DAY_S, clip_spans, day_of, partition_of, partition_span
 from .apply import LedgerMerge, Tally
 from .closing import confirm_absences
 from .planning.changes import estimate_requests
@@ -72,8 +59,8 @@ class SyncRun:
         self._clock = clock
         self._settings = settings
         self._started_at, self._started_s = clock.now(), clock.monotonic()
-        self._grain, self._lake_id = read_grain(store, project_id, settings.partition_by)
-        self._records = read_records(store, project_id, self._grain, self._lake_id)
+        self._records = read_records(store, project_id, settings.partition_by)
+        self._grain = self._records.grain
         self._state = self._records.state or survey_ledger(store, self._records)
         self._damaged = set(map(date.fromisoformat, self._state.damaged))
         self._warnings = list[str]()
@@ -127,10 +114,20 @@ class SyncRun:
         collector = PartitionCollector(
             plan.spans, is_full=plan.is_full, stored=self._records.partitions(), grain=self._grain
         )
-        merge = LedgerMerge(writer, self._records, self._state, self._grain, self._as_of_s)
+        merge = LedgerMerge(writer, self._state, self._as_of_s)
         try:
-            self._stream(plan, collector, merge)
-            doubt = self._confirm(collector, merge)
+            for part in self._reader.scan(plan.spans, is_full=plan.is_full):
+                merge.add_all(collector.add(part))
+            merge.add_all(collector.finish())
+            doubt = confirm_absences(
+                self._reader,
+                merge,
+                self._records,
+                head_s=max(
+                    self._reader.now_s - self._settings.overlap_s, self._reader.begin_floor_s
+                ),
+                unproven=[span for spans in collector.missing().values() for span in spans],
+            )
         except LakeError:
             raise  # it is the store that fails: the next run settles what is half done
         except BaseException as error:
@@ -163,17 +160,6 @@ class SyncRun:
         writer.commit(self._state, run, verdict=report.verdict, is_finished=True)
         return report
 
-    def _confirm(self, collector: PartitionCollector, merge: LedgerMerge) -> str | None:
-        """Why nothing may be marked gone, None if it may."""
-        return confirm_absences(
-            self._reader,
-            merge,
-            grain=self._grain,
-            partitions=self._records.partitions,
-            head_s=max(self._reader.now_s - self._settings.overlap_s, self._reader.begin_floor_s),
-            unproven=[span for spans in collector.missing().values() for span in spans],
-        )
-
     def _note_damage(self, merge: LedgerMerge) -> list[DamagedFileError]:
         """Remember which partitions are owed: what is listed for them could not be merged."""
         owed = {day for day in self._damaged if day not in merge.done} | merge.damaged.keys()
@@ -191,8 +177,6 @@ class SyncRun:
             clock=self._clock,
             records=self._records,
             pending=pending,
-            grain=self._grain,
-            is_new=self._lake_id is None,
             pool=pool,
             encoders=encoders,
         )
@@ -232,15 +216,9 @@ class SyncRun:
             self._records,
             self._state,
             self._damaged,
-            settings=self._settings,
-            grain=self._grain,
+            self._settings,
         )
         return plan
-
-    def _stream(self, plan: SyncPlan, collector: PartitionCollector, merge: LedgerMerge) -> None:
-        for part in self._reader.scan(plan.spans, is_full=plan.is_full):
-            merge.add_all(collector.add(part))
-        merge.add_all(collector.finish())
 
     def _keep_proven(
         self,

@@ -5,21 +5,16 @@ In: connection keywords, or settings from the environment. Out: a `Service`.
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self, Unpack
 
-from ..api.connect import open_client
-from ..clock import Clock
+from ..read.keywords import ConnectionKeywords, spelled_out
 from ..read.reader import Progress
-from ..read.service import ReadService
+from ..read.service import ReadService, reach
 from ..scan.ranges import Grain
-from ..settings import Settings, resolve_settings
+from ..settings import resolve_settings
 from ..settings.values import LakeFormat, Place
 from .one_project import sync_with
 from .report import SyncReport
-
-if TYPE_CHECKING:
-    import httpx  # types only: this room knows no HTTP
 
 
 class Service(ReadService):
@@ -72,28 +67,15 @@ class Service(ReadService):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
         return f"Service({self._client.endpoint!r}, project_id={self._project_id!r})"
 
 
-def connect(
-    *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    project_id: str | None = None,
-    token: str | None = None,
-    settings: Settings | None = None,
-    transport: httpx.BaseTransport | None = None,
-    clock: Clock | None = None,
-) -> Service:
+@spelled_out(ConnectionKeywords)
+def connect(**given: Unpack[ConnectionKeywords]) -> Service:
     """Connect to the service once, for as many reads and syncs as one likes.
 
     Cost: no request, but one or two to the identity service if the project id must be looked up by
@@ -126,8 +108,4 @@ def connect(
         ...     len(service.read_backups()), len(service.read_instances()) > 0
         (300, True)
     """
-    settings = resolve_settings(
-        settings, endpoint=endpoint, region=region, project_id=project_id, token=token
-    )
-    client, found_id = open_client(settings, transport=transport, clock=clock)
-    return Service(client, found_id, settings)
+    return Service(*reach(**given))

@@ -355,14 +355,14 @@ MUTATIONS = (
     ),
     Mutation(
         "overlap-before-last-sync",
-        "head_s = max(last_s - overlap_s, reader.begin_floor_s)",
+        "head_s = max(last_s - settings.overlap_s, reader.begin_floor_s)",
         "head_s = max(last_s, reader.begin_floor_s)",
         _SYNC,
     ),
     Mutation(
         "open-backups-asked-again",
-        "spans = [head, *torn, *damaged, *_open_spans(state, forecast, head_s)]",
-        "spans = [head, *torn, *damaged]",
+        "spans = [head, *torn, *lost, *_open_spans(state, forecast, head_s)]",
+        "spans = [head, *torn, *lost]",
         _SYNC,
     ),
     Mutation(
@@ -594,8 +594,8 @@ MUTATIONS = (
     ),
     Mutation(
         "zone-missing-is-utc",
-        "return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND",
-        "return (moment.astimezone(UTC) - _EPOCH) // _SECOND",
+        "return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // SECOND",
+        "return (moment.astimezone(UTC) - EPOCH) // SECOND",
         _TIMES,
     ),
     Mutation(
@@ -636,7 +636,7 @@ MUTATIONS = (
     ),
     Mutation(
         "rows-sorted",
-        "return table.take(order).combine_chunks()",
+        "return (table if is_sorted else table.take(order)).combine_chunks()",
         "return table.combine_chunks()",
         ("test_deduplicate.py", "test_partitions.py"),
     ),

@@ -46,7 +46,7 @@ def read_in_memory() -> None:
 def refuse_what_no_service_takes() -> None:
     bf.read_backups(level="instance")  # type: ignore[arg-type]  # a level is one of two words
     bf.read_backups(begin=20260101)  # type: ignore[arg-type]  # a number is no moment
-    bf.read_backups("2026-01-01")  # type: ignore[call-arg]  # keywords only
+    bf.read_backups("2026-01-01")  # type: ignore[call-arg, arg-type]  # keywords only
     bf.sync_backups(partition_by="week")  # type: ignore[arg-type]  # by day or month
 
 

@@ -16,8 +16,8 @@ NOTATION: Final = (
 )
 """The five notations of a time, as a regular expression for Python's and for Arrow's engine."""
 _NOTATION = re.compile(NOTATION, re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND: Final = timedelta(seconds=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND: Final = timedelta(seconds=1)
 FIRST_S: Final = -62_135_596_800
 """0001-01-01T00:00:00Z, where the calendar of Python, pandas and DuckDB begins."""
 LAST_S: Final = 253_402_300_799
@@ -55,4 +55,4 @@ def _count_seconds(text: str) -> int:
     if not _NOTATION.fullmatch(text):
         raise ValueError
     moment = datetime.fromisoformat(text.removesuffix("UTC").rstrip())
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _SECOND
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // SECOND

@@ -19,14 +19,13 @@ import ssl
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
 import httpx
 
 from ...errors import ConfigError
-from .answer import Answer
 from .connection import Connection, translated
 from .proxy import find_proxy, is_direct
 from .request import address_of
@@ -43,16 +42,24 @@ class _Origin(NamedTuple):
     port: int
 
 
-class _Body(httpx.SyncByteStream):
-    def __init__(self, answer: Answer, on_close: Callable[[], None]) -> None:
-        self._answer = answer
+class Body(httpx.SyncByteStream):
+    """The body of an answer, piece by piece; its end is told once.
+
+    Args:
+        pieces: as they arrive.
+        on_close: called when the body is closed for the first time.
+    """
+
+    def __init__(self, pieces: Iterable[bytes], on_close: Callable[[], None]) -> None:
+        self._pieces = pieces
         self._on_close: Callable[[], None] | None = on_close
 
     def __iter__(self) -> Iterator[bytes]:
         with translated("Read"):
-            yield from self._answer.read_pieces()
+            yield from self._pieces
 
     def close(self) -> None:
+        """The reader needs no more of it."""
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
             on_close()
@@ -109,9 +116,8 @@ class DeadlineTransport(httpx.BaseTransport):
         def give_back() -> None:
             self._give_back(origin, done, is_reusable=answer.may_go_on)
 
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=_Body(answer, give_back)
-        )
+        body = Body(answer.read_pieces(), give_back)
+        return httpx.Response(answer.status, headers=answer.headers, stream=body)
 
     def close(self) -> None:
         """Close every connection; requests under way end."""

@@ -34,7 +34,8 @@ _PLAIN = re.compile(
     rb'"[^"\\]*"|true|false|null|0|-?[1-9][0-9]*'
     rb"|-?(?:0\.[0-9]{0,3}[1-9]|[1-9][0-9]{0,8}\.(?:0|[0-9]{0,5}[1-9]))"
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
+#: Half of a pair: UTF-8 cannot carry it.
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 #: From here on a double cannot tell all whole numbers apart.
 EXACT_LIMIT = 2.0**53
@@ -114,7 +115,7 @@ def join_members(members: dict[str, str]) -> str:
 def quote(value: Any) -> str:
     """The value as JSON, readable, but for what UTF-8 cannot carry."""
     text = json.dumps(value, ensure_ascii=False)
-    return json.dumps(value) if _SURROGATE.search(text) else text
+    return json.dumps(value) if SURROGATE.search(text) else text
 
 
 def number_as_sent(text: str) -> str | None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -22,11 +22,10 @@ import pyarrow as pa
 
 from ...api.json_text import parse_json
 from .diagnose import explain_bodies, explain_value
-from .extras import canonical, join_members, number_as_sent, split_json
+from .extras import SURROGATE, canonical, join_members, number_as_sent, split_json
 from .fields import ENTRIES, FIELDS, NUMBER, OBJECTS, RECORD_NAMES, TEXT, TIMESTAMP
 
 SHOWN_LENGTH = 200
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class OddValue(NamedTuple):
@@ -83,10 +82,10 @@ def clean_page(body: bytes) -> CleanPage:
     rows: list[_Clean] = []
     odd: list[tuple[int, OddValue]] = []
     for position, (backup_id, text) in enumerate(zip(ids, split_json(backups), strict=True)):
-        if not isinstance(backup_id, str) or not backup_id or _SURROGATE.search(backup_id):
+        if not isinstance(backup_id, str) or not backup_id or SURROGATE.search(backup_id):
             path = f"backups[{position}]" + ".id" * text.startswith("{")
             raise explain_value(body, path)
-        row = _check_object(text, _RECORD)
+        row = _check_object(_RECORD, text)
         if any(path == ".id" for path, _ in row.odd):
             raise explain_value(body, f"backups[{position}].id", "one id")
         rows.append(row)
@@ -106,14 +105,17 @@ def _odd(text: str) -> _Clean:
     return _Clean("null", text, (("", text),))
 
 
+def _checked(text: str, check: _Check) -> _Clean:
+    """A value by its check; null is what every one may be."""
+    return _Clean(text) if text == "null" else check(text)
+
+
 def _check_text(text: str) -> _Clean:
-    is_text = text.startswith('"') and not _SURROGATE.search(json.loads(text))
-    return _Clean(text) if is_text or text == "null" else _odd(text)
+    is_text = text.startswith('"') and not SURROGATE.search(json.loads(text))
+    return _Clean(text) if is_text else _odd(text)
 
 
 def _check_number(text: str) -> _Clean:
-    if text == "null":
-        return _Clean(text)
     is_number = text[0] in "-0123456789"
     if is_number and math.isfinite(float(text)) and float(text) >= 0:
         return _Clean(text, number_as_sent(text))
@@ -121,40 +123,22 @@ def _check_number(text: str) -> _Clean:
 
 
 def _check_yes_no(text: str) -> _Clean:
-    return _Clean(text) if text in ("true", "false", "null") else _odd(text)
+    return _Clean(text) if text in ("true", "false") else _odd(text)
 
 
 def _check_texts(text: str) -> _Clean:
     if not text.startswith("["):
-        return _Clean(text) if text == "null" else _odd(text)
-    items = [_check_text(item) for item in split_json(text)]
+        return _odd(text)
+    items = [_checked(item, _check_text) for item in split_json(text)]
     clean = f"[{','.join(item.text for item in items)}]"
     is_odd = any(item.odd for item in items)
     return _Clean(clean, text, (("", text),)) if is_odd else _Clean(clean)
 
 
-def _check_inner(checks: Mapping[str, _Check]) -> _Check:
-    """The check of an object inside a record."""
-
-    def check(text: str) -> _Clean:
-        if text.startswith("{"):
-            return _check_object(text, checks)
-        return _Clean(text) if text == "null" else _odd(text)
-
-    return check
-
-
 def _check_entries(text: str) -> _Clean:
     if not text.startswith("["):
-        return _Clean(text) if text == "null" else _odd(text)
-    items = [
-        _check_object(item, _ENTRY)
-        if item.startswith("{")
-        else _Clean(item)
-        if item == "null"
-        else _odd(item)
-        for item in split_json(text)
-    ]
+        return _odd(text)
+    items = [_checked(item, _check_entry) for item in split_json(text)]
     extra = {str(index): item.extra for index, item in enumerate(items) if item.extra is not None}
     odd = [
         (f"[{index}]{path}", value) for index, item in enumerate(items) for path, value in item.odd
@@ -163,8 +147,10 @@ def _check_entries(text: str) -> _Clean:
     return _Clean(clean, join_members(extra) if extra else None, tuple(odd))
 
 
-def _check_object(text: str, checks: Mapping[str, _Check]) -> _Clean:
+def _check_object(checks: Mapping[str, _Check], text: str) -> _Clean:
     """An object by the checks of its known fields; one that is there twice is odd, too."""
+    if not text.startswith("{"):
+        return _odd(text)
     parts = split_json(text)
     names = [json.loads(name) for name in parts[::2]]
     clean: dict[str, str] = {}
@@ -174,7 +160,7 @@ def _check_object(text: str, checks: Mapping[str, _Check]) -> _Clean:
         if name not in checks:
             extra[name] = canonical(value.encode())
             continue
-        one = checks[name](value) if names.count(name) == 1 else _odd(value)
+        one = _checked(value, checks[name]) if names.count(name) == 1 else _odd(value)
         clean[name] = one.text
         if one.extra is not None:
             extra[name] = one.extra
@@ -190,11 +176,13 @@ _BY_TYPE: Mapping[pa.DataType, _Check] = {
     pa.bool_(): _check_yes_no,
 }
 _BY_PATH = {field.path: _BY_TYPE[field.type] for field in FIELDS}
-_ENTRY: Mapping[str, _Check] = {"database_name": _check_text, "table_names": _check_texts}
+_check_entry: _Check = partial(
+    _check_object, {"database_name": _check_text, "table_names": _check_texts}
+)
 _RECORD: Mapping[str, _Check] = {
     **{name: _BY_PATH[name] for name in RECORD_NAMES if name not in OBJECTS},
     **{
-        name: _check_inner({one: _BY_PATH[f"{name}.{one}"] for one in inner})
+        name: partial(_check_object, {one: _BY_PATH[f"{name}.{one}"] for one in inner})
         for name, inner in OBJECTS.items()
     },
     ENTRIES: _check_entries,

@@ -48,39 +48,22 @@ except ImportError as error:
     ) from error
 
 
-def open_delta(root: str, address: ObjectAddress | None, *, clock: Clock) -> DeltaTables:
-    """The Delta tables of a lake; no I/O yet.
+class DeltaTables:
+    """`Tables` in Delta Lake; no I/O before a table is asked for.
 
     Args:
         root: the lake's folder, or ``s3://bucket/prefix``.
         address: where that bucket is, and how to get in; None for a folder.
         clock: says when a file was added or removed.
     """
-    if address is None:
-        return DeltaTables(root, options={}, secrets=(), clock=clock)
-    secrets = [secret for secret in address.credentials or () if secret]
-    return DeltaTables(root, options=_options_of(address), secrets=secrets, clock=clock)
-
-
-class DeltaTables:
-    """`Tables` in Delta Lake.
-
-    Args:
-        root: the lake's folder, or ``s3://bucket/prefix``.
-        options: deltalake's options of the object store; empty for a folder.
-        secrets: what no message may repeat.
-        clock: says when a file was added or removed.
-    """
 
     name = "delta"
     needs_conditional_puts = True
 
-    def __init__(
-        self, root: str, *, options: dict[str, str], secrets: Sequence[str], clock: Clock
-    ) -> None:
+    def __init__(self, root: str, address: ObjectAddress | None, *, clock: Clock) -> None:
         self._root = root
-        self._options = options
-        self._secrets = secrets
+        self._options = _options_of(address) if address else {}
+        self._secrets = address.secrets if address else []
         self._clock = clock
 
     def files(self, table: str) -> Mapping[Slot, Sequence[TableFile]] | None:

@@ -73,65 +73,36 @@ _PROPERTIES: Final = {
 _EPOCH: Final = date(1970, 1, 1)
 
 
-def open_iceberg(
-    root: str, address: ObjectAddress | None, *, catalog: str | None, namespace: str
-) -> IcebergTables:
-    """The Iceberg tables of a lake; no I/O yet.
+class IcebergTables:
+    """`Tables` in Iceberg; no I/O before a table is asked for.
 
     Args:
         root: the lake's folder, or ``s3://bucket/prefix``.
         address: where that bucket is, and how to get in; None for a folder.
-        catalog: the catalog's URL; None: an SQLite file in the lake's folder.
+        catalog: URL of the catalog: ``sqlite:///…``, another SQL database's, or REST's ``http(s)``;
+            None: an SQLite file in the lake's folder.
         namespace: the tables' namespace in the catalog.
 
     Raises:
         ConfigError: a bucket without a catalog.
-    """
-    if address is not None:
-        if catalog is None:
-            raise ConfigError(
-                "An Iceberg lake in a bucket needs a catalog outside of it. Set "
-                "BACKUP_FRAMES_ICEBERG_CATALOG to a REST catalog's URL or to sqlite:////a/file.db."
-            )
-        secrets = [secret for secret in address.credentials or () if secret]
-        options = _options_of(address)
-        return IcebergTables(
-            root, catalog=catalog, namespace=namespace, options=options, secrets=secrets
-        )
-    catalog = catalog or f"sqlite:///{root}/{CATALOG_KEY}"
-    return IcebergTables(
-        f"file://{root}", catalog=catalog, namespace=namespace, options={}, secrets=()
-    )
-
-
-class IcebergTables:
-    """`Tables` in Iceberg.
-
-    Args:
-        root: the lake as a URL without end slash, as Iceberg's metadata names it.
-        catalog: URL of the catalog: ``sqlite:///…``, another SQL database's, or REST's ``http(s)``.
-        namespace: the tables' namespace in the catalog.
-        options: pyiceberg's options of the object store; empty for a folder.
-        secrets: what no message may repeat.
     """
 
     name = "iceberg"
     needs_conditional_puts = False  # the catalog says which commit was first
 
     def __init__(
-        self,
-        root: str,
-        *,
-        catalog: str,
-        namespace: str,
-        options: dict[str, str],
-        secrets: Sequence[str],
+        self, root: str, address: ObjectAddress | None, *, catalog: str | None, namespace: str
     ) -> None:
-        self._root = root
-        self._uri = catalog
+        if address is not None and catalog is None:
+            raise ConfigError(
+                "An Iceberg lake in a bucket needs a catalog outside of it. Set "
+                "BACKUP_FRAMES_ICEBERG_CATALOG to a REST catalog's URL or to sqlite:////a/file.db."
+            )
+        self._root = root if address else f"file://{root}"  # as Iceberg's metadata names it
+        self._uri = catalog or f"sqlite:///{root}/{CATALOG_KEY}"
         self._namespace = namespace
-        self._options = options
-        self._secrets = secrets
+        self._options = _options_of(address) if address else {}
+        self._secrets = address.secrets if address else []
 
     def files(self, table: str) -> Mapping[Slot, Sequence[TableFile]] | None:
         """The files of the newest snapshot; reads its manifests."""

@@ -65,14 +65,14 @@ def open_lake_store(
         return files
     root, address = _find_place(url, settings)
     if chosen == "delta":
-        from .delta import open_delta  # noqa: PLC0415 - loads deltalake only if used
+        from .delta import DeltaTables  # noqa: PLC0415 - loads deltalake only if used
 
-        return TableStore(files, open_delta(root, address, clock=clock), clock=clock)
-    from .iceberg import open_iceberg  # noqa: PLC0415 - loads pyiceberg only if used
+        return TableStore(files, DeltaTables(root, address, clock=clock), clock=clock)
+    from .iceberg import IcebergTables  # noqa: PLC0415 - loads pyiceberg only if used
 
     settings = settings or load_settings()
     catalog, namespace = settings.iceberg_catalog, settings.iceberg_namespace
-    tables = open_iceberg(root, address, catalog=catalog, namespace=namespace)
+    tables = IcebergTables(root, address, catalog=catalog, namespace=namespace)
     return TableStore(files, tables, clock=clock)
 
 

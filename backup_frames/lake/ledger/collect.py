@@ -21,7 +21,7 @@ import pyarrow as pa
 from ...api.query import LEVELS
 from ...frames.deduplicate import drop_duplicates
 from ...frames.flatten import ArrowFrames, concat_frames
-from ...frames.partitions import NO_DATE, split_by_date
+from ...frames.partitions import NO_DATE, pack_table, split_by_date, unpack_table
 from ...scan.ranges import (
     Grain,
     Span,
@@ -54,7 +54,7 @@ class _Waiting:
     def add(self, frames: ArrowFrames) -> None:
         self.row_count += frames.backups.num_rows
         if self.row_count > LOOSE_ROWS:
-            self.packed.append(list(map(_pack, frames)))
+            self.packed.append([pack_table(table, "lz4") for table in frames])
         else:
             self.pieces.append(frames)
 
@@ -62,19 +62,7 @@ class _Waiting:
         """All of it, in the order in which it came; nothing is left here."""
         pieces, packed = self.pieces, self.packed
         self.pieces, self.packed = [], []
-        return pieces + [ArrowFrames(*map(_unpack, buffers)) for buffers in packed]
-
-
-def _pack(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
-
-
-def _unpack(buffer: pa.Buffer) -> pa.Table:
-    return pa.ipc.open_stream(buffer).read_all()
+        return pieces + [ArrowFrames(*map(unpack_table, buffers)) for buffers in packed]
 
 
 @dataclass(frozen=True)
@@ -165,6 +153,12 @@ class PartitionCollector:
         """Hand out what rows are left: partitions whose share was not covered to its end."""
         for partition in sorted(self._rows):
             yield self._take(partition)
+
+    def gather(self, parts: Iterable[Part]) -> Iterator[FreshPartition]:
+        """The partitions of all these parts, each as soon as it is whole, and at last what is left."""
+        for part in parts:
+            yield from self.add(part)
+        yield from self.finish()
 
     def missing(self) -> dict[str, list[Span]]:
         """Per level what was asked and is not certified, levels without any left out."""

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .merge import LedgerTables
+from .merge import LedgerTables, without
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -102,9 +102,7 @@ def drop_ids(ids: pa.Array, others: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def drop_rows(tables: LedgerTables, ids: pa.ChunkedArray | pa.Array) -> LedgerTables:
     """The rows of all other backups."""
-    return LedgerTables(
-        *(table.filter(pc.invert(pc.is_in(table["backup_id"], value_set=ids))) for table in tables)
-    )
+    return LedgerTables(*(without(table, ids) for table in tables))
 
 
 def join_rows(stored: LedgerTables, moved: LedgerTables) -> LedgerTables:

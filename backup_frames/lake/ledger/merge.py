@@ -128,7 +128,7 @@ def merge_fresh(
         pc.is_in(ids, value_set=pa.array(sorted(known_changed), pa.string())),
     )
     is_changed = pc.and_not(pc.or_(has_own_change, has_child_change), is_new)
-    kept = old.filter(pc.invert(pc.is_in(old["backup_id"], value_set=ids)))
+    kept = without(old, ids)
     merge = Merge(
         tables=stored,
         new=_picked(ids, is_new),
@@ -143,7 +143,7 @@ def merge_fresh(
     first_seen_at = pc.coalesce(before["first_seen_at"], stamp)
     updated_at = pc.if_else(pc.or_(is_new, is_changed), stamp, before["updated_at"])
     remaining = LedgerTables(
-        _without(stored.backup_databases, ids), _without(stored.backup_tables, ids), kept
+        without(stored.backup_databases, ids), without(stored.backup_tables, ids), kept
     )
     history = _with_history(rows, as_of, first_seen_at, updated_at)
     return replace(merge, tables=_add_fresh(remaining, fresh, history))
@@ -260,8 +260,9 @@ def _joined(remaining: pa.Table, fresh: pa.Table) -> pa.Table:
     return pa.concat_tables([remaining, fresh]) if remaining.num_rows else fresh
 
 
-def _without(children: pa.Table, ids: pa.ChunkedArray) -> pa.Table:
-    return children.filter(pc.invert(pc.is_in(children["backup_id"], value_set=ids)))
+def without(rows: pa.Table, ids: pa.ChunkedArray | pa.Array) -> pa.Table:
+    """The rows of all other backups."""
+    return rows.filter(pc.invert(pc.is_in(rows["backup_id"], value_set=ids)))
 
 
 def _picked(values: pa.ChunkedArray, is_wanted: pa.ChunkedArray | pa.Array) -> pa.Array:

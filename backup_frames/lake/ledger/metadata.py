@@ -166,12 +166,12 @@ def manifest_checksum(manifest: Manifest) -> str:
     return _checksum(msgspec.to_builtins(msgspec.structs.replace(manifest, files=files)))
 
 
-def why_not_manifest(manifest: Manifest, project_id: str, lake_id: str | None) -> str | None:
-    """Why a manifest is not this project's in this lake; None if it is."""
-    if manifest.project_id != project_id:
-        return f"It is of project {manifest.project_id}."
-    if lake_id and manifest.lake_id and manifest.lake_id != lake_id:
-        return f"It is of another lake ({manifest.lake_id}, this one is {lake_id})."
+def why_foreign(record: Manifest | State, project_id: str, lake_id: str | None) -> str | None:
+    """Why a record is not this project's in this lake; None if it is."""
+    if record.project_id != project_id:
+        return f"It is of project {record.project_id}."
+    if lake_id and record.lake_id and record.lake_id != lake_id:
+        return f"It is of another lake ({record.lake_id}, this one is {lake_id})."
     return None
 
 
@@ -193,10 +193,8 @@ def why_not_state(
 
     While a run ends, or after it died there, the manifest may be one ahead, as it announced.
     """
-    if state.project_id != project_id:
-        return f"It is of project {state.project_id}."
-    if lake_id and state.lake_id and state.lake_id != lake_id:
-        return f"It is of another lake ({state.lake_id}, this one is {lake_id})."
+    if why := why_foreign(state, project_id, lake_id):
+        return why
     checksum = manifest_checksum(manifest)
     is_one_behind = pending is not None and pending.manifests == [state.manifest, checksum]
     if state.manifest == checksum or is_one_behind:

@@ -42,7 +42,7 @@ from .metadata import (
     decode_record,
     describe_file,
     manifest_checksum,
-    why_not_manifest,
+    why_foreign,
     why_not_pending,
     why_not_state,
 )
@@ -57,6 +57,8 @@ class ProjectRecords:
     """A project's records in memory.
 
     Attributes:
+        grain: how the lake is cut.
+        is_new: the lake has no record of its own yet, or has lost it.
         manifest: every file, as it is.
         state: None if it is lost: then everything is read again.
         pending: what an unfinished run may have written; None after a finished one.
@@ -71,12 +73,14 @@ class ProjectRecords:
             longer shows their change.
     """
 
+    grain: Grain
+    is_new: bool
     manifest: Manifest
     state: State | None
     pending: Pending | None
     is_listed: bool
-    lake_id: str = ""
-    found: str = ""
+    lake_id: str
+    found: str
     is_known: bool = True
     announced: set[date] = field(default_factory=set)
     torn: list[date] = field(default_factory=list)
@@ -88,13 +92,8 @@ class ProjectRecords:
         return {one.partition for one in parts if one.table == "backups" and one.partition}
 
 
-def read_grain(store: Store, project_id: str, wanted: Grain | None) -> tuple[Grain, str | None]:
-    """How the lake is cut, and its id, None if it does not say so itself (but the manifest does).
-
-    Raises:
-        ConfigError: the lake is cut otherwise than wanted.
-        LakeError: it was made by a later version.
-    """
+def _read_grain(store: Store, project_id: str, wanted: Grain | None) -> tuple[Grain, str | None]:
+    """How the lake is cut, and its id, None if it does not say so itself (but the manifest does)."""
     record = decode_record(store.read(LAKE_KEY), LakeRecord)
     if record is not None and record.layout_version != LAYOUT_VERSION:
         raise LakeError(
@@ -116,9 +115,7 @@ def read_grain(store: Store, project_id: str, wanted: Grain | None) -> tuple[Gra
     return ("month" if known.partition_by == "month" else "day"), record.lake_id if record else None
 
 
-def read_records(
-    store: Store, project_id: str, grain: Grain, lake_id: str | None = None
-) -> ProjectRecords:
+def read_records(store: Store, project_id: str, wanted: Grain | None = None) -> ProjectRecords:
     """Read a project's records and make them fit its files, and each other.
 
     A manifest that is lost, of another lake or project, or of another moment than what a run
@@ -129,30 +126,35 @@ def read_records(
     Args:
         store: the lake.
         project_id: whose records.
-        grain: how the lake is cut.
-        lake_id: the lake's, as `read_grain` says; None if its record is lost.
+        wanted: how the lake is to be cut; None: as it is, by day if it is new.
+
+    Raises:
+        ConfigError: the lake is cut otherwise than wanted.
+        LakeError: it was made by a later version.
     """
+    grain, known_id = _read_grain(store, project_id, wanted)
     pending_data = store.read(meta_key(project_id, "pending.json"))
     pending = decode_record(pending_data, Pending)
     manifest = decode_record(store.read(meta_key(project_id, "manifest.json")), Manifest)
     found = manifest_checksum(manifest) if manifest is not None else ""
-    if manifest is None or why_not_manifest(manifest, project_id, lake_id):
+    if manifest is None or why_foreign(manifest, project_id, known_id):
         manifest = None
     if pending is not None and why_not_pending(pending, project_id, manifest):
         pending, manifest = None, None
-    lake_id = lake_id or (manifest.lake_id if manifest else "")
+    lake_id = known_id or (manifest.lake_id if manifest else "")
     lake_id = lake_id or str(uuid.uuid5(uuid.NAMESPACE_URL, store.url))
+    is_new = known_id is None
     is_old = manifest is not None and manifest.encoding != encoding_of(store)
     if manifest is None or (pending_data is not None and (pending is None or is_old)):
         manifest, is_whole = _rebuild_manifest(store, project_id, grain)
-        return ProjectRecords(manifest, None, pending, is_whole, lake_id, found)
+        return ProjectRecords(grain, is_new, manifest, None, pending, is_whole, lake_id, found)
     state = decode_record(store.read(meta_key(project_id, "state.json")), State)
     if state is not None and why_not_state(state, project_id, lake_id, manifest, pending):
         state = None
     manifest = in_this_encoding(store, manifest)
-    records = ProjectRecords(manifest, state, pending, False, lake_id, found)
+    records = ProjectRecords(grain, is_new, manifest, state, pending, False, lake_id, found)
     if pending is not None:
-        _recover(store, records, pending, grain)
+        _recover(store, records, pending)
     return records
 
 
@@ -198,26 +200,14 @@ def load_file(store: Store, records: ProjectRecords, key: str, schema: pa.Schema
     )
 
 
-def recount_partition(
-    state: State, partition: date, grain: Grain, backups: pa.Table, verified_at_s: int
-) -> None:
-    """Bring the state's days and ids of a partition up to its rows; what was verified stays so."""
-    recount_partitions(state, {partition: backups}, grain, verified_at_s)
-
-
 def recount_partitions(
     state: State, partitions: Mapping[date, pa.Table], grain: Grain, verified_at_s: int
 ) -> None:
-    """As `recount_partition`, for many in one go."""
+    """Bring the state's days and ids of partitions up to their rows; what was verified stays so."""
     backups = pa.concat_tables(partitions.values())
-    hashes, begin = hash_each(backups["backup_id"]), 0
+    _note_ids(state, partitions, backups)
     days = count_days(backups, verified_at_s)
-    for partition, rows in partitions.items():
-        end = begin + rows.num_rows
-        state.ids.pop(partition.isoformat(), None)
-        if rows.num_rows:
-            state.ids[partition.isoformat()] = np.sort(hashes[begin:end]).tobytes()
-        begin = end
+    for partition in partitions:
         begin_s, end_s = partition_span(partition, grain)
         for day in (day_of(second).isoformat() for second in range(begin_s, end_s, DAY_S)):
             old = state.days.pop(day, None)
@@ -243,13 +233,20 @@ def count_first(
     Returns:
         The hashes of all ids, sorted.
     """
+    state.days |= count_days(backups, verified_at_s)
+    return np.sort(_note_ids(state, partitions, backups))
+
+
+def _note_ids(state: State, partitions: Mapping[date, pa.Table], backups: pa.Table) -> Hashes:
+    """Bring the state's ids up to slices of `backups`, one behind the other; the hashes of all."""
     hashes, begin = hash_each(backups["backup_id"]), 0
     for partition, rows in partitions.items():
         end = begin + rows.num_rows
-        state.ids[partition.isoformat()] = np.sort(hashes[begin:end]).tobytes()
+        state.ids.pop(partition.isoformat(), None)
+        if rows.num_rows:
+            state.ids[partition.isoformat()] = np.sort(hashes[begin:end]).tobytes()
         begin = end
-    state.days |= count_days(backups, verified_at_s)
-    return np.sort(hashes)
+    return hashes
 
 
 def survey_ledger(store: Store, records: ProjectRecords) -> State:
@@ -310,7 +307,7 @@ def _read_announced(store: Store, records: ProjectRecords, key: str) -> bytes | 
         return None
 
 
-def _recover(store: Store, records: ProjectRecords, pending: Pending, grain: Grain) -> None:
+def _recover(store: Store, records: ProjectRecords, pending: Pending) -> None:
     """Find out which of the files an unfinished run announced are in place."""
     is_done = defaultdict[date, dict[str, bool]](dict)
     for key, versions in pending.files.items():
@@ -329,13 +326,8 @@ def _recover(store: Store, records: ProjectRecords, pending: Pending, grain: Gra
         if found:
             records.announced.add(parts.partition)
         if found and data is not None and parts.table == "backups" and records.state is not None:
-            recount_partition(
-                records.state,
-                parts.partition,
-                grain,
-                store.decode(key, data, rows=found[0].rows),
-                pending.as_of_s,
-            )
+            rows = {parts.partition: store.decode(key, data, rows=found[0].rows)}
+            recount_partitions(records.state, rows, records.grain, pending.as_of_s)
     for partition, tables in sorted(is_done.items()):
         if any(tables.values()) and not all(tables.values()):
             records.torn.append(partition)

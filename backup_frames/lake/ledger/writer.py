@@ -23,7 +23,6 @@ from ...clock import Clock
 from ...frames.deduplicate import sort_table
 from ...frames.partitions import NO_DATE, partition_path
 from ...frames.schema import LEDGER_SCHEMAS
-from ...scan.ranges import Grain
 from ..storage.layout import LAKE_KEY, meta_key
 from ..storage.store import Lock, RunNote, Store
 from .encoding import encoding_of
@@ -103,7 +102,6 @@ class LakeWriter:
         clock: for holding back not too long.
         records: the project's records; `manifest` follows the files as they are written.
         pending: what this run announces.
-        is_new: the lake has no record of its own yet.
         pool: puts partitions side by side; None for one after the other.
         encoders: encode them meanwhile; None for each as it is staged.
     """
@@ -113,8 +111,6 @@ class LakeWriter:
     clock: Clock
     records: ProjectRecords
     pending: Pending
-    grain: Grain
-    is_new: bool
     pool: Executor | None = None
     encoders: Executor | None = None
     _encoding: dict[date | str, Callable[[], _Files]] = field(default_factory=dict)
@@ -311,10 +307,11 @@ class LakeWriter:
         """Put what will be written, and the checksum of the manifest that comes, if it is near."""
         self.lock.check()
         self.pending.manifests = [self.records.found, *([coming] if coming else [])]
-        if self.is_new:
-            record = LakeRecord(self.records.lake_id, LAYOUT_VERSION, self.grain, self.store.format)
+        records = self.records
+        if records.is_new:
+            record = LakeRecord(records.lake_id, LAYOUT_VERSION, records.grain, self.store.format)
             self.store.put(LAKE_KEY, encode_record(record))
-            self.is_new = False
+            records.is_new = False
         self._put_record("pending.json", encode_record(self.pending))
 
     def _encode_files(self, tables: Mapping[str, pa.Table], is_sorted: bool) -> _Files:

@@ -89,7 +89,8 @@ class ObjectStore(PlainFiles):
         with self._calls.explained("read", key):
             if self._lease:
                 self._lease.keep()  # what a run that slept finds changed is not damaged
-            return self._read(key)
+            data, self._seen[key] = self._fetch(key) or (None, None)
+            return data
 
     def put(self, key: str, data: bytes) -> None:
         """Write the object with one PUT, sent again (it is the same) if it fails in transit.
@@ -189,10 +190,6 @@ class ObjectStore(PlainFiles):
             return None
         self._lease.keep()
         return self._lease.condition(self._seen.get(key))
-
-    def _read(self, key: str) -> bytes | None:
-        data, self._seen[key] = self._fetch(key) or (None, None)
-        return data
 
     def _fetch(self, key: str) -> tuple[bytes, str | None] | None:
         try:

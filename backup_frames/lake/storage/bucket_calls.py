@@ -61,7 +61,7 @@ class ObjectCalls:
         self.store: S3Store = open_client(address, timeout_s=timeout_s, retries=retries)
         self.was_interrupted = False
         self._url = url
-        self._secrets = [secret for secret in address.credentials or () if secret]
+        self._secrets = address.secrets
 
     def run(
         self, method: Callable[_Given, _Result], *args: _Given.args, **options: _Given.kwargs

@@ -70,6 +70,11 @@ class ObjectAddress:
     checksum: str | None
     credentials: tuple[str, str, str | None] | None = field(repr=False)
 
+    @property
+    def secrets(self) -> list[str]:
+        """What no message may repeat."""
+        return [secret for secret in self.credentials or () if secret]
+
 
 def read_object_url(url: str, environ: Mapping[str, str]) -> ObjectAddress:
     """Read a lake's URL. Costs no I/O.

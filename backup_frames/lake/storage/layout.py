@@ -107,7 +107,6 @@ def parse_key(key: str) -> KeyParts | None:
             partition = date.fromisoformat(names["date"]) if "date" in names else None
         except ValueError:
             return None
-        named = (names.get(name) for name in ("table", "project", "run"))
-        table, project_id, run_id = named
+        table, project_id, run_id = map(names.get, ("table", "project", "run"))
         return KeyParts(kind, table, partition, project_id, run_id)  # type: ignore[arg-type]  # kinds above
     return None

@@ -75,15 +75,12 @@ def open_store(
     return LocalStore(local_root(url), url=url, scratch=scratch, clock=clock)
 
 
-def check_store(
-    url: str, *, scratch: str, clock: Clock | None = None, settings: Settings | None = None
-) -> list[CheckStep]:
+def check_store(url: str, *, scratch: str, settings: Settings | None = None) -> list[CheckStep]:
     """Try everything a sync needs of a store on one small file, and remove it again.
 
     Args:
         url: as for `open_store`.
         scratch: a key prefix that no sync uses, such as ``_meta/<project_id>/doctor``.
-        clock: as for `open_store`.
         settings: as for `open_store`.
 
     Returns:
@@ -94,7 +91,7 @@ def check_store(
     key, lock_key, data = f"{scratch}/check", f"{scratch}.lock", os.urandom(64)
     steps, step = list[CheckStep](), "open"
     try:
-        store = open_store(url, scratch=scratch, clock=clock, settings=settings)
+        store = open_store(url, scratch=scratch, settings=settings)
         steps.append(CheckStep(step, True, store.url))
         step = "lock"
         with store.lock(lock_key) as lock:

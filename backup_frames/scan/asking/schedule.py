@@ -194,17 +194,17 @@ class Schedule:
             return
         page = self._trials[level].page if level in self._trials else None
         for begin_s, end_s in self._spans:
-            asked = replace(self._query, level=level)
             walk = Walk(
-                asked,
+                replace(self._query, level=level),
                 begin_s,
                 end_s,
                 self._window,
                 is_open=self._is_full,
+                is_witnessed=self._is_full,
+                is_likely_empty=not self._is_full,
                 splits=self._splits,
                 first_page=page,
             )
-            walk.is_likely_empty, walk.is_witnessed = not self._is_full, self._is_full
             self._add(walk)
 
     def _read_by_offset(self, level: Level) -> None:
@@ -236,9 +236,7 @@ class Schedule:
         for done in finished:
             self._rows[done.level] += done.row_count
         level = self._mirrored
-        return (
-            finished if level is None else [*finished, *(done.mirror(level) for done in finished)]
-        )
+        return finished + ([done.mirror(level) for done in finished] if level else [])
 
     def _end(self, task: Task) -> None:
         """What comes after a task: the next stage of its level once no other is open."""
@@ -286,17 +284,14 @@ class Schedule:
                 self._mirrored = "DatabaseTable"
 
     def _end_walks(self, level: Level) -> None:
-        if not self._is_proving:
-            self._close(level)
-        elif level in self._window.strayed | self._window.torn:
+        if self._is_proving and level in self._window.strayed | self._window.torn:
             why = STRAYED if level in self._window.strayed else "some show in no window"
             self._failures[level] = f"{level}: begin_time and end_time do not bound the rows: {why}"
-            self._close(level)
-        elif self._proven[level] is None and self._late_rows.get(level):
+        elif self._is_proving and self._proven[level] is None and self._late_rows.get(level):
             query = replace(self._query, level=level)
             self._add(Trial(query, self._window, rows=self._late_rows[level]))
-        else:
-            self._close(level)
+            return
+        self._close(level)
 
     def _close(self, level: Level) -> None:
         """The last stage of a level that was walked."""

@@ -17,11 +17,20 @@ from ...api.doctor import Check, failed_check, failure_shape
 from ...api.query import FILTERS, LEVELS, BackupQuery, Level
 from ...api.wire.times import read_seconds
 from ...errors import BackupFramesError, QueryError, RejectedError
-from ..assumptions import ASKS, TimedRow, ask_sound, drive, find_ends, find_qualifying, read_rows
+from ..assumptions import (
+    ASKS,
+    TimedRow,
+    ask_sound,
+    drive,
+    filter_value,
+    find_ends,
+    find_qualifying,
+    read_rows,
+)
 from ..checks import find_breach
 from ..finished import Window
 from ..plan import CEILING_S, DAY_S, FLOOR_S, look_at
-from .trial import Trial, filter_value, find_hidden, matches
+from .trial import Trial, find_hidden, matches
 
 Fetch = Callable[[BackupQuery], Page]
 Pages = Mapping[Level, Page]

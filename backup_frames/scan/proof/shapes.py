@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from ...api.answers import Page
 from ...api.doctor import magnitude
-from ..assumptions import read_rows
-from .trial import filter_value
+from ..assumptions import filter_value, read_rows
 
 _FIELDS: Final = (
     *("id", "name", "description", "instance_id", "instance_name", "datastore", "type", "size"),

@@ -18,6 +18,7 @@ from ..assumptions import (
     TimedRow,
     ask_sound,
     drive,
+    filter_value,
     find_begun,
     find_qualifying,
     prove_cut,
@@ -297,19 +298,10 @@ def find_hidden(newest: Page, page: Page, filters: dict[str, str]) -> set[str]:
 
 def matches(row: dict[str, Any], filters: dict[str, str]) -> bool:
     """Whether a row, as sent, has the very values that a query's filters name."""
-    return all(is_value(name, filter_value(row, name), value) for name, value in filters.items())
-
-
-def filter_value(row: dict[str, Any], name: str) -> object:
-    """What a row, as sent, shows for a filter; None if nothing."""
-    value: Any = row
-    for key in FILTERS[name]:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def is_value(name: str, value: object, wanted: str) -> bool:
-    """Whether a value is the one a filter names; engines are named in either case."""
-    if name == "datastore_type" and isinstance(value, str):
-        return value.casefold() == wanted.casefold()
-    return value == wanted
+    for name, wanted in filters.items():
+        value = filter_value(row, name)
+        if name == "datastore_type" and isinstance(value, str):  # named in either case
+            value, wanted = value.casefold(), wanted.casefold()  # noqa: PLW2901 - as it is compared
+        if value != wanted:
+            return False
+    return True

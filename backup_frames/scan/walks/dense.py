@@ -11,14 +11,15 @@ as many as these say, there was no other. A value of a filter that we do not kno
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from ...api.answers import Page
-from ...api.query import BACKUP_TYPES, ENGINES, FILTERS, BackupQuery
+from ...api.query import BACKUP_TYPES, ENGINES, BackupQuery
 from ...errors import RejectedError
+from ..assumptions import filter_value, read_rows
+from ..finished import pick_unseen
 from ..plan import look_at, to_moment
 
 ROUNDS: Final = 4
@@ -26,8 +27,6 @@ MAX_PARTS: Final = 2_000
 MAX_PAGES: Final = 1_000
 # By which filters rows are told apart, those with few values first.
 _DIMENSIONS: Final = ("backup_type", "datastore_type", "instance_id")
-
-Asking = Generator[BackupQuery, Page, Page]
 
 
 @dataclass(slots=True)
@@ -128,12 +127,9 @@ def _by_filters(
                 continue
         if not names or len(pages) > MAX_PARTS:
             return None
-        left += [(_filtered(part, names[0], value), names[1:]) for value in values[names[0]]]
+        name, *others = names
+        left += [(replace(part, **{name: value}), others) for value in values[name]]  # type: ignore[arg-type]  # a filter's name
     return pages
-
-
-def _filtered(query: BackupQuery, name: str, value: str) -> BackupQuery:
-    return replace(query, **{name: value})  # type: ignore[arg-type]  # name is one of the filters
 
 
 def _seen_values(pages: list[Page]) -> dict[str, list[str]]:
@@ -144,11 +140,9 @@ def _seen_values(pages: list[Page]) -> dict[str, list[str]]:
         "instance_id": set(),
     }
     for page in pages:
-        for row in json.loads(page.body)["backups"]:
+        for row in read_rows(page):
             for name in _DIMENSIONS:
-                value: Any = row
-                for key in FILTERS[name]:
-                    value = value.get(key) if isinstance(value, dict) else None
+                value = filter_value(row, name)
                 if isinstance(value, str) and value:
                     values[name].add(value)
     values["backup_type"] &= set(BACKUP_TYPES)
@@ -161,15 +155,5 @@ def _ids(pages: list[Page]) -> set[str]:
 
 def _distinct(pages: list[Page], begin_s: int, end_s: int) -> list[tuple[Page, Sequence[int]]]:
     """The rows of the span in these pages, each backup once, the last sight of it kept."""
-    seen: set[str] = set()
-    pieces: list[tuple[Page, Sequence[int]]] = []
-    for page in reversed(pages):
-        rows = [
-            index
-            for index, (backup_id, second) in enumerate(zip(page.ids, page.begin_s, strict=True))
-            if second is not None and begin_s <= second < end_s and backup_id not in seen
-        ]
-        seen.update(page.ids[index] for index in rows)
-        if rows:
-            pieces.append((page, rows))
-    return pieces
+    seen, span = set[str](), (begin_s, end_s)
+    return [(page, rows) for page in reversed(pages) if (rows := pick_unseen(page, seen, span))]

@@ -15,8 +15,7 @@ from ...api.answers import Page
 from ...api.query import BackupQuery
 from ...errors import RejectedError
 from ..assumptions import ask_sound
-from ..finished import FinishedRange, Piece
-from ..plan import CEILING_S, FLOOR_S
+from ..finished import FinishedRange, Piece, pick_unseen
 
 MAX_PASSES: Final = 6
 MAX_REPEATS: Final = 20
@@ -107,14 +106,8 @@ class OffsetRead:
             found[None] = []
         for page in reversed(pages):
             for span, pieces in found.items():
-                rows = [
-                    index
-                    for index, second in enumerate(page.begin_s)
-                    if page.ids[index] not in seen and _lies_in(second, span)
-                ]
-                if rows:
+                if rows := pick_unseen(page, seen, span):
                     pieces.append(Piece(page.body, rows))
-                    seen.update(page.ids[index] for index in rows)
         for span, pieces in found.items():
             begin_s, end_s = span or (None, None)
             count = sum(len(piece.rows) for piece in pieces)
@@ -125,9 +118,3 @@ class OffsetRead:
                     self.query.level, begin_s, end_s, tuple(pieces), count, requests, 0, 0, reasons
                 )
             )
-
-
-def _lies_in(second: int | None, span: tuple[int, int] | None) -> bool:
-    if span is None:
-        return second is None or not FLOOR_S <= second < CEILING_S
-    return second is not None and span[0] <= second < span[1]

@@ -295,9 +295,8 @@ class Walk:
     def _dense(self) -> Steps:
         """More than a page in one second: read it by filters, and go on below it."""
         floor_s = max(self.begin_s, self.end_s - 2)
-        before = self._range.request_count
         found = yield from read_dense(self.query, floor_s, self.end_s)
-        self._range.request_count = before + found.request_count
+        self._range.request_count += found.request_count
         for page, rows in found.pieces:
             self._range.take(page, rows)
         if found.reason:
@@ -343,6 +342,7 @@ class Walk:
         """Hand out what was read since the last close, as one finished range."""
         if begin_s != self._range.end_s or self._range.pieces:
             self.finished.append(self._range.close(begin_s))
+            self._range = OpenRange(self.query.level, begin_s)
 
     def _span_text(self, begin_s: int | None = None) -> str:
         begin = to_moment(self.begin_s if begin_s is None else begin_s)

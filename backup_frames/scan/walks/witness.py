@@ -15,7 +15,7 @@ from typing import Final
 from ...api.answers import Page
 from ...api.query import BackupQuery
 from ...errors import RejectedError
-from ..finished import FinishedRange, Piece
+from ..finished import FinishedRange, Piece, pick_unseen
 from ..plan import CEILING_S, FLOOR_S, look_at
 
 STILL_COUNTS: Final = 3
@@ -123,14 +123,7 @@ class Witness:
                     continue
                 break
             self._requests += 1
-            rows = [
-                index
-                for index, second in enumerate(page.begin_s)
-                if (second is None or not FLOOR_S <= second < CEILING_S)
-                and page.ids[index] not in seen
-            ]
-            seen.update(page.ids[index] for index in rows)
-            if rows:
+            if rows := pick_unseen(page, seen, None):
                 pieces.append(Piece(page.body, rows))
             if len(seen) >= missing:
                 break

@@ -30,7 +30,7 @@ from ...lake.ledger.metadata import (
     State,
     decode_record,
     describe_file,
-    why_not_manifest,
+    why_foreign,
     why_not_pending,
     why_not_state,
 )
@@ -127,7 +127,6 @@ class _ProjectCheck:
         self._store = store
         self._project_id = project_id
         self._records = records
-        self._mismatches = dict[str, str]()
         self._take_records(decode_record(_read(store, LAKE_KEY), LakeRecord))
         self._ids = dict[str, bytes]()
         # Without a manifest either will do.
@@ -145,7 +144,7 @@ class _ProjectCheck:
         state = decode_record(self._records["state.json"], State)
         project_id, lake_id = self._project_id, lake.lake_id if lake else None
         why = {
-            "manifest.json": manifest and why_not_manifest(manifest, project_id, lake_id),
+            "manifest.json": manifest and why_foreign(manifest, project_id, lake_id),
             "pending.json": pending and why_not_pending(pending, project_id, manifest),
         }
         if state is not None and state.manifest and manifest is not None:  # of before: no name
@@ -210,6 +209,7 @@ class _ProjectCheck:
                 yield Finding(meta_key(self._project_id, name), "damaged", advice[name])
 
     def _check_file(self, key: str, parts: KeyParts) -> tuple[pa.Table | None, list[Finding]]:
+        """The file's rows if they can be trusted, and what is wrong with it."""
         try:
             data = self._store.read(key)
         except LakeError as error:
@@ -218,7 +218,24 @@ class _ProjectCheck:
         if versions is None and self._manifest is not None:
             message = "It is named like a file of the lake, but no sync recorded it. " + _REPAIR
             return None, [Finding(key, "unlisted", message)]
-        return _check_content(self._store, key, data, parts, versions, self._grains)
+        if data is None:
+            return None, [Finding(key, "missing", f"It vanished while it was checked. {_REPAIR}")]
+        found, rows = describe_file(data, 0), None
+        if versions is not None:
+            fitting = [entry for entry in versions if entry.sha256 == found.sha256]
+            if not fitting:
+                message = (
+                    f"It has {found.size} bytes with sha256 {found.sha256[:12]}…; written were "
+                    f"{versions[0].size} bytes with {versions[0].sha256[:12]}…. {_REPAIR}"
+                )
+                return None, [Finding(key, "damaged", message)]
+            rows = fitting[0].rows
+        try:
+            table = self._store.decode(key, data, rows=rows)
+        except LakeError as error:
+            return None, [Finding(key, "damaged", str(error))]
+        problem = _wrong_schema(table, parts) or _wrong_keys(table, parts, self._grains)
+        return table, [Finding(key, *problem)] if problem else []
 
     def _check_partition(self, partition: date, keys: dict[str, KeyParts]) -> Iterator[Finding]:
         tables = EMPTY_LEDGER._asdict()
@@ -240,16 +257,14 @@ class _ProjectCheck:
             for name, message in check_children(LedgerTables(**tables)):
                 yield Finding(paths[name], "children", f"{message} {_REPAIR}")
 
-    def _decode(self, path: str) -> pa.Table:
-        return self._store.decode(path, self._store.read(path) or b"")
-
     def _check_ids(self) -> Iterator[Finding]:
         """Backups that have a row in two partitions; reads the few again that may."""
         hashes = [np.frombuffer(ids, "<u4") for ids in self._ids.values()]
         for days in StoredIds(self._ids).doubled(hashes):
             paths = [partition_path("backups", day, self._project_id) for day in days]
-            found = [self._decode(path)["backup_id"] for path in paths]
-            ids = found[0].filter(pc.is_in(found[0], value_set=found[1])).to_pylist()
+            tables = (self._store.decode(path, self._store.read(path) or b"") for path in paths)
+            one, two = (table["backup_id"] for table in tables)
+            ids = one.filter(pc.is_in(one, value_set=two)).to_pylist()
             if ids:
                 message = f"{len(ids)} backups have a row in {paths[1]} as well, as {min(ids)}."
                 yield Finding(paths[0], "doubled", f"{message} Run `backup-frames sync --full`.")
@@ -274,36 +289,6 @@ def find_miscounted(parents: pa.Table, children: pa.Table, name: str) -> pa.Tabl
     joined = parents.select([*key, count]).join(counted, key, join_type="full outer")
     found = pc.fill_null(joined["count_all"], 0)
     return joined.filter(pc.not_equal(pc.fill_null(joined[count], 0), found)).select(key)
-
-
-def _check_content(  # what is known of one file
-    store: Store,
-    key: str,
-    data: bytes | None,
-    parts: KeyParts,
-    versions: list[FileEntry] | None,
-    grains: Sequence[str],
-) -> tuple[pa.Table | None, list[Finding]]:
-    """The file's rows if they can be trusted, and what is wrong with it."""
-    if data is None:
-        return None, [Finding(key, "missing", f"It vanished while it was checked. {_REPAIR}")]
-    rows = None
-    if versions is not None:
-        found = describe_file(data, 0)
-        fitting = [entry for entry in versions if entry.sha256 == found.sha256]
-        if not fitting:
-            message = (
-                f"It has {found.size} bytes with sha256 {found.sha256[:12]}…; written were "
-                f"{versions[0].size} bytes with {versions[0].sha256[:12]}…. {_REPAIR}"
-            )
-            return None, [Finding(key, "damaged", message)]
-        rows = fitting[0].rows
-    try:
-        table = store.decode(key, data, rows=rows)
-    except LakeError as error:
-        return None, [Finding(key, "damaged", str(error))]
-    problem = _wrong_schema(table, parts) or _wrong_keys(table, parts, grains)
-    return table, [Finding(key, *problem)] if problem else []
 
 
 def _wrong_schema(table: pa.Table, parts: KeyParts) -> tuple[str, str] | None:

@@ -16,7 +16,7 @@ from ...frames.partitions import partition_path
 from ...frames.schema import LEDGER_SCHEMAS
 from ...lake.ledger.collect import FreshPartition, PartitionCollector
 from ...lake.ledger.merge import LedgerTables, begin_seconds, merge_fresh
-from ...lake.ledger.recovery import load_table, read_grain, read_records
+from ...lake.ledger.recovery import load_table, read_records
 from ...lake.storage.layout import meta_key
 from ...lake.storage.store import Store
 from ...scan.plan import to_moment
@@ -41,17 +41,13 @@ class _Comparison:
         self._reader = reader
         self._store = store
         self._project_id = project_id
-        self._grain, lake_id = read_grain(store, project_id, None)
-        self._records = read_records(store, project_id, self._grain, lake_id)
+        self._records = read_records(store, project_id)
 
     def run(self) -> Iterator[Finding]:
-        stored = self._records.partitions()
+        stored, grain = self._records.partitions(), self._records.grain
         spans = [(self._reader.begin_floor_s, self._reader.end_ceiling_s)]
-        collector = PartitionCollector(spans, is_full=True, stored=stored, grain=self._grain)
-        for part in self._reader.scan(spans, is_full=True):
-            for fresh in collector.add(part):
-                yield from self._compare(fresh)
-        for fresh in collector.finish():
+        collector = PartitionCollector(spans, is_full=True, stored=stored, grain=grain)
+        for fresh in collector.gather(self._reader.scan(spans, is_full=True)):
             yield from self._compare(fresh)
         for reason in self._reader.certificate.reasons:
             path = meta_key(self._project_id, "manifest.json")

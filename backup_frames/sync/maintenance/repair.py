@@ -19,7 +19,7 @@ from ...frames.schema import LEDGER_SCHEMAS, TABLES, as_written
 from ...lake.ledger.collect import FreshPartition, PartitionCollector
 from ...lake.ledger.merge import LedgerTables, Proof, mark_gone, merge_fresh
 from ...lake.ledger.metadata import FileEntry, InventoryState, Pending, describe_file
-from ...lake.ledger.recovery import read_grain, read_records, recount_partition, survey_ledger
+from ...lake.ledger.recovery import read_records, recount_partitions, survey_ledger
 from ...lake.ledger.writer import LakeWriter
 from ...lake.storage.layout import CHANGES_OF, INVENTORY_NAMES, meta_key, parse_key
 from ...lake.storage.store import Lock, RunNote, Store
@@ -61,8 +61,8 @@ class _Repair:
         self._project_id = project_id
         findings = check_project(store, project_id, store.list(""))
         self._paths = {finding.path for finding in findings if finding.kind not in NOT_REPAIRED}
-        self._grain, self._lake_id = read_grain(store, project_id, None)
-        self._records = read_records(store, project_id, self._grain, self._lake_id)
+        self._records = read_records(store, project_id)
+        self._grain = self._records.grain
         self._state = self._records.state or survey_ledger(store, self._records)
         self._lost = list[Finding]()
         self._writer = LakeWriter(
@@ -71,8 +71,6 @@ class _Repair:
             clock=clock,
             records=self._records,
             pending=self._records.pending or Pending(project_id, "repair", reader.now_s),
-            grain=self._grain,
-            is_new=self._lake_id is None,
         )
 
     def run(self) -> list[Finding]:
@@ -95,7 +93,7 @@ class _Repair:
         for path, found in parts.items():
             if found.kind in ("run", "inventory"):
                 self._adopt_or_drop(path, str(found.table))
-        if parts or self._lake_id is None:
+        if parts or self._records.is_new:
             # A torn partition of an unfinished sync is for the next sync to read again.
             self._writer.commit(self._state, verdict="repair", is_finished=not self._records.torn)
         return self._lost
@@ -145,9 +143,7 @@ class _Repair:
 
     def _repair(self, fresh: FreshPartition) -> None:
         partition = fresh.partition
-        stored = LedgerTables(
-            **{name: self._saved(name, fresh) for name in LEDGER_SCHEMAS},
-        )
+        stored = LedgerTables(**{name: self._saved(name, fresh) for name in LEDGER_SCHEMAS})
         merge = merge_fresh(stored, fresh.fresh, fresh.proof, as_of=self._as_of)
         backups = mark_gone(merge.tables.backups, merge.absent, as_of=self._as_of)
         tables, childless = fit_children(merge.tables._replace(backups=backups))
@@ -158,7 +154,8 @@ class _Repair:
         for name in LEDGER_SCHEMAS:
             self._records.manifest.files.pop(self._path(name, partition), None)
         self._writer.stage(partition, tables._asdict())
-        recount_partition(self._state, partition, self._grain, tables.backups, self._reader.now_s)
+        rows = {partition: tables.backups}
+        recount_partitions(self._state, rows, self._grain, self._reader.now_s)
 
     def _saved(self, name: str, fresh: FreshPartition) -> pa.Table:
         """A table as it is stored; of a damaged one what can still be known."""
@@ -167,7 +164,9 @@ class _Repair:
             return self._writer.load_one(name, fresh.partition)
         entry = self._records.manifest.files.get(path)
         data = self._read_file(path)
-        saved = self._whole(path, data, name) or salvage_table(data, name)
+        rows = self._decode(path, data)
+        is_whole = rows is not None and rows.schema.equals(LEDGER_SCHEMAS[name])
+        saved = Salvage(rows, ()) if is_whole else salvage_table(data, name)
         if saved and not is_of_partition(saved, fresh.partition, self._grain, self._project_id):
             saved = None
         if name != "backups":  # what the service sends is taken for what was lost: no change
@@ -183,13 +182,12 @@ class _Repair:
             self._say_lost(name, fresh.partition, problem)
         return rows
 
-    def _whole(self, path: str, data: bytes | None, table: str) -> Salvage | None:
-        """The rows of a file that is sound in itself."""
+    def _decode(self, path: str, data: bytes | None) -> pa.Table | None:
+        """The rows of a file that is sound in itself; None if it is not."""
         try:
-            rows = self._store.decode(path, data or b"")
+            return self._store.decode(path, data or b"")
         except LakeError:
             return None
-        return Salvage(rows, ()) if rows.schema.equals(LEDGER_SCHEMAS[table]) else None
 
     def _adopt_or_drop(self, path: str, table: str) -> None:
         """A run's row or an inventory, history and all: record it if it can be read, else drop it.
@@ -199,10 +197,7 @@ class _Repair:
         """
         data = self._read_file(path)
         known = self._records.manifest.files.pop(path, None)
-        try:
-            rows = self._store.decode(path, data or b"")
-        except LakeError:
-            rows = None
+        rows = self._decode(path, data)
         is_known_schema = rows is not None and rows.schema.equals(
             as_written(TABLES[table], rows.column_names)
         )

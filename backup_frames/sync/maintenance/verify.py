@@ -97,7 +97,6 @@ def verify_lake(
 def _open_reader(
     settings: Settings | None, transport: httpx.BaseTransport | None, clock: Clock
 ) -> Iterator[tuple[BackupReader, str]]:
-    """A reader of the settings' project, and its id."""
     settings = settings or load_settings()
     client, project_id = open_client(settings, transport=transport, clock=clock)
     with client:

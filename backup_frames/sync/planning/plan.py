@@ -6,7 +6,7 @@ is where a sync's cost is decided.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -92,9 +92,7 @@ def make_plan(
     records: ProjectRecords,
     state: State,
     damaged: set[date],
-    *,
     settings: SyncSettings,
-    grain: Grain,
 ) -> tuple[SyncPlan, State]:
     """Plan a run, and hand back the state that it goes by: made anew if it does not fit the files.
 
@@ -105,13 +103,12 @@ def make_plan(
         state: what is known.
         damaged: partitions that cannot be read; those that turn out to be join them.
         settings: the run's.
-        grain: how the lake is cut.
     """
     if not settings.is_full and state.as_of_s is not None:
         reader.known = recall(state.proof, reader.certificate, now_s=reader.now_s)
 
         def load(day: date) -> Mapping[str, Seconds]:
-            partition = partition_of(day, grain)
+            partition = partition_of(day, records.grain)
             if partition in damaged:  # for estimates of what it costs to read
                 counts = state.days[day.isoformat()].counts
                 return {
@@ -123,9 +120,7 @@ def make_plan(
         with suppress(StateMismatchError):
             while True:
                 try:
-                    return _plan_known(
-                        reader, records, state, load, damaged, settings, grain
-                    ), state
+                    return _plan_known(reader, records, state, load, damaged, settings), state
                 except DamagedFileError as error:
                     parts = parse_key(error.path or "")
                     if parts is None or parts.partition is None:
@@ -133,7 +128,7 @@ def make_plan(
                     damaged.add(parts.partition)
         state = survey_ledger(store, records)
     reader.known = None
-    return plan_full(reader), state
+    return SyncPlan([(reader.begin_floor_s, reader.end_ceiling_s)], True, None), state
 
 
 def _plan_known(
@@ -143,56 +138,23 @@ def _plan_known(
     load: LoadSeconds,
     damaged: set[date],
     settings: SyncSettings,
-    grain: Grain,
-) -> SyncPlan:
-    if reader.known is not None and reader.known.is_level_ignored:
-        state, load = merge_levels(state, load)
-    return plan_incremental(
-        reader,
-        state,
-        load,
-        torn=[partition_span(day, grain) for day in records.torn],
-        damaged=[around_partition(day, grain) for day in damaged],
-        overlap_s=settings.overlap_s,
-        reread_requests=settings.reread_requests,
-    )
-
-
-def plan_full(reader: Reader) -> SyncPlan:
-    """Read everything. Costs nothing yet."""
-    return SyncPlan([(reader.begin_floor_s, reader.end_ceiling_s)], True, None)
-
-
-def plan_incremental(
-    reader: Reader,
-    state: State,
-    load: LoadSeconds,
-    *,
-    torn: Iterable[Span],
-    damaged: Iterable[Span],
-    overlap_s: int,
-    reread_requests: int,
 ) -> SyncPlan:
     """Read the head, open backups, what counting shows to have changed, and a few old days.
 
-    Costs what `find_changed_spans` does on a list that did not change.
-
-    Args:
-        reader: counts.
-        state: what is known.
-        load: the seconds of a day, from its file.
-        torn: what a dead run left half done: it is read again.
-        damaged: what has no files that can be read: it is read in case it has by now, not counted.
-        overlap_s: how far before the last sync's moment the head begins.
-        reread_requests: about so many requests go into what counting cannot see.
+    What a dead run left half done is read again; what has no files that can be read is read in case
+    it has by now, and not counted. Costs what `find_changed_spans` does on a list that did not change.
     """
-    damaged = merge_spans(damaged)
+    if reader.known is not None and reader.known.is_level_ignored:
+        state, load = merge_levels(state, load)
+    torn = [partition_span(day, records.grain) for day in records.torn]
+    lost = merge_spans(around_partition(day, records.grain) for day in damaged)
     forecast = Forecast(state, load)
     last_s = reader.now_s if state.as_of_s is None else min(state.as_of_s, reader.now_s)
-    head_s = max(last_s - overlap_s, reader.begin_floor_s)
+    head_s = max(last_s - settings.overlap_s, reader.begin_floor_s)
     head = (head_s, max(reader.end_ceiling_s, head_s + 1))
-    spans = [head, *torn, *damaged, *_open_spans(state, forecast, head_s)]
-    closed = subtract_spans([(reader.begin_floor_s, head_s)], damaged)
+    spans = [head, *torn, *lost, *_open_spans(state, forecast, head_s)]
+    closed = subtract_spans([(reader.begin_floor_s, head_s)], lost)
+    reread_requests = settings.reread_requests
     # What is read again in every run anyway need not be counted in buckets.
     is_small = sum(_cost(forecast, span) for span in closed) <= reread_requests
     buckets = 0 if is_small else BUCKETS

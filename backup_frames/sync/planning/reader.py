@@ -46,15 +46,12 @@ class Reader(Protocol):
     def certificate(self) -> Certificate:
         """The certificate of everything scanned so far."""
 
-    def scan(
-        self, spans: Sequence[Span], *, is_full: bool = False, align_s: int = 86400
-    ) -> Iterator[Part]:
+    def scan(self, spans: Sequence[Span], *, is_full: bool = False) -> Iterator[Part]:
         """Read the spans at both levels, streamed in any order; each part covers what it says.
 
         Args:
             spans: what to read, disjoint.
             is_full: read backups without begin time as well.
-            align_s: cut ranges at multiples of this where that costs nothing.
         """
 
     def scan_untimed(self) -> Iterator[Part]:
