@@ -310,7 +310,9 @@ class LakeWriter:
     def _announce(self, coming: str | None = None) -> None:
         """Put what will be written, and the checksum of the manifest that comes, if it is near."""
         self.lock.check()
-        self.pending.manifests = [self.records.found, *([coming] if coming else [])]
+        found, state = self.records.found, self.records.state
+        seen = [state.manifest, found] if state and state.manifest else [found]
+        self.pending.manifests = list(dict.fromkeys([*seen, *([coming] if coming else [])]))
         if self.is_new:
             record = LakeRecord(self.records.lake_id, LAYOUT_VERSION, self.grain, self.store.format)
             self.store.put(LAKE_KEY, encode_record(record))
