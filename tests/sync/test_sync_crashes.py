@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections.abc import MutableSequence, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.crash_scenes import SCENES, Scene, first, fleet
 from support.lake_service import DAY, HOUR, PROJECT, START, ModelService, sync
-from support.stores import Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
+from support.stores import Call, Fault, FaultStore, Killed, MemoryStore, faults_of, snapshot
 
 from backup_frames.errors import LakeError, UnavailableError
 from backup_frames.frames.partitions import decode_table
@@ -19,6 +19,7 @@ from backup_frames.sync.maintenance.check import check_lake
 
 SCRATCH = "_meta/0a1b2c/tmp"
 MANIFEST = f"_meta/{PROJECT}/manifest.json"
+LONGER = {"first": 6, "incremental": 6, "full": 6, "month": 40}  # days
 TABLES = ("backups/", "backup_databases/", "backup_tables/")
 
 
@@ -193,7 +194,7 @@ def test_a_state_outlives_two_deaths() -> None:
 @pytest.mark.parametrize("name", SCENES)
 def test_any_crash_point_of_a_longer_run_heals(name: str) -> None:
     """The same over more partitions, full reads and months."""
-    assert heals(name, days=40 if name == "month" else 6) > 50
+    assert heals(name, days=LONGER[name]) > 50
 
 
 def files_of(store: MemoryStore) -> frozenset[tuple[str, bytes]]:
@@ -203,12 +204,21 @@ def files_of(store: MemoryStore) -> frozenset[tuple[str, bytes]]:
     )
 
 
+def kinds_of(calls: Sequence[Call]) -> set[tuple[str, str]]:
+    """What a run asks of its store, wherever: its methods, with the record or the table."""
+    return {
+        (call.method, call.key.split("/")[-1 if call.key.startswith("_meta/") else 0])
+        for call in calls
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 def test_any_two_crash_points_heal(name: str) -> None:
     """A run that dies while it heals what another left: the third makes it right, whatever the two.
 
     Deaths that leave the same files are one: a thousand pairs and more leave a few hundred lakes.
+    Two days are asked for by the same kinds of calls as the longer runs above.
     """
     scene = SCENES[name]
     service, before = prepared(scene, days=2)
@@ -220,6 +230,10 @@ def test_any_two_crash_points_heal(name: str) -> None:
         return calm
 
     first_run = run(before, 5)
+    longer, large = prepared(scene, days=LONGER[name])
+    calm = FaultStore(large, scratch=SCRATCH)
+    sync(longer, calm, **scene.settings)
+    assert kinds_of(first_run.calls) == kinds_of(calm.calls)
     expected, pairs = data(first_run.inner), 0
     once = {files_of(store): store for store in first_run.left.values()}
     twice = dict[frozenset[tuple[str, bytes]], tuple[MemoryStore, object]]()
