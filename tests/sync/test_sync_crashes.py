@@ -241,8 +241,8 @@ def test_any_two_crash_points_heal(name: str) -> None:
         for two, left in run(store, 6).left.items():
             twice.setdefault(files_of(left), (left, two))
             pairs += 1
-    assert pairs > 450
-    assert len(twice.keys() - once.keys()) > 100
     for left, two in twice.values():
         assert check_lake(left) == [], two
         assert data(run(left, 7).inner) == expected, two
+    assert pairs > 450
+    assert len(twice.keys() - once.keys()) > 100

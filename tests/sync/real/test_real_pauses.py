@@ -183,7 +183,7 @@ def calm_seconds(zygote: Zygote) -> float:
 
 
 def moments(rounds: int, whole_s: float) -> list[float]:
-    """When to strike: once in each slice of a calm run, in no order; as dense as 2.5 times as many dice."""
+    """When to strike: once in each slice of a calm run, in no order, so that no stretch is left out."""
     dice = random.Random(rounds)
     slices = dice.sample(range(rounds), rounds)
     return [(one + dice.random()) / rounds * whole_s * 0.8 for one in slices]
