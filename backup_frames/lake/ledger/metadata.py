@@ -135,7 +135,8 @@ class Pending(msgspec.Struct):
         files: every version of each file that may be in place by now, the newest last.
         child_changed: by partition: ids that changed in their children alone; once those are
             replaced, comparing no longer shows it.
-        manifests: checksums of the manifest that the run found and of the one it leaves.
+        manifests: checksums of the manifests from that of the state that the run found to the one
+            it leaves: more than two after a run that died between the one and the other.
     """
 
     project_id: str
@@ -191,13 +192,14 @@ def why_not_state(
 ) -> str | None:
     """Why a state is not the one that belongs to this manifest; None if it is.
 
-    While a run ends, or after it died there, the manifest may be one ahead, as it announced.
+    While a run ends, or after it died there, the manifest may be ahead, as was announced.
     """
     if why := why_foreign(state, project_id, lake_id):
         return why
     checksum = manifest_checksum(manifest)
-    is_one_behind = pending is not None and pending.manifests == [state.manifest, checksum]
-    if state.manifest == checksum or is_one_behind:
+    since = pending.manifests if pending is not None else []
+    is_behind = since[:1] == [state.manifest] and checksum in since
+    if state.manifest == checksum or is_behind:
         return None
     return "It was not written with this manifest, but at another moment of the lake."
 

@@ -306,8 +306,10 @@ class LakeWriter:
     def _announce(self, coming: str | None = None) -> None:
         """Put what will be written, and the checksum of the manifest that comes, if it is near."""
         self.lock.check()
-        self.pending.manifests = [self.records.found, *([coming] if coming else [])]
         records = self.records
+        found, state = records.found, records.state
+        seen = [state.manifest, found] if state and state.manifest else [found]
+        self.pending.manifests = list(dict.fromkeys([*seen, *([coming] if coming else [])]))
         if records.is_new:
             record = LakeRecord(records.lake_id, LAYOUT_VERSION, records.grain, self.store.format)
             self.store.put(LAKE_KEY, encode_record(record))

@@ -25,6 +25,7 @@ from backup_frames.frames.frames import BackupFrames
 from backup_frames.frames.partitions import decode_table
 from backup_frames.frames.schema import BACKUP_POLICIES, LEDGER_SCHEMAS, as_written, describe_field
 from backup_frames.insight.kpi.publish import connect_lake, publish_lake
+from backup_frames.insight.kpi.relations import BACKUP_PROJECT
 from backup_frames.lake.formats.open_tables import open_lake_store
 from backup_frames.lake.formats.table_format import SCHEMAS
 from backup_frames.lake.lake import open_lake
@@ -481,7 +482,10 @@ def test_old_snapshots_can_expire(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_kpi_views_say_the_same_on_all_three_formats(tmp_path: Path) -> None:
-    """One fleet synced into three lakes: every row of every KPI view is equal."""
+    """One fleet synced into three lakes: every row of every KPI view is equal.
+
+    But for the view that stands in for manifests, which only lakes of plain files are asked for.
+    """
     views: dict[str, dict[str, list[Any]]] = {}
     for name in ("parquet", *FORMATS):
         world = filled(days=3)
@@ -499,6 +503,7 @@ def test_kpi_views_say_the_same_on_all_three_formats(tmp_path: Path) -> None:
             views[name] = {
                 view: sorted(connection.execute(f"SELECT * FROM {view}").fetchall(), key=repr)
                 for (view,) in listed
+                if view != BACKUP_PROJECT
             }
     assert any(rows for view, rows in views["parquet"].items() if view.startswith("v_kpi"))
     for name in FORMATS:
