@@ -211,18 +211,12 @@ points AS (
 ),
 -- Each result takes its day along: joining the days to eight times as many results costs more.
 judged AS (
-    SELECT 'has_restore_point' AS control_id,
-        restore_point_id AS backup_id, NULL::VARCHAR AS own_run_id, CASE
+    SELECT control_id, restore_point_id AS backup_id, NULL::VARCHAR AS own_run_id, CASE
         WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
-        WHEN restore_point_age_h IS NULL THEN ['none', 'No restore point was present when the day ended.']
-        ELSE ['ok', 'A restore point was present when the day ended.'] END AS found,
-        days.*
-    FROM days LEFT JOIN points USING (n, restore_point_at)
-    UNION ALL
-    SELECT 'daily_success', backup_id, NULL, found, * EXCLUDE (backup_id, is_slot_day, found) FROM success
-    UNION ALL
-    SELECT 'rpo_kept', restore_point_id, NULL, CASE
-        WHEN unwatched_because IS NOT NULL THEN ['not watched', unwatched_because]
+        WHEN control_id = 'has_restore_point' AND restore_point_age_h IS NOT NULL
+            THEN ['ok', 'A restore point was present when the day ended.']
+        WHEN control_id = 'has_restore_point'
+            THEN ['none', 'No restore point was present when the day ended.']
         WHEN rpo_met_s >= watched_s - 0.001
             THEN ['ok', 'At every moment of the day a full backup within the RPO was present.']
         WHEN day_end <= created_at + to_seconds((rpo_h + rpo_tolerance_h) * 3600)
@@ -236,9 +230,12 @@ judged AS (
         WHEN restore_point_age_h > rpo_h + rpo_tolerance_h THEN ['missed',
             'The newest full backup was older than the RPO allows when the day ended.']
         ELSE ['missed', 'For a part of the day the newest full backup was older than the RPO allows.']
-        END,
+        END AS found,
         days.*
     FROM days LEFT JOIN points USING (n, restore_point_at) CROSS JOIN clock
+    CROSS JOIN (SELECT unnest(['has_restore_point', 'rpo_kept']) AS control_id)
+    UNION ALL
+    SELECT 'daily_success', backup_id, NULL, found, * EXCLUDE (backup_id, is_slot_day, found) FROM success
     UNION ALL
     SELECT 'policy_enabled', NULL, NULL, CASE
         WHEN proven_at IS NULL THEN ['not watched', unwatched_because]
