@@ -54,7 +54,10 @@ def test_values_of_every_kind_are_answered(run, lake, tmp_path) -> None:
 
 
 def test_now_is_utc_wherever_the_machine_is(lake) -> None:
-    """In any zone now() is the moment that our times, which have no zone, are held against."""
+    """In any zone now() is the moment that our times, which have no zone, are held against.
+
+    So it is in `connect_lake`, and in cursors of its connection.
+    """
     sql = "SELECT abs(epoch(utc_now() - now())) < 60 AS is_now, TIMESTAMPTZ '2026-01-01 00:00Z' AS day"
     command = [sys.executable, "-m", "backup_frames", "query", sql, "--lake", str(lake)]
     environment = os.environ | {"TZ": "Asia/Shanghai"}
@@ -62,6 +65,13 @@ def test_now_is_utc_wherever_the_machine_is(lake) -> None:
         [*command, "--format", "csv"], capture_output=True, env=environment, check=True
     )
     assert done.stdout.decode() == 'is_now,day\ntrue,"2026-01-01T00:00:00Z"\n'
+    code = (
+        "import backup_frames.insight as insight, sys\n"
+        "with insight.connect_lake(sys.argv[1]) as connection:\n"
+        f"    print(connection.cursor().execute({sql!r}).fetchone()[0])"
+    )
+    command = [sys.executable, "-c", code, str(lake)]
+    assert subprocess.check_output(command, env=environment, text=True) == "True\n"
 
 
 def test_columns_of_one_name_are_told_apart(run, lake) -> None:

@@ -86,7 +86,6 @@ def query_lake(
             follow=False,
             words=only is None,
         ) as connection:
-            connection.execute("SET TimeZone = 'UTC'")  # of now(), which is held against our times
             connection.execute("SET lock_configuration = true")
             return connection.sql(statement).to_arrow_table()
 

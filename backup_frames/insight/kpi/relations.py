@@ -52,8 +52,9 @@ _LAKE_FILES_WORDS = {
 
 
 def open_memory() -> duckdb.DuckDBPyConnection:
-    """A database in memory that never draws a bar into a terminal, as DuckDB does after two seconds."""
+    """A database in memory, in UTC as our times are; it never draws a bar, as DuckDB does by itself."""
     connection = duckdb.connect()
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
     ((is_on,),) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
     if is_on:  # setting it asks for ipywidgets in a notebook, whatever the value
         connection.execute("SET enable_progress_bar = false")
