@@ -1,49 +1,41 @@
 CREATE VIEW v_exception_history AS
-WITH known AS MATERIALIZED (
-    SELECT control_id, n, date, status = 'alarm' AS is_alarm,
-        CASE WHEN status = 'alarm' THEN {
-            'project_id': project_id, 'instance_id': instance_id, 'instance_name': instance_name,
-            'enterprise_project_id': enterprise_project_id, 'owner': owner, 'outcome': outcome,
-            'reason': reason, 'backup_id': backup_id
-        } END AS found
+-- Of what ever had an alarm, the known days, each as a number that is odd on an alarm: a list of numbers
+-- is sorted faster than rows, and the words of no other day are held.
+WITH alarmed AS MATERIALIZED (
+    SELECT control_id, n,
+        list_sort(list((date - DATE '0001-01-01')::INTEGER * 2 + (status = 'alarm')::INTEGER)
+            FILTER (status IN ('ok', 'alarm'))) AS days,
+        list({
+            'date': date, 'project_id': project_id, 'instance_id': instance_id,
+            'instance_name': instance_name, 'enterprise_project_id': enterprise_project_id,
+            'owner': owner, 'outcome': outcome, 'reason': reason, 'backup_id': backup_id
+        }) FILTER (status = 'alarm') AS alarms
     FROM v_control_judged
-    WHERE status IN ('ok', 'alarm')
-),
--- Where a control of an instance never had an alarm, its days need no sorting; the others are sorted
--- by number, and without words, in a third of the time.
-alarmed AS MATERIALIZED (
-    SELECT row_number() OVER () AS place, * FROM (SELECT DISTINCT control_id, n FROM known WHERE is_alarm)
-),
-days AS (
-    SELECT place, date, is_alarm,
-        lag(is_alarm, 1, false) OVER (PARTITION BY place ORDER BY date) AS was_alarm
-    FROM known JOIN alarmed USING (n, control_id)
+    GROUP BY control_id, n
+    HAVING bool_or(status = 'alarm')
 ),
 turns AS (
-    SELECT place, date, is_alarm, lead(date) OVER (PARTITION BY place ORDER BY date) AS next_on
-    FROM days
-    WHERE is_alarm <> was_alarm
-),
--- One number for a place and a day: of two columns the engine may take the day alone to look up the words.
-opened AS (
-    SELECT place * 100000 + (date - DATE '1970-01-01') AS place_day, next_on FROM turns WHERE is_alarm
+    SELECT control_id, n, day % 2 = 1 AS is_alarm, DATE '0001-01-01' + day // 2 AS date,
+        lead(DATE '0001-01-01' + day // 2) OVER (PARTITION BY control_id, n ORDER BY day) AS next_on
+    FROM (SELECT control_id, n, unnest(days) AS day, unnest([0] || days) AS day_before FROM alarmed)
+    WHERE day % 2 <> day_before % 2
 ),
 found AS (
-    SELECT place * 100000 + (date - DATE '1970-01-01') AS place_day, control_id, date, found
-    FROM known JOIN alarmed USING (n, control_id)
-    WHERE is_alarm
+    SELECT control_id, n, alarm.date, alarm
+    FROM (SELECT control_id, n, unnest(alarms) AS alarm FROM alarmed)
 )
 SELECT
-    f.control_id, c.title, f.found.project_id, f.found.instance_id, f.found.instance_name,
-    f.found.enterprise_project_id, f.found.owner,
-    f.date AS opened_on,
-    o.next_on AS closed_on,
-    coalesce(o.next_on, today) - f.date AS days_open,
-    f.found.outcome, f.found.reason, f.found.backup_id
-FROM opened AS o
-JOIN found AS f USING (place_day)
+    control_id, c.title, f.alarm.project_id, f.alarm.instance_id, f.alarm.instance_name,
+    f.alarm.enterprise_project_id, f.alarm.owner,
+    date AS opened_on,
+    t.next_on AS closed_on,
+    coalesce(t.next_on, today) - date AS days_open,
+    f.alarm.outcome, f.alarm.reason, f.alarm.backup_id
+FROM turns AS t
+JOIN found AS f USING (control_id, n, date)
 JOIN dim_control AS c USING (control_id)
-CROSS JOIN v_now;
+CROSS JOIN v_now
+WHERE t.is_alarm;
 
 COMMENT ON VIEW v_exception_history IS 'When each control went wrong and right again: one row per control, instance (or project) and stretch of alarms; key (control_id, project_id, instance_id, opened_on). Days that cannot be known, or on which nothing was due, neither open nor close one.';
 COMMENT ON COLUMN v_exception_history.opened_on IS 'The first day of the alarms. Unit: UTC day.';
