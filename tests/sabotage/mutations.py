@@ -233,6 +233,12 @@ MUTATIONS = (
     ),
     # The ledger: gone, guard, identity, order.
     Mutation(
+        "state-outlives-two-deaths",
+        "seen = [state.manifest, found] if state and state.manifest else [found]",
+        "seen = [found]",
+        _CRASH,
+    ),
+    Mutation(
         "gone-once",
         'is_hit = pc.and_(pc.is_in(backups["backup_id"], value_set=ids), gone_at.is_null())',
         'is_hit = pc.is_in(backups["backup_id"], value_set=ids)',
