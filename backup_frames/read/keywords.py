@@ -7,6 +7,8 @@ shows each of them all the same, to type checkers, to `help` and to notebooks th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from functools import wraps
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
@@ -54,14 +56,14 @@ class ReadKeywords(ConnectionKeywords, FilterKeywords, total=False):
 
 
 def divide(given: ReadKeywords) -> tuple[FilterKeywords, ConnectionKeywords]:
-    """What was given: what is no keyword of the connection counts to the filters, which refuse it."""
+    """What was given, in its two kinds."""
     connection = {one: given[one] for one in ConnectionKeywords.__annotations__ if one in given}  # type: ignore[literal-required]  # its own names
     filters = {name: value for name, value in given.items() if name not in connection}
     return cast("FilterKeywords", filters), cast("ConnectionKeywords", connection)
 
 
 def spelled_out(keywords: type) -> Callable[[F], F]:
-    """Let a function that takes these as ``**given`` have a signature that names each of them."""
+    """Let a function that takes these as ``**given`` name each in its signature, and refuse others."""
     given = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind.__forward_arg__)
         for name, kind in keywords.__annotations__.items()
@@ -70,7 +72,19 @@ def spelled_out(keywords: type) -> Callable[[F], F]:
     def spell_out(function: F) -> F:
         own = signature(function)
         named = [one for one in own.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
-        function.__signature__ = own.replace(parameters=[*named, *given])  # type: ignore[attr-defined]  # as of PEP 362
-        return function
+        spelled = own.replace(parameters=[*named, *given])
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if unknown := next((name for name in kwargs if name not in spelled.parameters), None):
+                close = get_close_matches(unknown, spelled.parameters, n=1)
+                raise TypeError(
+                    f"{function.__name__}() got an unexpected keyword argument {unknown!r}."
+                    + (f" Did you mean {close[0]!r}?" if close else "")
+                )
+            return function(*args, **kwargs)
+
+        call.__signature__ = spelled  # type: ignore[attr-defined]  # as of PEP 362
+        return cast("F", call)
 
     return spell_out

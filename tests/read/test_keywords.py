@@ -41,8 +41,11 @@ def test_a_signature_names_each_keyword(function: Callable[..., Any], names: lis
     )
 
 
-@pytest.mark.parametrize("function", [bf.read_backups, bf.plan_read, bf.read_instances, bf.connect])
+@pytest.mark.parametrize(
+    "function", [bf.read_backups, bf.scan_backups, bf.plan_read, bf.Service.read_backups]
+)
 def test_another_keyword_is_refused(function: Callable[..., Any]) -> None:
-    """A keyword that a read does not have is named, before any request."""
-    with pytest.raises(TypeError, match="'instnace_id'"):
+    """A keyword that a function does not have is refused by its name, with the nearest, at once."""
+    said = rf"{function.__name__}\(\) got .* 'instnace_id'. Did you mean 'instance_id'\?"
+    with pytest.raises(TypeError, match=said):
         function(instnace_id="0a1b")
