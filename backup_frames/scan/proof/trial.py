@@ -29,7 +29,7 @@ from ..finished import FinishedRange, Window
 from ..plan import CEILING_S, FLOOR_S, SERVICE_START_S, ask_window, to_moment
 
 ROWS: Final = 3
-"""Backups that must fail before the time filter counts as failed: one alone may have been deleted."""
+"""Backups that are tried to prove the time filter: one alone may have been deleted."""
 
 Steps = Generator[BackupQuery, Page, None]
 
@@ -128,12 +128,31 @@ class Trial:
             hidden = yield from self._find_hidden(count)
             if hidden is not None:
                 yield from self._narrow(hidden)
+                if self._window.max_s is None and self.failure is None:
+                    yield from self._count_hidden(row)
         return True
+
+    def _count_hidden(self, row: TimedRow) -> Steps:
+        """Do the widest windows lack rows that are none of the oldest? Counted until it stands still."""
+        seen: list[tuple[int, int | None]] = []
+        for _ in range(ASKS):
+            page = yield from ask_sound(replace(self.query, limit=1))
+            seen.append((page.total_count, (yield from prove_cut(self.query, row))))
+            (total, count), before = seen[-1], seen[:-1]
+            if count is None or count >= total:
+                return  # some went or came meanwhile
+            if seen[-1] in before:
+                self.failure = (
+                    f"{self.query.level}: the service counts {total} rows and its windows of time "
+                    f"{count}, though they reach beyond the oldest: the others show in none"
+                )
+                return
 
     def _prove_rows(self, rows: list[TimedRow]) -> Steps:
         """Prove the time filter by the first of these backups for which it holds.
 
-        One that does not show in its own second speaks against it only if it is still listed.
+        One that does not show in its own second speaks against it if it is still listed, even where
+        another does show.
         """
         seen: list[str] = []
         for row in rows[:ROWS]:
@@ -143,7 +162,7 @@ class Trial:
                 return
             if fault is None:
                 self.backup_id = row.backup_id if row.is_long else None
-                return
+                break
             if fault != UNCLEAR and (yield from self._is_listed(row)):
                 seen.append(fault)
         if seen:
