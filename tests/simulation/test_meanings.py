@@ -22,7 +22,17 @@ from backup_frames import open_lake, read_backups, sync_backups
 from backup_frames.api.query import MAX_LIMIT
 from backup_frames.scan.asking import schedule
 
-MEANINGS = ("inside", "end", "created", "created at times", "zone", "day", "minute", "ignored", "some")
+MEANINGS = (
+    "inside",
+    "end",
+    "created",
+    "created at times",
+    "zone",
+    "day",
+    "minute",
+    "ignored",
+    "some",
+)
 SIZES, SPANS = (90, 1_500), (10, 30, 400)
 TABLE = [(*cell, meaning) for meaning in ("begin", *MEANINGS) for cell in product(SIZES, SPANS)]
 SAMPLE = [

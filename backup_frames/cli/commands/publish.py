@@ -14,7 +14,7 @@ import typer
 
 from ...whole_files import absolute_path
 from ..screen.exports import check_file
-from ..session.options import OUTPUT, Config, Lake, default_name, lake_of, named
+from ..session.options import OUTPUT, Config, Lake, default_name, lake_of, written
 from ..session.session import Session, command
 
 
@@ -32,7 +32,7 @@ def publish_file(
         Path | None,
         typer.Option(
             metavar="FILE.duckdb",
-            parser=named,
+            parser=written,
             help="The DuckDB file to write; default: named after the lake, in this folder.",
             rich_help_panel=OUTPUT,
         ),

@@ -38,7 +38,7 @@ from ..session.options import (
     MaxRequests,
     ProjectId,
     Region,
-    named,
+    written,
 )
 from ..session.session import Session, command
 
@@ -144,7 +144,7 @@ def read_once(  # noqa: PLR0913 - one parameter per option
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=named,
+            parser=written,
             metavar="PATH",
             help="File to write, or folder for parquet; default: stdout.",
             rich_help_panel=OUTPUT,
@@ -233,7 +233,8 @@ def _check_answer(
                 "--format parquet writes whole tables: without --columns and --limit. "
                 "Leave them out, or choose csv, ndjson or json."
             )
-        if out is None and not is_dry_run:
+        is_no_folder = out is not None and out.exists() and not out.is_dir()
+        if is_no_folder or (out is None and not is_dry_run):
             raise ConfigError("--format parquet writes a folder. Give --out DIR.")
         if out is not None:
             from ...lake.outside import check_outside

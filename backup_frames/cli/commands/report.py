@@ -23,7 +23,7 @@ from ..session.options import (
     Owner,
     default_name,
     lake_of,
-    named,
+    written,
 )
 from ..session.session import Session, command
 
@@ -42,7 +42,7 @@ def write_page(
         Path | None,
         typer.Option(
             metavar="FILE.html",
-            parser=named,
+            parser=written,
             help="The page to write; default: named after the lake, in this folder.",
             rich_help_panel=OUTPUT,
         ),

@@ -28,7 +28,7 @@ from ..session.options import (
     ProjectId,
     Region,
     lake_of,
-    named,
+    written,
 )
 from ..session.session import LogFormat, Session, command
 
@@ -115,7 +115,7 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
         Path | None,
         typer.Option(
             metavar="FILE",
-            parser=named,
+            parser=written,
             help="Write metrics in Prometheus text format here.",
             rich_help_panel=OUTPUT,
         ),

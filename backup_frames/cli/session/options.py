@@ -27,6 +27,11 @@ def named(text: str) -> Path:
     return Path(text)
 
 
+def written(text: str) -> Path:
+    """A path to write to; ``-`` is stdout, as elsewhere."""
+    return Path("/dev/stdout") if text == "-" else named(text)
+
+
 Endpoint = Annotated[
     str | None,
     typer.Option(
@@ -100,7 +105,7 @@ Out = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        parser=named,
+        parser=written,
         help="File to write; default: stdout.",
         rich_help_panel=OUTPUT,
     ),
