@@ -379,6 +379,19 @@ def test_a_filter_that_hides_only_old_rows_is_found_out(name: str, page_cap: int
     assert (ids, certificate.verdict) == (wanted, "incomplete")
 
 
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("rows", [60, 250, 900])
+def test_a_filter_that_looks_at_recent_rows_only_is_found_out(name: str, rows: int) -> None:
+    """What holds for the newest rows is held against the oldest, too, with and without begin."""
+    service = Service(rows=rows, misread=f"recent: {name}")
+    held = service.model.rows.values()
+    value = FILTERS[name](min(held, key=lambda row: row.begin or 0))
+    for begin in (START_S - 15 * 86400, START_S - 100 * 86400):
+        wanted = {r.id for r in held if FILTERS[name](r) == value and (r.begin or 0) >= begin}
+        ids, certificate, _ = service.read(**{name: value}, begin=_moment(begin))
+        assert (ids, certificate.verdict) == (wanted, "incomplete")
+
+
 @pytest.mark.parametrize("rows", [60, 900])
 def test_filters_that_hold_cost_two_requests_to_prove(rows: int) -> None:
     """Ties and new backups do not speak against a filter, and one look per level is enough."""
