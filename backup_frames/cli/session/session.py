@@ -15,6 +15,7 @@ import inspect
 import json
 import logging
 import re
+import signal
 import sys
 import threading
 import time
@@ -75,6 +76,7 @@ class Session:
     exit_code: int = 0
     is_talkative: bool = False
     has_concluded: bool = False
+    stop_code: int | None = None
     options: dict[str, str] = field(default_factory=dict)
     lake: str | Path | None = None
     _secrets: set[str] = field(default_factory=set, repr=False)
@@ -150,7 +152,13 @@ class Session:
         code: int | None = None,
         facts: dict[str, Any] | None = None,
     ) -> int:
-        """Report an error on stderr and return its exit code; a traceback only with --debug."""
+        """Report an error on stderr and return its exit code; a traceback only with --debug.
+
+        After a signal it is the signal's doing: DuckDB raises an error of its own in place of ours.
+        """
+        if self.stop_code is not None:
+            how = "Ctrl-C" if self.stop_code == 128 + signal.SIGINT else "a signal"
+            return self.conclude(f"Stopped by {how}.", self.stop_code)
         self.has_concluded = True
         if isinstance(error, BackupFramesError | OutputError):
             text = as_typed(speak_options(str(error), self.options), self.lake)
