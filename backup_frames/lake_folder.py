@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from glob import glob
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,8 @@ def refuse_lakes(out: Path, lakes: Collection[Path] = ()) -> None:
     """
     place = Path(os.path.realpath(out))
     for folder in (place, *place.parents):
-        is_lake = os.path.exists(folder / LAKE_MARK) or any(folder.glob(_MANIFESTS))  # noqa: PTH110 - Path's raises
+        is_marked = os.path.exists(folder / LAKE_MARK)  # noqa: PTH110 - Path's raises
+        is_lake = is_marked or glob(_MANIFESTS, root_dir=folder)  # noqa: PTH207 - Path's raises
         if folder in lakes or is_lake:
             raise ConfigError(
                 f"{out} lies in the lake {folder}, which holds its own files only. Write it to a "
