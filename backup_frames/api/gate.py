@@ -125,7 +125,9 @@ class Gate:
         while True:
             with self._lock:
                 if self._is_closed:
-                    stopped = UnavailableError("The read was stopped; start it again.")
+                    stopped = UnavailableError(
+                        "The connection is closed: connect again, and read before it is closed."
+                    )
                     stopped.is_retryable = False
                     raise stopped
                 now = self._clock.monotonic()

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any
@@ -101,11 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments without the program's name; default: those of the process, which then
             also stops within five seconds of Ctrl-C or SIGTERM, whatever its threads wait for.
     """
-    if argv is None:
-        signal.signal(signal.SIGTERM, _stop)
-        signal.signal(signal.SIGINT, _stop)
     arguments = sys.argv[1:] if argv is None else list(argv)
     session = Session(log_format=log_format_of(arguments))  # for what fails before it is parsed
+    if argv is None:
+        signal.signal(signal.SIGTERM, partial(_stop, session))
+        signal.signal(signal.SIGINT, partial(_stop, session))
     session.take_log()
     # the others are neither loaded nor made where the first word is a command
     asked = (arguments[0],) if arguments and arguments[0] in NAMES else NAMES
@@ -135,7 +135,7 @@ def _command_line(names: tuple[str, ...]) -> Callable[..., Any]:
     return typer.main.get_command(make_app(names)).main
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
+def _stop(session: Session, number: int, _frame: FrameType | None) -> None:
     """Unwind the main thread; if requests in flight hold it up, end the process.
 
     Both are safe: the lake is built to survive kill -9.
@@ -144,6 +144,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
         _thread.start_new_thread(_end_late, (128 + number,))
     except RuntimeError:  # no more threads
         os._exit(128 + number)
+    session.stop_code = 128 + number
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)

@@ -131,8 +131,8 @@ def naming_filters(question: Question) -> Iterator[None]:
 
 def _read_values(name: str, given: Filter) -> tuple[str, ...]:
     """The values of a filter, each once, as the service spells them."""
-    values: list[object]
-    values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]
+    is_one = isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
+    values: list[object] = [given] if is_one else list(given)  # type: ignore[arg-type]  # by is_one
     if not values:
         raise QueryError(f"{name} is empty; give a value, or None for all.")
     found = dict[str, None]()

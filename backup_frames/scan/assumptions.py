@@ -64,8 +64,8 @@ ASSUMPTIONS: Final = (
     Assumption(
         "filters",
         "instance_id, datastore_type, backup_id and backup_type select rows with that very value",
-        "every row is checked; of the newest rows without filters those that match are in the answer; "
-        "where none does, likewise with what the newest row shows",
+        "every row is checked; of the newest and of the oldest rows without filters those that match "
+        "are in the answer; where none does, likewise with what the newest or oldest row shows",
         "rows that do not match are left out, and told; a matching row that a filter hides: read by "
         "offset without it, incomplete, nothing marked gone",
     ),

@@ -118,6 +118,17 @@ def test_out_is_the_same_as_stdout(run, account, tmp_path):
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_a_dash_is_stdout(run, account, tmp_path, monkeypatch):
+    """``--out -`` writes to stdout, as elsewhere, and makes no file of that name; a folder it is not."""
+    monkeypatch.chdir(tmp_path)
+    ran = run("read", "--format", "csv", "--out", "-")
+    assert (ran.code, ran.out) == (0, run("read", "--format", "csv").out), ran.err
+    ran = run("read", "--format", "parquet", "--out", "-")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--format parquet writes a folder" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_dry_run_tells_rows_and_requests_for_two(run, account):
     """--dry-run says rows and requests at the cost of one count per level."""
     before = account.request_count

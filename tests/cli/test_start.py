@@ -222,6 +222,34 @@ def test_a_signal_while_libraries_load_ends_it_in_one_line(name: str, code: int)
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_while_the_engine_asks_is_no_bug_of_ours(name: str, code: int) -> None:
+    """DuckDB puts an error of its own in place of what the signal raises."""
+    program = (
+        "import duckdb, os, signal, sys, threading; from backup_frames.__main__ import main\n"
+        "import backup_frames.insight.kpi.query as asking\n"
+        "def ask(*_, **__):\n"
+        "    connection = duckdb.connect()\n"
+        "    def strike():\n"
+        "        while connection.query_progress() < 0: pass\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "    threading.Thread(target=strike, daemon=True).start()\n"
+        "    connection.execute('SET enable_progress_bar = true; SET enable_progress_bar_print = false;'\n"
+        "        'SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(10000000) b')\n"
+        "asking.query_lake = ask\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "query", "SELECT 1", "--lake", "here"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert done.stderr.startswith("Stopped by ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
 def test_no_file_takes_the_place_of_a_closed_stream(closed: str) -> None:
     """What a library says on stderr, which is closed, is not written into a file of ours."""

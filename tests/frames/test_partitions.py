@@ -251,17 +251,21 @@ def test_refusing_disk(tmp_path: Path) -> None:
     assert list(files_of(tmp_path)) == ["backups"]
 
 
-@pytest.mark.parametrize("place", ["lake", "lake/new", "link/backups"])
-def test_no_frames_are_written_into_a_lake(tmp_path: Path, place: str) -> None:
-    """Over a lake's own files they would cost its history: refused, and nothing is touched."""
-    (tmp_path / "lake" / "_meta").mkdir(parents=True)
-    (tmp_path / "lake" / "_meta" / "lake.json").write_text("{}")
+@pytest.mark.parametrize(
+    ("place", "mark"),
+    [("lake", "lake"), ("lake/new", "lake"), ("link/backups", "lake"), ("lake", "p1/manifest")],
+)
+def test_no_frames_are_written_into_a_lake(tmp_path: Path, place: str, mark: str) -> None:
+    """Over a lake's own files, one of which is lost, they would cost its history: refused, untouched."""
+    known = tmp_path / "lake" / "_meta" / f"{mark}.json"
+    known.parent.mkdir(parents=True)
+    known.write_text("{}")
     (tmp_path / "link").symlink_to("lake")
     frames = frames_of(DAY_1)
     for write, name in ((frames.write, place), (frames.to_excel, f"{place}/x.xlsx")):
         with pytest.raises(ConfigError, match=f"lies in the lake {tmp_path}/lake, which holds"):
             write(tmp_path / name)
-    assert list(files_of(tmp_path / "lake")) == ["_meta/lake.json"]
+    assert list(files_of(tmp_path / "lake")) == [f"_meta/{mark}.json"]
 
 
 def test_a_name_that_is_no_text_is_a_damaged_file() -> None:

@@ -131,11 +131,12 @@ def test_an_id_that_is_one_draws_no_advice(given: dict[str, str]) -> None:
         ("backup_type", ["Auto", "Weekly"]),
         ("level", ["Instance", "Cluster"]),
         ("datastore_type", float("nan")),
+        ("instance_id", b"orders"),
     ],
 )
 def test_a_filter_that_is_none_is_refused_before_any_request(name: str, value: Any) -> None:
-    """The message names the argument."""
-    with pytest.raises(bf.QueryError, match=name):
+    """The message names the argument, and bytes as what they are."""
+    with pytest.raises(bf.QueryError, match=f"{name} is b'orders'" if value == b"orders" else name):
         Question(**{name: value})
 
 

@@ -106,6 +106,17 @@ def test_a_bad_question_is_told_before_any_request() -> None:
             assert len(box.requests) == before
 
 
+def test_a_closed_connection_is_told_as_that() -> None:
+    """Reading after the ``with`` block is a mistake of the caller's: the words say which."""
+    with Sandbox(backups=1, seed=1) as box:
+        with bf.connect(
+            endpoint=box.endpoint, project_id=box.project_id, token=box.token
+        ) as service:
+            pass
+        with pytest.raises(bf.UnavailableError, match="connection is closed: connect again"):
+            service.read_backups()
+
+
 def test_a_lake_is_asked_by_name_and_checks_its_times(tmp_path: Path) -> None:
     """A date is no flag: times are keywords, and begin after end is an error as in a read."""
     with Sandbox(backups=20, seed=1) as box:

@@ -22,7 +22,17 @@ from backup_frames import open_lake, read_backups, sync_backups
 from backup_frames.api.query import MAX_LIMIT
 from backup_frames.scan.asking import schedule
 
-MEANINGS = ("inside", "end", "created", "created at times", "zone", "day", "minute", "ignored")
+MEANINGS = (
+    "inside",
+    "end",
+    "created",
+    "created at times",
+    "zone",
+    "day",
+    "minute",
+    "ignored",
+    "some",
+)
 SIZES, SPANS = (90, 1_500), (10, 30, 400)
 TABLE = [(*cell, meaning) for meaning in ("begin", *MEANINGS) for cell in product(SIZES, SPANS)]
 SAMPLE = [
@@ -32,6 +42,8 @@ SAMPLE = [
     (90, 10, "end"),
     (1_500, 400, "zone"),
     (1_500, 10, "created at times"),
+    (90, 400, "some"),
+    (1_500, 10, "some"),
 ]
 
 
@@ -365,6 +377,19 @@ def test_a_filter_that_hides_only_old_rows_is_found_out(name: str, page_cap: int
     wanted = {row.id for row in rows if FILTERS[name](row) == value}
     ids, certificate, _ = service.read(**{name: value})
     assert (ids, certificate.verdict) == (wanted, "incomplete")
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("rows", [60, 250, 900])
+def test_a_filter_that_looks_at_recent_rows_only_is_found_out(name: str, rows: int) -> None:
+    """What holds for the newest rows is held against the oldest, too, with and without begin."""
+    service = Service(rows=rows, misread=f"recent: {name}")
+    held = service.model.rows.values()
+    value = FILTERS[name](min(held, key=lambda row: row.begin or 0))
+    for begin in (START_S - 15 * 86400, START_S - 100 * 86400):
+        wanted = {r.id for r in held if FILTERS[name](r) == value and (r.begin or 0) >= begin}
+        ids, certificate, _ = service.read(**{name: value}, begin=_moment(begin))
+        assert (ids, certificate.verdict) == (wanted, "incomplete")
 
 
 @pytest.mark.parametrize("rows", [60, 900])

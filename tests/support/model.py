@@ -67,7 +67,8 @@ class Profile:
     """Wide windows silently hold the rows of their last so many seconds only."""
     is_cap_from_now: bool = False
     misread: str | None = None
-    """A filter that the service ignores; "hides: <filter>" finds nothing, "thins: …" some rows."""
+    """A filter that the service ignores; "hides: <filter>" finds nothing, "thins: …" some rows,
+    "recent: …" none older than ten days."""
     longest_s: int = 5_400
     throttle: tuple[int, float] | None = None
     retry_after_s: int | None = None
@@ -338,6 +339,12 @@ class Model:
                 rows = [
                     row for row, begin in timed if is_after(begin, low) and is_before(begin, high)
                 ]
+                if profile.meaning == "some":  # of every age, a fifth shows in no window
+                    rows = [row for row in rows if int(row.id[:2], 16) % 5]
+        return self._filtered(rows, params)
+
+    def _filtered(self, rows: list[Row], params: dict[str, str]) -> list[Row]:
+        misread = self.profile.misread
         values: dict[str, Callable[[Row], str]] = {
             "backup_type": lambda row: row.kind,
             "datastore_type": lambda row: ENGINES[row.instance % 4],
@@ -345,12 +352,14 @@ class Model:
             "backup_id": lambda row: row.id,
         }
         for name, value_of in values.items():
-            if name in params and profile.misread == f"hides: {name}":
+            if name in params and misread == f"hides: {name}":
                 rows = []
-            elif name in params and profile.misread != name:
+            elif name in params and misread != name:
                 rows = [row for row in rows if value_of(row) == params[name]]
-                if profile.misread == f"thins: {name}":
+                if misread == f"thins: {name}":
                     rows = [row for row in rows if int(row.id[:2], 16) % 4]
+                if misread == f"recent: {name}":
+                    rows = [row for row in rows if (row.begin or 0) > START_S - 10 * 86400]
         return rows
 
     def _as_read(self, window: tuple[float, float]) -> tuple[float, float]:

@@ -19,8 +19,8 @@ from ..session.options import (
     flag,
     known_of,
     lake_of,
-    named,
     option,
+    written,
 )
 from ..session.session import Session, command
 
@@ -31,7 +31,7 @@ def publish_file(
     *,
     lake: Lake = None,
     out: Annotated[
-        Path | None, option("FILE.duckdb", f"The DuckDB file {DEFAULT_OUT}", OUTPUT, parser=named)
+        Path | None, option("FILE.duckdb", f"The DuckDB file {DEFAULT_OUT}", OUTPUT, parser=written)
     ] = None,
     materialize: Annotated[
         bool, flag("--materialize", "Hold the data; else views read the lake.")

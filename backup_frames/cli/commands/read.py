@@ -34,8 +34,8 @@ from ..session.options import (
     ProjectId,
     Region,
     flag,
-    named,
     option,
+    written,
 )
 from ..session.session import Session, command
 
@@ -106,7 +106,7 @@ def read_once(  # noqa: PLR0913 - one parameter per option
     out: Annotated[
         Path | None,
         option(
-            "PATH", "File to write, or folder for parquet; default: stdout.", OUTPUT, parser=named
+            "PATH", "File to write, or folder for parquet; default: stdout.", OUTPUT, parser=written
         ),
     ] = None,
     dry_run: Annotated[
@@ -188,14 +188,14 @@ def _check_answer(
             "--format parquet writes whole tables: without --columns and --limit. "
             "Leave them out, or choose csv, ndjson or json."
         )
+    elif (not is_dry_run) if out is None else (out.exists() and not out.is_dir()):
+        raise ConfigError("--format parquet writes a folder. Give --out DIR.")
     elif out is not None:
         from ...lake.outside import check_outside
 
         check_outside(out)
         if not out.parent.is_dir():
             raise ConfigError(f"There is no folder {out.parent} to make {out.name} in. Create it.")
-    elif not is_dry_run:
-        raise ConfigError("--format parquet writes a folder. Give --out DIR.")
     if columns is not None:
         from ...frames.schema import TABLES
 

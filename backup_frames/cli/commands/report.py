@@ -22,8 +22,8 @@ from ..session.options import (
     flag,
     known_of,
     lake_of,
-    named,
     option,
+    written,
 )
 from ..session.session import Session, command
 
@@ -34,7 +34,7 @@ def write_page(
     *,
     lake: Lake = None,
     out: Annotated[
-        Path | None, option("FILE.html", f"The page {DEFAULT_OUT}", OUTPUT, parser=named)
+        Path | None, option("FILE.html", f"The page {DEFAULT_OUT}", OUTPUT, parser=written)
     ] = None,
     open_page: Annotated[bool, flag("--open", "Show the page in a browser.", OUTPUT)] = False,
     owner: Owner = None,

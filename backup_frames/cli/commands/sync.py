@@ -25,8 +25,8 @@ from ..session.options import (
     Region,
     flag,
     lake_of,
-    named,
     option,
+    written,
 )
 from ..session.session import Session, command
 
@@ -86,7 +86,7 @@ def sync_lake(  # noqa: PLR0913 - one parameter per option
     ] = 4,
     metrics_file: Annotated[
         Path | None,
-        option("FILE", "Write metrics in Prometheus text format here.", OUTPUT, parser=named),
+        option("FILE", "Write metrics in Prometheus text format here.", OUTPUT, parser=written),
     ] = None,
 ) -> None:
     """Bring the lake up to date; costs what changed since the last run.

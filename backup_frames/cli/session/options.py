@@ -28,6 +28,11 @@ def named(text: str) -> Path:
     return Path(text)
 
 
+def written(text: str) -> Path:
+    """A path to write to; ``-`` is stdout, as elsewhere."""
+    return Path("/dev/stdout") if text == "-" else named(text)
+
+
 def option(
     metavar: str | None, text: str, panel: str | None = None, *, name: str = "", **more: Any
 ) -> Any:
@@ -79,7 +84,7 @@ MaxRequests = Annotated[
 MaxConnections = Annotated[int | None, option("NUMBER", _MAX_CONNECTIONS, ACCOUNT)]
 Form = Annotated[AnswerFormat, option(None, _FORM, OUTPUT, name="--format")]
 Out = Annotated[
-    Path | None, option("FILE", "File to write; default: stdout.", OUTPUT, parser=named)
+    Path | None, option("FILE", "File to write; default: stdout.", OUTPUT, parser=written)
 ]
 Owner = Annotated[str | None, option("NAME", _OWNER, FILTER)]
 EnterpriseProject = Annotated[

@@ -13,6 +13,7 @@ import inspect
 import json
 import logging
 import re
+import signal
 import threading
 import time
 import traceback
@@ -67,6 +68,7 @@ class Session:
     exit_code: int = 0
     is_talkative: bool = False
     has_concluded: bool = False
+    stop_code: int | None = None
     options: dict[str, str] = field(default_factory=dict)
     lake: str | Path | None = None
     _secrets: set[str] = field(default_factory=set, repr=False)
@@ -142,7 +144,13 @@ class Session:
         code: int | None = None,
         facts: dict[str, Any] | None = None,
     ) -> int:
-        """Report an error on stderr and return its exit code; a traceback only with --debug."""
+        """Report an error on stderr and return its exit code; a traceback only with --debug.
+
+        After a signal it is the signal's doing: DuckDB raises an error of its own in place of ours.
+        """
+        if self.stop_code is not None:
+            how = "Ctrl-C" if self.stop_code == 128 + signal.SIGINT else "a signal"
+            return self.conclude(f"Stopped by {how}.", self.stop_code)
         self.has_concluded = True
         if isinstance(error, BackupFramesError | OutputError):
             text = as_typed(speak_options(str(error), self.options), self.lake)

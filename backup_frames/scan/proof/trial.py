@@ -6,6 +6,7 @@ In: one level's query. Out: what was proven, or what failed. No I/O, as in `walk
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from ..finished import FinishedRange, Window
 from ..plan import CEILING_S, FLOOR_S, SERVICE_START_S, ask_window, to_moment
 
 ROWS: Final = 3
-"""Backups that must fail before the time filter counts as failed: one alone may have been deleted."""
+"""Backups that are tried to prove the time filter: one alone may have been deleted."""
 
 Steps = Generator[BackupQuery, Page, None]
 
@@ -129,12 +130,31 @@ class Trial:
             hidden = yield from self._find_hidden(count)
             if hidden is not None:
                 yield from self._narrow(hidden)
+                if self._window.max_s is None and self.failure is None:
+                    yield from self._count_hidden(row)
         return True
+
+    def _count_hidden(self, row: TimedRow) -> Steps:
+        """Do the widest windows lack rows that are none of the oldest? Counted until it stands still."""
+        seen: list[tuple[int, int]] = []
+        for _ in range(ASKS):
+            total = (yield from ask_sound(replace(self.query, limit=1))).total_count
+            count = yield from prove_cut(self.query, row)
+            if count is None or count >= total:
+                return  # some went or came meanwhile
+            if (total, count) in seen:
+                self.failure = (
+                    f"{self.query.level}: the service counts {total} rows and its windows of time "
+                    f"{count}, though they reach beyond the oldest: the others show in none"
+                )
+                return
+            seen.append((total, count))
 
     def _prove_rows(self, rows: list[TimedRow]) -> Steps:
         """Prove the time filter by the first of these backups for which it holds.
 
-        One that does not show in its own second speaks against it only if it is still listed.
+        One that does not show in its own second speaks against it if it is still listed, even where
+        another does show.
         """
         seen: list[str] = []
         for row in rows[:ROWS]:
@@ -144,7 +164,7 @@ class Trial:
                 return
             if fault is None:
                 self.backup_id = row.backup_id if row.is_long else None
-                return
+                break
             if fault != UNCLEAR and (yield from self._is_listed(row)):
                 seen.append(fault)
         if seen:
@@ -201,12 +221,15 @@ class Trial:
         return row.backup_id in page.ids
 
     def _ask_oldest(self, query: BackupQuery) -> Generator[BackupQuery, Page, Page]:
+        return (yield from self._go_to_end((yield from ask_sound(query))))
+
+    def _go_to_end(self, page: Page) -> Generator[BackupQuery, Page, Page]:
         """The last rows of a list; asked again where they moved on meanwhile."""
-        page = yield from ask_sound(query)
         for _ in range(ASKS):
             if page.query.offset + len(page.ids) >= page.total_count:
                 break
-            page = yield from ask_sound(replace(query, offset=page.total_count - len(page.ids)))
+            offset = page.total_count - len(page.ids)
+            page = yield from ask_sound(replace(page.query, offset=offset))
         return page
 
     def _note_oldest(self) -> Steps:
@@ -220,24 +243,31 @@ class Trial:
             self._window.oldest_s[self.query.level] = page.begin_s[-1]
 
     def _doubt_filters(self, page: Page) -> Steps:
-        """Hold the answer against the newest rows without filters: it must hold those that match.
-
-        Where none of them does, the same filters are asked for what the newest row shows.
-        """
+        """Hold the answer against the list without filters, at its newest and at its oldest rows."""
         plain = replace(self.query, **dict.fromkeys(FILTERS))  # type: ignore[arg-type]  # names of filters
-        newest = yield from ask_sound(plain)
+        listed = yield from ask_sound(plain)
+        yield from self._find_missing(listed, page)
+        if self.failure is None and len(listed.ids) < listed.total_count:
+            with suppress(RejectedError):  # an offset too deep for this service
+                oldest = yield from self._go_to_end(listed)
+                yield from self._find_missing(oldest, page)
+
+    def _find_missing(self, listed: Page, page: Page) -> Steps:
+        """Of listed rows, does the answer hold those that match? If none does, ask for one's values."""
         asked = self.query
-        if not any(matches(row, asked.filters()) for row in read_rows(newest)):
+        if not any(matches(row, asked.filters()) for row in read_rows(listed)):
             try:
-                asked = stand_in(asked, newest)
+                asked = stand_in(asked, listed)
                 page = yield from ask_sound(asked)
             except (QueryError, RejectedError):  # no value is shown that may be asked for
                 return
-        hidden = find_hidden(newest, page, asked.filters())
+        if listed.query.offset:
+            page = yield from self._go_to_end(page)
+        hidden = find_hidden(listed, page, asked.filters())
         if hidden:  # by accident, if it came or went just now
-            again = yield from ask_sound(asked)
-            newest = yield from ask_sound(plain)
-            hidden &= find_hidden(newest, again, asked.filters())
+            again = yield from ask_sound(page.query)
+            listed = yield from ask_sound(listed.query)
+            hidden &= find_hidden(listed, again, asked.filters())
         if hidden:
             self.is_filter_failed = True
             self.failure = (
@@ -251,7 +281,7 @@ def is_as_assumed(
 ) -> bool:
     """Whether nothing speaks against reading spans of time apart, level by level.
 
-    Costs three requests per level, one more if only one is asked, one or two with filters, and more
+    Costs three requests per level, one more if only one is asked, one to five with filters, and more
     where something fails.
     """
     seen: list[tuple[str, ...]] = []
@@ -266,13 +296,14 @@ def is_as_assumed(
     return len(ids) == len(set(ids))
 
 
-def stand_in(query: BackupQuery, newest: Page) -> BackupQuery:
-    """The query with other values for its filters: those that the first row with all of them shows.
+def stand_in(query: BackupQuery, listed: Page) -> BackupQuery:
+    """The query with other values for its filters: those that the outmost row with all of them shows.
 
     Raises:
         QueryError: no row has all of them, or no query takes these values.
     """
-    for row in read_rows(newest):
+    rows = read_rows(listed)
+    for row in rows[::-1] if listed.query.offset else rows:
         shown = {name: filter_value(row, name) for name in query.filters()}
         if all(isinstance(value, str) and value for value in shown.values()):
             if isinstance(engine := shown.get("datastore_type"), str):
@@ -282,17 +313,20 @@ def stand_in(query: BackupQuery, newest: Page) -> BackupQuery:
     raise QueryError("No row shows all that is filtered by.")
 
 
-def find_hidden(newest: Page, page: Page, filters: dict[str, str]) -> set[str]:
-    """Of the newest rows the ids of those that match, and that the page for these filters lacks.
+def find_hidden(listed: Page, page: Page, filters: dict[str, str]) -> set[str]:
+    """Of the listed rows the ids of those that match, and that the page for these filters lacks.
 
-    Where the page is not the whole answer, what began in its oldest second may lie beyond it.
+    Where the page is not the whole answer, what began in its outmost second may lie beyond it.
     """
-    oldest_s = min((s for s in page.begin_s if s is not None), default=FLOOR_S)
+    seconds = [s for s in page.begin_s if s is not None]
+    is_last = page.query.offset + len(page.ids) >= page.total_count
+    after_s = FLOOR_S - 1 if is_last else min(seconds, default=FLOOR_S)
+    before_s = max(seconds, default=CEILING_S) if page.query.offset else CEILING_S
     is_whole = page.total_count == len(page.ids)
     return {
         backup_id
-        for row, backup_id, s in zip(read_rows(newest), newest.ids, newest.begin_s, strict=True)
-        if (is_whole or (s is not None and s > oldest_s)) and matches(row, filters)
+        for row, backup_id, s in zip(read_rows(listed), listed.ids, listed.begin_s, strict=True)
+        if (is_whole or (s is not None and after_s < s < before_s)) and matches(row, filters)
     } - set(page.ids)
 
 
