@@ -218,7 +218,7 @@ MUTATIONS = (
     ),
     Mutation(
         "state-fits-manifest",
-        "if state.manifest == checksum or is_one_behind:",
+        "if state.manifest == checksum or is_behind:",
         "if True:",
         ("test_records_match.py", "test_verify.py"),
     ),

@@ -364,8 +364,12 @@ def test_one_place_holds_one_lake_of_one_format(lake: FormatLake, tmp_path: Path
         if not is_lost:
             record.unlink()
     part = next(world.service.reader().scan([(0, 4_000_000_000)]))
+    with pytest.raises(ConfigError, match=r"lies in the lake"):
+        BackupFrames(part.frames, None).write(lake.folder)
+    meta = (lake.folder / "_meta").rename(tmp_path / "lost")
     with pytest.raises(LakeError, match=f"lake of format {lake.format}"):
         BackupFrames(part.frames, None).write(lake.folder)
+    meta.rename(lake.folder / "_meta")
     plain = open_lake_store(str(tmp_path / "plain"), scratch=f"_meta/{PROJECT}/tmp")
     sync(world.service, plain)
     assert "format" not in json.loads((tmp_path / "plain" / LAKE_KEY).read_text())
