@@ -146,6 +146,15 @@ def test_reading_the_same_again_changes_nothing(rows: list[Backup], others: list
     assert again.tables is tables
 
 
+def test_null_is_no_change_where_another_row_changes() -> None:
+    """In a column that differs for one backup, null for another is what it was."""
+    before = [Backup(one, LEVELS[0], None) for one in ("b0", "b1")]
+    tables = merge_fresh(EMPTY_LEDGER, frames(before), Proof(), as_of=START).tables
+    after = [before[0], Backup("b1", LEVELS[0], START)]
+    merge = merge_fresh(tables, frames(after), Proof(), as_of=START + DAY)
+    assert merge.changed.to_pylist() == ["b1"]
+
+
 def test_no_proof_means_nobody_is_absent() -> None:
     """An uncertified read of nothing leaves all rows present."""
     tables = merge_fresh(
