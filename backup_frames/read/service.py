@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from inspect import currentframe
 from math import ceil
 from typing import TYPE_CHECKING, Unpack
 
@@ -248,8 +249,13 @@ def reach(
 
 
 def _warn(texts: Iterable[str]) -> None:
+    """Warn at the line that called this package, however many of its own frames are between."""
+    package = __name__.partition(".")[0]
+    frame, level = currentframe(), 1
+    while frame and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
     for text in texts:
-        warnings.warn(text, UserWarning, stacklevel=4)  # whoever called the public function
+        warnings.warn(text, UserWarning, stacklevel=level)
 
 
 def _required_complete(frames: BackupFrames) -> BackupFrames:

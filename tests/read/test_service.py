@@ -40,6 +40,23 @@ def test_four_calls_share_one_login_and_one_look_up(monkeypatch: pytest.MonkeyPa
     assert (seen["tokens"], seen["projects"]) == (1, 1)
 
 
+def test_a_warning_names_the_line_that_called() -> None:
+    """However a read is asked for, what it warns of is shown at the caller's own line."""
+    asked = {"instance_id": "no-such"}
+    with Sandbox(backups=20, seed=1) as box:
+        keys = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
+        with bf.connect(**keys) as service:
+            for read in (
+                lambda: bf.read_backups(**keys, **asked),
+                lambda: list(bf.scan_backups(**keys, **asked)),
+                lambda: service.read_backups(**asked),
+                lambda: list(service.scan_backups(**asked)),
+            ):
+                with pytest.warns(UserWarning, match="no-such") as seen:
+                    read()
+                assert [warning.filename for warning in seen] == [__file__]
+
+
 @pytest.mark.usefixtures("draws_here")
 @pytest.mark.parametrize(
     ("kind", "home"),
