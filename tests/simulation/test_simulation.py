@@ -67,6 +67,14 @@ def test_a_hundred_thousand_reads_keep_the_promise(profile: Profile) -> None:
     judge(profile, range(-(-ALL_READS // len(PROFILES))))
 
 
+def test_a_backup_that_came_meanwhile_does_not_speak_against_windows() -> None:
+    """Of rows without begin time, which no window shows, and of a new backup no list is suspected."""
+    profile = next(one for one in PROFILES if one.name == "moving, rows without begin time")
+    for seed in (3, 60, 113, 134):
+        reasons = verified_read(profile, seed).reasons
+        assert not any("the others show in none" in reason for reason in reasons)
+
+
 @pytest.mark.parametrize("seeds", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_one_answer_of_a_replica_that_lacks_rows_is_made_good(seeds: int) -> None:
     """The answers around it tell, and what it left out is read again; about 1 in 700 cannot tell."""

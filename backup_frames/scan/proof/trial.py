@@ -136,19 +136,23 @@ class Trial:
 
     def _count_hidden(self, row: TimedRow) -> Steps:
         """Do the widest windows lack rows that are none of the oldest? Counted until it stands still."""
-        seen: list[tuple[int, int]] = []
+        seen: list[tuple[int, int, str]] = []
         for _ in range(ASKS):
             total = (yield from ask_sound(replace(self.query, limit=1))).total_count
             count = yield from prove_cut(self.query, row)
             if count is None or count >= total:
                 return  # some went or came meanwhile
-            if (total, count) in seen:
+            hidden = yield from self._find_hidden(count)
+            if hidden is None:
+                return  # one came between the first count and the look at what lies beyond it
+            found = total, count, hidden.backup_id
+            if found in seen:
                 self.failure = (
                     f"{self.query.level}: the service counts {total} rows and its windows of time "
                     f"{count}, though they reach beyond the oldest: the others show in none"
                 )
                 return
-            seen.append((total, count))
+            seen.append(found)
 
     def _prove_rows(self, rows: list[TimedRow]) -> Steps:
         """Prove the time filter by the first of these backups for which it holds.
