@@ -115,8 +115,10 @@ def check_pack_target(target: Path, lake: Place) -> None:
     if _is_archive(target):
         find_target(target)
         return
-    target = Path(os.path.realpath(target))
     with _explained(target):
+        if target.exists() and not target.is_dir():
+            raise LakeError(f"{target} is no folder. Give a new folder, or a name with .zip.")
+        target = Path(os.path.realpath(target))
         if target.exists() and any(target.iterdir()):
             raise LakeError(f"{target} is not empty. Give a new folder, or a name with .zip.")
         folder = target if target.exists() else target.parent

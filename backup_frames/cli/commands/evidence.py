@@ -11,7 +11,16 @@ from typing import Annotated
 from ...api.scrub import as_printable
 from ...errors import ConfigError
 from ...whole_files import absolute_path
-from ..session.options import Config, EnterpriseProject, Lake, Owner, known_of, lake_of, option
+from ..session.options import (
+    Config,
+    EnterpriseProject,
+    Lake,
+    Owner,
+    known_of,
+    lake_of,
+    option,
+    written,
+)
 from ..session.session import Session, command
 
 
@@ -25,10 +34,12 @@ def make_evidence(  # noqa: PLR0913 - the options of a command
     ] = None,
     end: Annotated[str | None, option("DAY", "Last day, included.", name="--to")] = None,
     out: Annotated[
-        Path | None, option("PACK", "What to write: a name with .zip, or a new folder.")
+        Path | None,
+        option("PACK", "What to write: a name with .zip, or a new folder.", parser=written),
     ] = None,
     calendar: Annotated[
-        Path | None, option("FILE.html", "Write the calendar of days of each instance.")
+        Path | None,
+        option("FILE.html", "Write the calendar of days of each instance.", parser=written),
     ] = None,
     verify: Annotated[
         Path | None,

@@ -9,8 +9,11 @@ import io
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
@@ -42,8 +45,7 @@ def encode_answer(table: pa.Table, form: AnswerFormat) -> bytes:
 
         file.write(encode_workbook({"answer": table}))
     elif form == "json":
-        rows = _as_json(table).to_pylist()
-        text = json.dumps(rows, ensure_ascii=False, indent=1, default=_plain)
+        text = _to_json(with_text_times(table).to_pylist(), indent=1)
         file.write(f"{text}\n".encode())
     elif form == "ndjson":
         write_ndjson(table, file)
@@ -79,7 +81,7 @@ def write_answer(
     if form in BINARY and out is None and is_terminal():
         raise ConfigError(f"--format {form} is a file. Give --out FILE, or redirect the output.")
     is_table = form == "table"
-    table = table.rename_columns(_distinct(table.column_names))
+    table = _with_text_spans(table.rename_columns(_distinct(table.column_names)))
     shown = table.slice(0, (SCREEN_ROWS if is_table and limit is None else limit) or None)
     with _explained(form):
         if is_table:
@@ -164,7 +166,7 @@ def _markdown(table: pa.Table) -> str:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else as_printable(str(value))
+    text = "" if value is None else as_printable(_cell_text(value))
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -183,9 +185,9 @@ def write_csv(table: pa.Table, out: IO[bytes]) -> None:
 
 def write_ndjson(table: pa.Table, out: IO[bytes]) -> None:
     """Write one JSON object per row: UTF-8, ISO 8601 times in UTC, null as null."""
-    for batch in _as_json(table).to_batches(max_chunksize=10_000):
+    for batch in with_text_times(table).to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
-            out.write((json.dumps(row, ensure_ascii=False, default=_plain) + "\n").encode())
+            out.write((_to_json(row) + "\n").encode())
 
 
 def with_text_times(table: pa.Table) -> pa.Table:
@@ -215,7 +217,7 @@ def _as_cells(table: pa.Table) -> pa.Table:
         kind, cells = field.type, table.column(i)
         is_text = kinds.is_string(kind) or kinds.is_large_string(kind)
         is_number = kinds.is_primitive(kind) or kinds.is_decimal(kind) or kinds.is_null(kind)
-        if kinds.is_interval(kind) or not (is_text or is_number):
+        if not (is_text or is_number):
             texts = [None if value is None else _cell_text(value) for value in cells.to_pylist()]
             cells, is_text = pa.chunked_array([texts], pa.string()), True
         if is_text:
@@ -225,28 +227,50 @@ def _as_cells(table: pa.Table) -> pa.Table:
     return table
 
 
-def _as_json(table: pa.Table) -> pa.Table:
-    """The table with text for times, and null for what is no number, which JSON does not have."""
+def _with_text_spans(table: pa.Table) -> pa.Table:
+    """The table with differences of times as text, such as ``2 days 04:12:18``: files lack the kind."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    table = with_text_times(table)
     for i, field in enumerate(table.schema):
-        if pa.types.is_floating(field.type):
-            numbers = table.column(i)
-            numbers = pc.if_else(pc.is_finite(numbers), numbers, None)
-            table = table.set_column(i, field.name, numbers)
+        if pa.types.is_interval(field.type):
+            texts = [value and _span_text(value) for value in table.column(i).to_pylist()]
+            table = table.set_column(i, field.name, pa.array(texts, pa.string()))
     return table
 
 
+def _span_text(span: pa.MonthDayNano) -> str:
+    parts = [f"{span.months} months"] * bool(span.months) + [f"{span.days} days"] * bool(span.days)
+    minutes, seconds = divmod(abs(span.nanoseconds) // 1000 / 10**6, 60)
+    sign = "-" * (span.nanoseconds < 0)
+    clock = f"{sign}{minutes // 60:02.0f}:{minutes % 60:02.0f}:{seconds:09.6f}"
+    return " ".join([*parts, clock.removesuffix(".000000")])
+
+
 def _cell_text(value: Any) -> str:
-    if isinstance(value, list | tuple | dict):
-        return json.dumps(value, ensure_ascii=False, default=_plain)
-    return str(value)
+    return _to_json(value) if isinstance(value, list | tuple | dict) else str(value)
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    """JSON; null for what is no number, which JSON does not have, at any depth."""
+    write = partial(json.dumps, ensure_ascii=False, indent=indent, default=_plain, allow_nan=False)
+    try:
+        return write(value)
+    except ValueError:
+        return write(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _plain(value: object) -> int | str:
     """What JSON has no kind for: a sum, which DuckDB gives as a decimal, is a number, all else text."""
+    if isinstance(value, datetime):
+        return value.isoformat().removesuffix("+00:00") + "Z"
     text = str(value)
     is_whole = isinstance(value, Decimal) and text.removeprefix("-").isdecimal()
     return int(text) if is_whole else text

@@ -191,6 +191,8 @@ def _as_text(value: Any) -> str:
         return f"{value:,.1f}".removesuffix(".0") if is_large else f"{value:.4g}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_text, value))}]"
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
