@@ -1,6 +1,6 @@
 """What is written about a lake stands outside of it: inside, it would be a foreign file among its own.
 
-In: where a file is to be written. Out: nothing, or an error.
+In: where a file, or a lake, is to be written. Out: nothing, or an error.
 """
 
 from __future__ import annotations
@@ -24,3 +24,15 @@ def check_outside(out: Place, lake: Place | None = None) -> None:
     if lake is not None and scheme_of(address := path_text(lake, "lake")) in ("", "file"):
         roots.append(Path(os.path.realpath(local_root(address))))
     refuse_lakes(Path(path_text(out, "out")).expanduser(), roots)
+
+
+def check_apart(lake: str) -> None:
+    """Refuse to begin a lake inside another one's folder.
+
+    Raises:
+        ConfigError: there is no lake yet, and it would lie in one.
+    """
+    if scheme_of(lake) in ("", "file"):
+        root = local_root(lake)
+        if not os.path.exists(root / "_meta"):  # noqa: PTH110 - Path's raises
+            check_outside(root)

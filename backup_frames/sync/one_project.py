@@ -13,6 +13,7 @@ from ..api.query import BackupQuery, check_project_id
 from ..clock import Clock
 from ..errors import ConfigError
 from ..lake.formats.open_tables import open_lake_store
+from ..lake.outside import check_apart
 from ..lake.storage.layout import meta_key
 from ..lake.storage.store import Store
 from ..read.inventory import InventoryReader
@@ -97,8 +98,8 @@ def sync_backups(  # noqa: PLR0913 - one keyword per setting, as DESIGN's users 
 
     Raises:
         ConfigError: a setting is missing or wrong, this machine's clock is more than a day off (by
-            the ``Date`` of the service's answers), or the lake is partitioned otherwise, or of
-            another format.
+            the ``Date`` of the service's answers), or the lake is partitioned otherwise, of
+            another format, or would begin inside another one.
         MissingExtraError: the library for the format is not installed.
         QueryError: the project id cannot be one.
         LakeConflictError: another run holds this project's part of the lake.
@@ -191,6 +192,7 @@ def sync_with(
 def _lake_of(settings: Settings) -> str:
     if settings.lake is None:
         raise ConfigError("No lake is set. Give lake=, or export BACKUP_FRAMES_LAKE.")
+    check_apart(settings.lake)
     return settings.lake
 
 

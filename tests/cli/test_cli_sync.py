@@ -11,7 +11,9 @@ import pytest
 from support.real_lab import wait_until
 
 from backup_frames.cli import STOP_WITHIN_S
+from backup_frames.errors import ConfigError
 from backup_frames.sandbox import Sandbox
+from backup_frames.sync.one_project import sync_backups
 
 
 def files(folder) -> dict[str, int]:
@@ -113,6 +115,10 @@ def test_no_lake_begins_in_another(run, account, tmp_path, place):
     ran = run("sync", "--lake", tmp_path / place)
     assert (ran.code, account.request_count) == (2, asked)
     assert f"lies in the lake {tmp_path / 'lake'}" in ran.err
+    assert run("sync", "--lake", tmp_path / place, "--force").code == 2
+    with pytest.raises(ConfigError, match="lies in the lake"):
+        sync_backups(lake=tmp_path / place)
+    assert account.request_count == asked
     assert not (tmp_path / place).exists()
 
 

@@ -193,16 +193,14 @@ def check_place(url: str | None) -> None:
     Raises:
         ConfigError: it is no lake, and holds something, or lies in one.
     """
-    from ...lake.outside import check_outside
+    from ...lake.outside import check_apart
     from ...lake.storage.urls import local_root, scheme_of
 
     if url is None or scheme_of(url) not in ("", "file"):
         return
-    folder = Path(local_root(url))
-    if (folder / "_meta").exists():
-        return
-    check_outside(folder)
-    if not folder.is_dir():
+    check_apart(url)
+    folder = local_root(url)
+    if (folder / "_meta").exists() or not folder.is_dir():
         return
     held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     others = [name for name in held if name != "lost+found"]  # of a freshly mounted disk
