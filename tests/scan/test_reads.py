@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from support.clocks import InstantClock
 
-from backup_frames.errors import IncompleteReadError, QueryError
+from backup_frames.errors import AuthError, IncompleteReadError, QueryError
 from backup_frames.frames.frames import BackupFrames
+from backup_frames.read import reader
 from backup_frames.read.one_liners import plan_read, read_backups, scan_backups
 from backup_frames.sandbox import Fault, Sandbox
 from backup_frames.sandbox.answers import refuse_call
 from backup_frames.sandbox.faults import Asked
+from backup_frames.scan.walks import walk
+from backup_frames.settings import load_settings
 
 
 def connection(box: Sandbox) -> dict[str, str]:
@@ -41,6 +46,45 @@ def test_a_read_has_every_backup_of_both_levels_once(still: Sandbox) -> None:
     assert frames.certificate.verdict == "complete"
     assert frames.certificate.reasons == []
     assert frames.certificate.rows == len(still.fleet) == len(frames)
+
+
+class SlowWire(httpx.HTTPTransport):
+    """Each answer takes two seconds, and after so many the service refuses all."""
+
+    def __init__(self, clock: InstantClock, answers: int) -> None:
+        super().__init__()
+        self.clock, self.left = clock, answers
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.clock.slept_s += 2
+        self.left -= 1
+        return super().handle_request(request) if self.left >= 0 else httpx.Response(403)
+
+
+def slow_parts(still: Sandbox, monkeypatch, answers: int = 1_000) -> Iterator[BackupFrames]:
+    monkeypatch.setattr(walk, "RANGE_PAGES", 5)  # as in a longer list
+    clock = InstantClock()
+    settings = load_settings(max_connections=1)
+    wire = SlowWire(clock, answers)
+    return scan_backups(**connection(still), settings=settings, clock=clock, transport=wire)
+
+
+def test_a_slow_read_hands_out_what_it_has_every_few_seconds(still: Sandbox, monkeypatch) -> None:
+    """Its rows come in many parts, not when 8 MB are there: what waits is lost if a run is killed."""
+    parts = list(slow_parts(still, monkeypatch))
+    assert len(parts) >= 4
+    assert sorted(one for part in parts for one in ids_of(part)) == sorted(still.fleet.ids())
+
+
+def test_a_read_that_fails_hands_out_what_it_found_before(still: Sandbox, monkeypatch) -> None:
+    """Rows of finished ranges come before the error, be they far less than a part."""
+    monkeypatch.setattr(reader, "PART_S", 1_000, raising=False)
+    parts = slow_parts(still, monkeypatch, 25)
+    found = ids_of(next(parts))
+    assert len(found) > 500
+    assert set(found) < set(still.fleet.ids())
+    with pytest.raises(AuthError):
+        next(parts)
 
 
 @pytest.mark.parametrize("level", ["Instance", "DatabaseTable"])
