@@ -82,6 +82,9 @@ def _descend(reader: Reader, forecast: Forecast, level: str, top: Span) -> Itera
         if found is None:
             found = _count(reader, level, span)
         if found is None:  # too wide for this service: only where there is something to lose
+            if span[1] - span[0] <= DAY_S:  # to count it in pieces costs what reading it does
+                yield span
+                continue
             halves = _halves(span)
             todo += [(half, None) for half in halves if forecast.rows(level, *half)]
             continue
@@ -105,7 +108,7 @@ def _count(reader: Reader, level: str, span: Span) -> int | None:
     try:
         return reader.count(level, *span)
     except RejectedError as error:
-        if error.status != HTTPStatus.BAD_REQUEST or span[1] - span[0] <= DAY_S:
+        if error.status != HTTPStatus.BAD_REQUEST:
             raise
         return None
 
