@@ -69,9 +69,8 @@ class SyncRun:
         """Say what `execute` would read; counts may be asked, nothing is written."""
         plan = self._plan()
         expected = plan.expected_requests
-        if expected is None:
-            span = plan.spans[0]
-            expected = sum(estimate_requests(self._reader.count(level, *span)) for level in LEVELS)
+        if expected is None:  # all is read; counted without a window, which may be too wide
+            expected = sum(estimate_requests(self._reader.count_all(level)) for level in LEVELS)
         self._take_moment()
         stored = map(date.fromisoformat, self._state.days)
         known = [day for day in stored if clip_spans(plan.spans, partition_span(day, "day"))]

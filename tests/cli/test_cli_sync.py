@@ -12,7 +12,7 @@ from support.real_lab import wait_until
 
 from backup_frames.cli import STOP_WITHIN_S
 from backup_frames.errors import ConfigError
-from backup_frames.sandbox import Sandbox
+from backup_frames.sandbox import Dialect, Sandbox
 from backup_frames.sync.one_project import sync_backups
 
 
@@ -104,6 +104,14 @@ def test_a_folder_of_other_things_is_no_place_for_a_lake(run, account, tmp_path,
     assert "--force" in ran.err
     assert run("sync", "--lake", tmp_path / "lake", "--force", "--quiet").code == 0
     assert run("sync", "--lake", tmp_path / "lake", "--quiet").code == 0
+
+
+def test_a_dry_run_counts_where_wide_windows_are_refused(tmp_path):
+    """A first sync can be foretold of any service that it can read."""
+    with Sandbox(backups=40, seed=1, dialect=Dialect(window_cap_days=1)) as box:
+        account = {"endpoint": box.endpoint, "project_id": box.project_id, "token": box.token}
+        report = sync_backups(lake=tmp_path / "lake", **account, dry_run=True)
+    assert report.expected_requests > 0
 
 
 @pytest.mark.parametrize("place", ["lake/inner", "lake/_meta/inner", "link/a/b"])
