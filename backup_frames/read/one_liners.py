@@ -28,10 +28,10 @@ def read_backups(
 ) -> BackupFrames:
     """Read all backups that match, verified, into three tables.
 
-    Asks the service now: about 1.05 requests per 100 backups, 8 side by side, and at most fifteen
-    more; if the service turns out to mean something else by its parameters than this package
-    assumes, all is read by offset, twice or more, and the verdict is ``incomplete``. Everything is
-    held in memory, about 300 bytes per backup; `scan_backups` streams instead.
+    Asks the service now: about 1.05 requests per 100 backups, side by side, and at most fifteen
+    more, twenty with filters; if the service turns out to mean something else by its parameters than
+    this package assumes, all is read by offset, twice or more, and the verdict is ``incomplete``.
+    Everything is held in memory, about 300 bytes per backup; `scan_backups` streams instead.
 
     Args:
         endpoint: the service, such as ``https://gaussdb-nosql.eu-west-101.myhuaweicloud.eu``.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -83,13 +84,16 @@ def test_a_time_without_zone_is_utc_wherever_the_machine_is(text: str) -> None:
     ],
 )
 def test_unreadable(text: str) -> None:
-    """What is no time of the years 1 to 9999 is null and told by its position, never in silence."""
+    """What is no time of the years 1 to 9999 is null, told by its position, its text kept in extra."""
     good = ["2019-05-27T12:00:01+0000", "2019-05-27 12:00:01", None]
     for column in ([text], [*good, text], [text, *good], [*good, text, *good, text]):
         read = read_times(pa.array(column))
         assert read.is_unreadable is not None
         assert read.is_unreadable.to_pylist() == [one == text for one in column]
         assert read.times.filter(read.is_unreadable).null_count == column.count(text)
+    body = page({"id": "b1", "end_time": text})
+    (extra,) = flatten_pages([body], project_id="p1", level="Instance").backups["extra"]
+    assert json.loads(extra.as_py()) == {"end_time": text}
 
 
 @for_all(st.lists(times() | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z") | st.text()))

@@ -166,13 +166,15 @@ def test_the_proof_costs_six_requests_at_most(rows: int, monkeypatch: pytest.Mon
     assert all(cost <= less + 6 for cost, less in zip(costs, believed, strict=True))
 
 
-@pytest.mark.parametrize(("rows", "most"), [(0, 4), (40, 7), (900, 8)])
-def test_a_filter_costs_a_request_more_per_level(
-    rows: int, most: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("rows", "tables", "most"), [(0, 0, 4), (40, 30, 7), (900, 30, 8), (900, 450, 10)]
+)
+def test_a_filter_costs_few_requests_more_per_level(
+    rows: int, tables: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no newest row has its value; where no row is there at all, nothing is asked twice."""
+    """Where no newest row has its value, and for the oldest; of no row at all nothing is asked twice."""
     monkeypatch.setenv("BACKUP_FRAMES_MAX_CONNECTIONS", "1")
-    service = Service(rows=rows, table_level=min(rows, 30))
+    service = Service(rows=rows, table_level=tables)
     oldest = sorted(service.model.rows.values(), key=lambda row: row.begin or 0)[:1]
     values = [f"{0:032x}br02", *(row.id for row in oldest)]
     costs = [service.read(backup_id=value)[2] for value in values]
@@ -393,14 +395,25 @@ def test_a_filter_that_looks_at_recent_rows_only_is_found_out(name: str, rows: i
 
 
 @pytest.mark.parametrize("rows", [60, 900])
-def test_filters_that_hold_cost_two_requests_to_prove(rows: int) -> None:
-    """Ties and new backups do not speak against a filter, and one look per level is enough."""
+def test_a_filter_that_holds_is_not_suspected(rows: int) -> None:
+    """Ties and new backups do not speak against a filter."""
     for seed in range(12):
         service = Service(rows=rows, ties=30, is_order_unstable=True, insert=0.2 * (seed % 2))
         ids, certificate, _ = service.read(instance_id=f"{seed:032x}in06", backup_type="Auto")
         assert certificate.is_complete, certificate.reasons
         held = (service.model.rows[one] for one in service.model.held)
         assert ids >= {row.id for row in held if (row.instance, row.kind) == (seed, "Auto")}
+
+
+@pytest.mark.parametrize("name", [None, *FILTERS])
+def test_a_still_read_costs_what_its_documentation_says(name: str | None) -> None:
+    """At most 1.05 requests per 100 backups and fifteen more, with a filter twenty more."""
+    service = Service(rows=900, table_level=450)
+    rows = sorted(service.model.rows.values(), key=lambda row: row.begin or 0)
+    for row in (rows[0], rows[-1]):
+        ids, _, requests = service.read(**({name: FILTERS[name](row)} if name else {}))
+        assert ids
+        assert requests <= 1.05 * len(ids) / 100 + (20 if name else 15)
 
 
 def _mixed_levels(request: httpx.Request) -> httpx.Response:

@@ -488,7 +488,7 @@ def test_old_snapshots_can_expire(tmp_path: Path) -> None:
 def test_kpi_views_say_the_same_on_all_three_formats(tmp_path: Path) -> None:
     """One fleet synced into three lakes: every row of every KPI view is equal.
 
-    But for the view that stands in for manifests, which only lakes of plain files are asked for.
+    But for the view of projects that no manifest names, which are all in lakes of other formats.
     """
     views: dict[str, dict[str, list[Any]]] = {}
     for name in ("parquet", *FORMATS):
