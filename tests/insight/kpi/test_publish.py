@@ -22,6 +22,7 @@ from support.lake_maker import at, backup, make_lake, run
 from backup_frames import open_lake, sync_backups
 from backup_frames.errors import ConfigError, LakeError
 from backup_frames.insight import PublishReport, connect_lake, publish_lake
+from backup_frames.insight.kpi.catalog import _makings
 from backup_frames.insight.kpi.publish import open_published, open_views
 from backup_frames.insight.kpi.relations import create_relations
 from backup_frames.lake.storage.urls import open_store
@@ -102,6 +103,15 @@ def test_old_versions_can_open_it(report: PublishReport) -> None:
             "SELECT tags FROM duckdb_databases() WHERE database_name = 'out'"
         ).fetchall()
     assert tags["storage_version"].startswith("v1.2.0")
+
+
+def test_the_file_tells_old_versions_what_to_materialize(report: PublishReport) -> None:
+    """A view of the file says MATERIALIZED where its SQL does: DuckDB 1.3 plans for minutes without."""
+    with duckdb.connect(str(report.path), read_only=True) as connection:
+        found = dict(connection.execute("SELECT view_name, sql FROM duckdb_views()").fetchall())
+    told = {name for name, sql in _makings().items() if " MATERIALIZED (" in sql}
+    assert "v_control_judged" in told
+    assert {name for name in told if " MATERIALIZED (" not in found[name]} == set()
 
 
 def test_a_later_sync_shows_without_a_new_publish(tmp_path: Path) -> None:
