@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from types import FrameType
@@ -39,6 +40,7 @@ from .session.wording import usage_line
 __all__ = ["app", "main", "make_app"]
 
 STOP_WITHIN_S = 4.0
+_LAST_WORDS_S = 0.2  # to write a line; a thread that is held up may hold what it takes
 
 NAMES = (
     *("demo", "read", "sync", "changes", "check", "query", "report", "publish", "evidence"),
@@ -141,7 +143,7 @@ def _stop(session: Session, number: int, _frame: FrameType | None) -> None:
     Both are safe: the lake is built to survive kill -9.
     """
     try:  # no `threading.Timer`: its start waits for a thread that lacks memory, for ever
-        _thread.start_new_thread(_end_late, (128 + number,))
+        _thread.start_new_thread(_end_late, (session, 128 + number))
     except RuntimeError:  # no more threads
         os._exit(128 + number)
     session.stop_code = 128 + number
@@ -150,6 +152,10 @@ def _stop(session: Session, number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _end_late(code: int) -> None:
+def _end_late(session: Session, code: int) -> None:
     time.sleep(STOP_WITHIN_S)
+    if not session.has_concluded:  # the main thread does not get to say it
+        with suppress(RuntimeError):  # no more threads
+            _thread.start_new_thread(session.fail, (SystemExit(code),))
+        time.sleep(_LAST_WORDS_S)
     os._exit(code)

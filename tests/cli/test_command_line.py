@@ -223,3 +223,30 @@ sys.exit(cli.main())
     )
     assert (done.returncode, done.stdout) == (143, b"")
     assert done.stderr.splitlines()[-1] == b"Stopped by a signal."
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "line"),
+    [("SIGINT", 130, b"Stopped by Ctrl-C."), ("SIGTERM", 143, b"Stopped by a signal.")],
+)
+def test_who_is_ended_at_last_is_told_why(name, code, line):
+    """A command whose main thread cannot be stopped, as in a library, ends with a line on stderr, too."""
+    program = f"""
+import os, signal, sys, time
+from backup_frames import cli, settings
+
+def hold(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.{name})
+    except BaseException:
+        time.sleep(60)
+
+settings.describe_settings = hold
+cli.STOP_WITHIN_S = 0.1
+sys.argv = ["backup-frames", "config"]
+sys.exit(cli.main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", line + b"\n")
