@@ -66,6 +66,9 @@ def test_numbers_times_and_spans_within_lists_are_valid_in_any_format(run, lake,
     (cells,) = csv.DictReader(io.StringIO(run(*ask, "csv").out))
     assert {name: json.loads(cells[name], parse_constant=pytest.fail) for name in wanted} == wanted
     assert cells["span"] == "2 days 04:05:06.500000"
+    asked = "SELECT unnest([INTERVAL '2000000 hours' - INTERVAL 1 MICROSECOND, NULL]) AS span"
+    first, none = json.loads(run("query", asked, *ask[2:], "json").out)
+    assert (first["span"], none["span"]) == ("1999999:59:59.999999", None)
     assert "datetime" not in run(*ask, "md").out + run(*ask, "table").out
     assert run(*ask, "parquet", "--out", tmp_path / "answer.parquet").code == 0
 

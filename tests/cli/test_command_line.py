@@ -177,6 +177,11 @@ def test_a_closed_pipe_is_told_in_one_line():
     assert done.stderr == b"Error: Stdout was closed by its reader; the rest is not written.\n"
 
 
+def end_of(program: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, timeout=30, check=False)
+
+
 def test_a_machine_without_threads_does_not_hold_up_the_end():
     """SIGTERM ends the process although the thread that would see to it cannot be started."""
     code = """
@@ -196,9 +201,7 @@ settings.describe_settings = hang
 sys.argv = ["backup-frames", "config"]
 sys.exit(cli.main())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, timeout=30, check=False
-    )
+    done = end_of(code)
     assert (done.returncode, done.stdout) == (143, b"")
 
 
@@ -218,9 +221,7 @@ cli.STOP_WITHIN_S = 0.1
 sys.argv = ["backup-frames", "config"]
 sys.exit(cli.main())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, timeout=30, check=False
-    )
+    done = end_of(code)
     assert (done.returncode, done.stdout) == (143, b"")
     assert done.stderr.splitlines()[-1] == b"Stopped by a signal."
 
@@ -246,7 +247,5 @@ cli.STOP_WITHIN_S = 0.1
 sys.argv = ["backup-frames", "config"]
 sys.exit(cli.main())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, timeout=30, check=False
-    )
+    done = end_of(program)
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", line + b"\n")

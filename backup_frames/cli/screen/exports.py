@@ -240,9 +240,9 @@ def _with_text_spans(table: pa.Table) -> pa.Table:
 
 def _span_text(span: pa.MonthDayNano) -> str:
     parts = [f"{span.months} months"] * bool(span.months) + [f"{span.days} days"] * bool(span.days)
-    minutes, seconds = divmod(abs(span.nanoseconds) // 1000 / 10**6, 60)
+    seconds, micros = divmod(abs(span.nanoseconds) // 1000, 10**6)
     sign = "-" * (span.nanoseconds < 0)
-    clock = f"{sign}{minutes // 60:02.0f}:{minutes % 60:02.0f}:{seconds:09.6f}"
+    clock = f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}"
     return " ".join([*parts, clock.removesuffix(".000000")])
 
 
